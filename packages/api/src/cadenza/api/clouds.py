@@ -1,0 +1,144 @@
+"""The clouds that Teams runs in: their sign-in endpoints, and the hosts that a bot's token may go to.
+
+Endpoints: teams-protocol.md section 8. Hosts of the Teams service: api-surface.md 1.0; hosts of Web Chat and
+Direct Line (global and regional): the Direct Line API reference of each cloud.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from ipaddress import ip_address
+from typing import Any
+
+# Only plain URLs are understood. Userinfo, backslashes, spaces and control characters are where two URL
+# parsers disagree on the host, or where a request line breaks, so whatever holds them is never trusted.
+_PLAIN_URL = re.compile(
+    r"(https?)://([a-z0-9.-]+|\[[0-9a-f:.]+\])(?::\d{1,5})?(?:[/?#][!-\[\]-~]*)?", re.ASCII | re.IGNORECASE
+)
+
+
+@dataclass(frozen=True, slots=True)
+class CloudEnvironment:
+    """One cloud. ``service_hosts`` is the allow-list for the bot's token.
+
+    An entry of ``service_hosts`` is a host name, ``*.`` and a name (each host below that name), or ``*``
+    alone (any host: only for those who check service URLs themselves).
+    """
+
+    login_endpoint: str
+    login_tenant: str
+    bot_scope: str
+    token_service_url: str
+    openid_metadata_url: str
+    token_issuer: str
+    graph_scope: str
+    service_hosts: tuple[str, ...] = ()
+
+    def trusts(self, url: str) -> bool:
+        """Whether the bot's token may go to ``url``: https to a listed host, or any scheme to loopback."""
+        parts = _PLAIN_URL.fullmatch(url)
+        if parts is None:
+            return False
+        scheme, host = parts[1].lower(), parts[2].lower()
+        if _is_loopback(host):
+            return True
+        return scheme == "https" and any(_covers(entry.lower(), host) for entry in self.service_hosts)
+
+
+def is_http_url(url: str) -> bool:
+    """Whether ``url`` is an http or https URL with a plain host, and without userinfo."""
+    return _PLAIN_URL.fullmatch(url) is not None
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def _covers(entry: str, host: str) -> bool:
+    if entry.startswith("*."):
+        return host.endswith(entry[1:])
+    return entry in ("*", host)
+
+
+def _bot_service_hosts(domain: str) -> tuple[str, ...]:
+    """Web Chat and Direct Line of one cloud, with their regional hosts such as europe.directline."""
+    return tuple(
+        f"{prefix}{channel}.{domain}" for channel in ("webchat", "directline") for prefix in ("", "*.")
+    )
+
+
+PUBLIC = CloudEnvironment(
+    login_endpoint="https://login.microsoftonline.com",
+    login_tenant="botframework.com",
+    bot_scope="https://api.botframework.com/.default",
+    token_service_url="https://token.botframework.com",
+    openid_metadata_url="https://login.botframework.com/v1/.well-known/openidconfiguration",
+    token_issuer="https://api.botframework.com",
+    graph_scope="https://graph.microsoft.com/.default",
+    service_hosts=(
+        "smba.trafficmanager.net",
+        "smba.onyx.prod.teams.trafficmanager.net",
+        "smba.infra.gcc.teams.microsoft.com",  # GCC: government tenants on the public sign-in endpoints
+        *_bot_service_hosts("botframework.com"),
+    ),
+)
+"""The worldwide cloud, GCC included."""
+
+US_GOV = CloudEnvironment(
+    login_endpoint="https://login.microsoftonline.us",
+    login_tenant="MicrosoftServices.onmicrosoft.us",
+    bot_scope="https://api.botframework.us/.default",
+    token_service_url="https://tokengcch.botframework.azure.us",
+    openid_metadata_url="https://login.botframework.azure.us/v1/.well-known/openidconfiguration",
+    token_issuer="https://api.botframework.us",
+    graph_scope="https://graph.microsoft.us/.default",
+    service_hosts=("smba.infra.gov.teams.microsoft.us", *_bot_service_hosts("botframework.azure.us")),
+)
+"""US Government, GCC High."""
+
+US_GOV_DOD = replace(
+    US_GOV,
+    token_service_url="https://apiDoD.botframework.azure.us",
+    graph_scope="https://dod-graph.microsoft.us/.default",
+    service_hosts=("smba.infra.dod.teams.microsoft.us", *_bot_service_hosts("botframework.azure.us")),
+)
+"""US Government, Department of Defense."""
+
+CHINA = CloudEnvironment(
+    login_endpoint="https://login.partner.microsoftonline.cn",
+    login_tenant="microsoftservices.partner.onmschina.cn",
+    bot_scope="https://api.botframework.azure.cn/.default",
+    token_service_url="https://token.botframework.azure.cn",
+    openid_metadata_url="https://login.botframework.azure.cn/v1/.well-known/openidconfiguration",
+    token_issuer="https://api.botframework.azure.cn",
+    graph_scope="https://microsoftgraph.chinacloudapi.cn/.default",
+    service_hosts=(
+        "frontend.botapi.msg.infra.teams.microsoftonline.cn",
+        *_bot_service_hosts("botframework.azure.cn"),
+    ),
+)
+"""China, run by 21Vianet."""
+
+_BY_NAME = {"public": PUBLIC, "usgov": US_GOV, "usgovdod": US_GOV_DOD, "china": CHINA}
+
+
+def from_name(name: str) -> CloudEnvironment:
+    """The cloud called Public, USGov, USGovDoD or China, in any case. Raises ValueError for another name."""
+    try:
+        return _BY_NAME[name.strip().lower()]
+    except KeyError:
+        raise ValueError(f"unknown cloud {name!r}: use Public, USGov, USGovDoD or China") from None
+
+
+def with_overrides(base: CloudEnvironment, **overrides: Any) -> CloudEnvironment:
+    """A copy of ``base`` with the given fields replaced; a field given as None keeps its value.
+
+    Raises TypeError for a name that is no field of :class:`CloudEnvironment`.
+    """
+    return replace(base, **{name: value for name, value in overrides.items() if value is not None})

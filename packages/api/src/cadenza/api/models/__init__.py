@@ -1,0 +1,1 @@
+"""The JSON that travels between Teams and a bot, as pydantic models."""
