@@ -1,0 +1,106 @@
+"""The Teams emulator of Cadenza, its faults, users and virtual clock: everything to test a bot offline.
+
+Nothing is imported before it is used: the pytest plugin is loaded in every test run.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from cadenza.testing.clock import VirtualClock
+    from cadenza.testing.conversation import Conversation, Stream
+    from cadenza.testing.delivery import Answer, Bot, Delivery, DeliveryError
+    from cadenza.testing.exchange import Exchange, Plan, Reply, ServiceRequest, Violation, format_transcript
+    from cadenza.testing.faults import (
+        Action,
+        Fault,
+        FaultScriptError,
+        at,
+        bad_request,
+        decide,
+        delay,
+        each,
+        forbid,
+        hold,
+        never_answer,
+        parse_faults,
+        reset,
+        stale,
+        status,
+        throttle,
+        when,
+    )
+    from cadenza.testing.rules import Rules
+    from cadenza.testing.screen import Screen, ScreenChange, ScreenMessage
+    from cadenza.testing.service import Service
+    from cadenza.testing.teams import Teams
+    from cadenza.testing.transport import EmulatorTransport
+    from cadenza.testing.user import User
+
+_HOMES = {
+    "clock": ("VirtualClock",),
+    "conversation": ("Conversation", "Stream"),
+    "delivery": ("Answer", "Bot", "Delivery", "DeliveryError"),
+    "exchange": ("Exchange", "Plan", "Reply", "ServiceRequest", "Violation", "format_transcript"),
+    "faults": (
+        "Action", "Fault", "FaultScriptError", "at", "bad_request", "decide", "delay", "each", "forbid",
+        "hold", "never_answer", "parse_faults", "reset", "stale", "status", "throttle", "when",
+    ),
+    "rules": ("Rules",),
+    "screen": ("Screen", "ScreenChange", "ScreenMessage"),
+    "service": ("Service",),
+    "teams": ("Teams",),
+    "transport": ("EmulatorTransport",),
+    "user": ("User",),
+}  # fmt: skip
+_HOME = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "Action",
+    "Answer",
+    "Bot",
+    "Conversation",
+    "Delivery",
+    "DeliveryError",
+    "EmulatorTransport",
+    "Exchange",
+    "Fault",
+    "FaultScriptError",
+    "Plan",
+    "Reply",
+    "Rules",
+    "Screen",
+    "ScreenChange",
+    "ScreenMessage",
+    "Service",
+    "ServiceRequest",
+    "Stream",
+    "Teams",
+    "User",
+    "Violation",
+    "VirtualClock",
+    "at",
+    "bad_request",
+    "decide",
+    "delay",
+    "each",
+    "forbid",
+    "format_transcript",
+    "hold",
+    "never_answer",
+    "parse_faults",
+    "reset",
+    "stale",
+    "status",
+    "throttle",
+    "when",
+]
+
+
+def __getattr__(name: str) -> object:
+    home = _HOME.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{home}"), name)
+    globals()[name] = value
+    return value

@@ -1,0 +1,88 @@
+"""Carries plans out with asyncio: what the in-process transport and the HTTP server have in common."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from cadenza.testing.exchange import Plan, Reply, ServiceRequest
+from cadenza.testing.service import Service
+
+__all__ = ["Driver"]
+
+
+class Driver:
+    """Drives a service on the running loop; `now` gives the time, by default that of the loop."""
+
+    def __init__(self, service: Service, now: Callable[[], float] | None = None) -> None:
+        self.service = service
+        self._now = now
+        self._at_work: set[asyncio.Task[Reply | None]] = set()
+        self._failures: list[BaseException] = []
+        self._closing: asyncio.Event | None = None
+
+    def now(self) -> float:
+        """The time in seconds."""
+        return asyncio.get_running_loop().time() if self._now is None else self._now()
+
+    async def exchange(self, request: ServiceRequest) -> Reply | None:
+        """Take a request through the service. None: break the connection.
+
+        A cancelled caller is a client that gave up: the service is told so, and still does what it would have
+        done with the request. Where a fault lets the client wait for ever this returns only when the driver
+        is closed.
+        """
+        service = self.service
+        plan = service.receive(request, self.now())
+        if plan.immediate:
+            return service.finish(plan, self._apply(plan), self.now())
+        if self._closing is None:
+            self._closing = asyncio.Event()
+        closing = self._closing
+        work = asyncio.create_task(self._carry_out(plan))
+        self._at_work.add(work)
+        work.add_done_callback(self._at_work.discard)
+        try:
+            await asyncio.wait({work})  # which leaves the work alone if this is cancelled
+            if plan.end == "never":
+                await closing.wait()
+        except asyncio.CancelledError:
+            service.abandon(plan, self.now())
+            work.add_done_callback(self._note_failure)
+            raise
+        if work.cancelled():  # the driver was closed
+            service.abandon(plan, self.now())
+            return None
+        return work.result()
+
+    async def close(self) -> None:
+        """End what is under way, unanswered requests included. Raises what failed behind a client's back."""
+        if self._closing is not None:
+            self._closing.set()
+            self._closing = None
+        at_work = list(self._at_work)
+        for work in at_work:
+            work.cancel()
+        await asyncio.gather(*at_work, return_exceptions=True)
+        failures, self._failures = self._failures, []
+        if failures:
+            raise failures[0]
+
+    async def _carry_out(self, plan: Plan) -> Reply | None:
+        if plan.delay > 0:
+            await asyncio.sleep(plan.delay)
+        reply = self._apply(plan)
+        if plan.held:
+            released = asyncio.Event()
+            plan.on_release = released.set
+            await released.wait()
+        elif plan.hold > 0 and not plan.released:
+            await asyncio.sleep(plan.hold)
+        return self.service.finish(plan, reply, self.now())
+
+    def _apply(self, plan: Plan) -> Reply | None:
+        return self.service.apply(plan, self.now()) if plan.apply else None
+
+    def _note_failure(self, work: asyncio.Task[Reply | None]) -> None:
+        if not work.cancelled() and (failure := work.exception()) is not None:
+            self._failures.append(failure)

@@ -1,0 +1,686 @@
+"""The emulated Teams service: pure, without asyncio and without a clock.
+
+Whoever drives it hands in requests and the time (seconds, never going back) and carries out the `Plan`:
+
+    plan = service.receive(ServiceRequest("POST", "/v3/conversations/a:1/activities", body=activity), now)
+    reply = service.apply(plan, now)            # if plan.apply
+    answer = service.finish(plan, reply, now)   # what goes to the client
+
+`transport.py` and `server.py` drive it with asyncio; a fuzz test may drive it in virtual time without. The
+first step judges the client's conduct (`conduct.py`, `shape.py`), the second one answers from the service's
+own state.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from typing import Any, Literal
+from urllib.parse import parse_qsl, unquote
+
+from cadenza.testing import answers, conduct, shape
+from cadenza.testing.conversation import Conversation, ConversationType, Stream
+from cadenza.testing.exchange import (
+    STREAM_KINDS,
+    Ending,
+    Exchange,
+    Kind,
+    Plan,
+    Reply,
+    ServiceRequest,
+    Violation,
+    format_transcript,
+)
+from cadenza.testing.faults import Action, Fault
+from cadenza.testing.rules import SOURCES, Rules
+from cadenza.testing.screen import ChangeKind, Screen, ScreenChange, ScreenMessage
+
+__all__ = ["Observer", "Service"]
+
+Observer = Callable[[Exchange | ScreenChange], object]
+"""Called for each exchange once it has ended, and for each change of a screen."""
+
+FIRST_ID = 1_728_640_934_000
+"""Ids are counted from here: 13 digits, as Teams gives them (teams-protocol.md 1.3)."""
+
+ROUTES_CACHED = 4096
+
+NO_CONVERSATION = answers.error(404, "ConversationNotFound", "Conversation not found")
+NO_ACTIVITY = answers.STATUS[404]
+NO_MEMBER = answers.error(404, "MemberNotFoundInConversation", "The member is not part of the conversation.")
+NO_BODY = answers.error(400, "BadSyntax", "The body is not a JSON object")
+NO_ROUTE = answers.error(404, "NotFound", "There is no such resource.")
+NO_METHOD = answers.error(405, "MethodNotAllowed", "The resource does not support that method.")
+TARGETED = answers.error(
+    400, "Bad argument", "A targeted message needs a recipient of the chat; an update takes none."
+)
+
+
+class Service:
+    """The service, with every conversation that it knows.
+
+    `keep` bounds what is remembered: the newest exchanges and violations, and the newest messages of each
+    conversation (at least that many, at most twice as many).
+    """
+
+    def __init__(
+        self, rules: Rules | None = None, faults: Iterable[Fault] = (), *, keep: int = 5_000
+    ) -> None:
+        self.rules = rules or Rules()
+        self.transcript: list[Exchange] = []
+        self.violations: list[Violation] = []
+        self.observers: list[Observer] = []
+        self.conversations: dict[str, Conversation] = {}
+        self._faults: list[list[Any]] = []  # each with the number of requests that it counted
+        self._keep = keep
+        self._count = 0  # of requests
+        self._ids = FIRST_ID
+        self._held: set[Plan] = set()
+        self._routes: dict[str, tuple[tuple[str, ...], Mapping[str, str]]] = {}
+        for fault in faults:
+            self.add_fault(fault)
+
+    # -- setting the scene
+
+    def add_conversation(
+        self,
+        id: str | None = None,
+        type: ConversationType = "personal",
+        *,
+        members: Iterable[dict[str, Any]] = (),
+        tenant_id: str = "00000000-0000-0000-0000-000000000001",
+        announced: bool = True,
+    ) -> Conversation:
+        """Make a conversation that requests may name. `announced`: the bot was told its type."""
+        if id is None:
+            id = f"a:{self.new_id()}" if type == "personal" else f"19:{self.new_id()}@thread.tacv2"
+        conversation = Conversation(id, type, tenant_id, list(members), announced, Screen(id))
+        self.conversations[id] = conversation
+        return conversation
+
+    def add_inbound(self, conversation_id: str, activity_id: str) -> None:
+        """Note what a user said, so that the bot can react to it."""
+        inbound = self.conversation(conversation_id).inbound
+        inbound[activity_id] = None
+        if len(inbound) > self._keep:
+            del inbound[next(iter(inbound))]
+
+    def add_fault(self, fault: Fault) -> None:
+        """Add a fault; it counts requests from now on, and comes after those that are there."""
+        self._faults.append([fault, 0])
+
+    def clear_faults(self) -> None:
+        """Forget all faults; what is held stays held."""
+        self._faults.clear()
+
+    def new_id(self) -> str:
+        """An id that no activity has."""
+        self._ids += 1
+        return str(self._ids)
+
+    def conversation(self, id: str) -> Conversation:
+        """The conversation with that id; a channel's `;messageid=` is ignored. LookupError if unknown."""
+        found = self._conversation(id)
+        if found is None:
+            raise LookupError(f"no conversation {id!r} was added to the service")
+        return found
+
+    # -- one request
+
+    def receive(self, request: ServiceRequest, now: float) -> Plan:
+        """Take a request in: note it, judge the client's conduct, and ask the faults what becomes of it."""
+        self._count += 1
+        exchange = Exchange(self._count, now, request.method, request.path)
+        exchange.segments, exchange.query = self._route(request.path)
+        self._remember(self.transcript, exchange)
+        body = self._read_body(request, exchange)
+        self._classify(exchange, body)
+        conversation = exchange.conversation
+        kind = exchange.kind
+        streaming = kind in STREAM_KINDS
+        if conversation is not None:
+            rules = self.rules
+            if streaming:
+                if exchange.stream_id is not None:
+                    exchange.stream = conversation.streams.get(exchange.stream_id)
+                conduct.judge_stream_request(conversation, exchange, now, rules, self._report)
+            elif kind == "plain" or kind == "typing":
+                conduct.judge_unstreamed(conversation, exchange, now, rules, self._report)
+            elif kind == "put" or kind == "delete":
+                exchange.stream = conversation.streams.get(exchange.activity_id or "")
+                conduct.judge_edit(conversation, exchange, now, rules, self._report)
+        if exchange.refusal is None and body is not None and (streaming or kind == "plain" or kind == "put"):
+            shape.check_size(exchange, body, self.rules, self._report)
+        plan = Plan(exchange)
+        action = self._strike(exchange) if self._faults else None
+        if action is not None:
+            exchange.fault = action.name
+            plan.delay = action.delay
+            plan.apply = action.applied
+            plan.hold = action.hold
+            plan.reply = action.reply
+            plan.end = action.end
+            plan.effect = action.effect
+            if plan.held:
+                self._held.add(plan)
+        counts = self.rules.refused_counts or (plan.apply and exchange.refusal is None)
+        if streaming and counts and conversation is not None:
+            conversation.last_arrival = now
+            if exchange.stream is not None:
+                exchange.stream.last_arrival = now
+        return plan
+
+    def apply(self, plan: Plan, now: float) -> Reply:
+        """Carry the request out, and return what the service answers."""
+        exchange = plan.exchange
+        if exchange.refusal is not None:
+            return exchange.refusal
+        exchange.applied = True
+        conversation = exchange.conversation
+        if conversation is None:
+            return self._create_conversation(exchange, now)
+        match exchange.kind:
+            case "start":
+                return self._start(conversation, exchange, now)
+            case "chunk" | "informative" | "final":
+                return self._continue(conversation, exchange, now)
+            case "plain":
+                return self._post(conversation, exchange, now)
+            case "typing":
+                if conversation.type != "channel":  # 7 "Typing": never shown in channels
+                    conversation.screen.typing = True
+                    self._changed(conversation, "typing", None, now)
+                return answers.NOTHING
+            case "put":
+                return self._edit(conversation, exchange, now)
+            case "delete":
+                return self._delete(conversation, exchange, now)
+            case "reaction":
+                return self._react(conversation, exchange, now)
+            case _:
+                return self._members(conversation, exchange)
+
+    def finish(self, plan: Plan, reply: Reply | None, now: float) -> Reply | None:
+        """End the exchange; `reply` is what `apply` gave. Returns the answer for the client, if any."""
+        exchange = plan.exchange
+        conversation = exchange.conversation
+        self._held.discard(plan)
+        if plan.effect is not None and exchange.stream is not None and conversation is not None:
+            self._end(conversation, exchange.stream, plan.effect, now)
+        answer = None
+        if plan.end == "answer":
+            answer = plan.reply or reply
+            if answer is None:
+                raise RuntimeError(f"request {exchange.index} was neither applied nor given an answer")
+            if answer.status >= 400:  # 3: the headers that support asks for
+                correlation = {
+                    "x-correlating-operationid": f"op-{exchange.index}",
+                    "ms-cv": f"cv.{exchange.index}",
+                }
+                answer = replace(answer, headers={**correlation, **answer.headers})
+        if exchange.end is None:
+            exchange.end = plan.end
+            if answer is not None:
+                exchange.status = answer.status
+                exchange.answer = answer.body
+            if plan.end != "never":  # then it ends when the client gives up
+                exchange.answered_at = now
+                self._note_end(exchange, answer, now)
+        return answer
+
+    def abandon(self, plan: Plan, now: float) -> None:
+        """Note that the client gave up waiting for the answer. Nothing happens if the exchange has ended."""
+        exchange = plan.exchange
+        if exchange.end is None:
+            exchange.end = "abandoned"
+        elif exchange.end != "never" or exchange.answered_at is not None:
+            return
+        exchange.answered_at = now
+        self._note_end(exchange, None, now)
+
+    def handle(self, request: ServiceRequest, now: float) -> Reply | None:
+        """All three steps at one instant, delays and holds left out; None if the client gets no answer."""
+        plan = self.receive(request, now)
+        reply = self.apply(plan, now) if plan.apply else None
+        return self.finish(plan, reply, now)
+
+    def release(self) -> int:
+        """Let every answer go that a fault holds until now; returns how many there were."""
+        held, self._held = self._held, set()
+        for plan in held:
+            plan.release()
+        return len(held)
+
+    # -- the user
+
+    def press_stop(self, conversation_id: str, now: float) -> bool:
+        """The user presses Stop; nothing is told to the bot. False if nothing streams: there is no button."""
+        conversation = self.conversation(conversation_id)
+        stream = self._open_stream(conversation, now)
+        if stream is None:
+            return False
+        self._end(conversation, stream, "stopped", now)
+        return True
+
+    def screen(self, conversation_id: str, now: float | None = None) -> Screen:
+        """What the user sees; with `now`, a stream whose time is over has expired."""
+        conversation = self.conversation(conversation_id)
+        if now is not None:
+            for stream in conversation.streams.values():
+                self._expire(conversation, stream, now)
+        return conversation.screen
+
+    def add_reaction(self, conversation_id: str, message_id: str, type: str, now: float) -> ScreenMessage:
+        """A user reacts to a message of the bot; LookupError if there is none with that id."""
+        conversation = self.conversation(conversation_id)
+        message = conversation.screen.message(message_id)
+        message.reactions.append(type)
+        self._changed(conversation, "reaction", message, now)
+        return message
+
+    def format_transcript(self) -> str:
+        """Every request and every violation, as lines to read."""
+        return format_transcript(self.transcript, self.violations)
+
+    # -- reading a request
+
+    def _route(self, path: str) -> tuple[tuple[str, ...], Mapping[str, str]]:
+        """The decoded segments of a path, and its query."""
+        found = self._routes.get(path)
+        if found is None:
+            raw, _, query = path.partition("?")
+            segments = tuple(
+                unquote(segment) for segment in raw.removeprefix("/").removesuffix("/").split("/")
+            )
+            if len(self._routes) >= ROUTES_CACHED:
+                self._routes.clear()
+            found = self._routes[path] = segments, dict(parse_qsl(query))
+        return found
+
+    def _read_body(self, request: ServiceRequest, exchange: Exchange) -> dict[str, Any] | None:
+        body = request.body
+        if body is None or isinstance(body, dict):
+            exchange.body = body
+            return body
+        if not body:
+            return None
+        try:
+            value = json.loads(body)
+        except (ValueError, RecursionError):
+            exchange.body = body.decode(errors="replace")
+            return None
+        exchange.body = value
+        return value if isinstance(value, dict) else None
+
+    def _classify(self, exchange: Exchange, body: dict[str, Any] | None) -> None:
+        """Find kind, conversation and activity; refuse what has no route, no body or no conversation."""
+        segments = exchange.segments
+        method = exchange.method
+        depth = len(segments)
+        if depth < 2 or segments[0] != "v3" or segments[1] != "conversations":
+            self._refuse(exchange, "route", f"{method} {exchange.path} is no operation", NO_ROUTE)
+            return
+        if depth == 2:
+            if method != "POST":
+                self._refuse(exchange, "route", f"{method} {exchange.path} is no operation", NO_METHOD)
+            else:
+                exchange.kind = "create"
+                if body is None:
+                    self._refuse(exchange, "malformed", "the body is not a JSON object", NO_BODY)
+                elif isinstance(body.get("activity"), dict):
+                    shape.read_fields(exchange, body["activity"], self._report)
+            return
+        exchange.conversation_id = segments[2]
+        conversation = exchange.conversation = self._conversation(segments[2])
+        kind = self._kind(method, segments)
+        if kind is None:
+            missing = self._no_operation(segments)
+            self._refuse(exchange, "route", f"{method} {exchange.path} is no operation", missing)
+            return
+        exchange.kind = kind
+        if depth > 4:
+            exchange.activity_id = segments[4]
+        if kind == "plain" or kind == "put":
+            if body is None:
+                self._refuse(exchange, "malformed", "the body is not a JSON object", NO_BODY)
+            elif kind == "plain":
+                shape.read_activity(exchange, body, self.rules, self._report)
+            else:
+                shape.read_edit(exchange, body, self._report)
+        if conversation is None:
+            exchange.refusal = NO_CONVERSATION
+
+    def _kind(self, method: str, segments: tuple[str, ...]) -> Kind | None:
+        """The operation on a conversation; a POSTed activity is "plain" until it is read."""
+        match method, segments[3:]:
+            case ("POST", ("activities",) | ("activities", _)):
+                return "plain"
+            case ("PUT", ("activities", _)):
+                return "put"
+            case ("DELETE", ("activities", _)):
+                return "delete"
+            case ("PUT" | "DELETE", ("activities", _, "reactions", _)):
+                return "reaction"
+            case ("GET", ("members",) | ("members", _) | ("activities", _, "members")):
+                return "members"
+            case ("GET", (name,)) if name.lower() == "pagedmembers":
+                return "members"
+        return None
+
+    def _no_operation(self, segments: tuple[str, ...]) -> Reply:
+        methods = ("GET", "POST", "PUT", "DELETE")
+        return NO_METHOD if any(self._kind(method, segments) for method in methods) else NO_ROUTE
+
+    def _conversation(self, id: str) -> Conversation | None:
+        found = self.conversations.get(id)
+        if found is None and ";messageid=" in id:
+            found = self.conversations.get(id.partition(";messageid=")[0])
+        return found
+
+    def _strike(self, exchange: Exchange) -> Action | None:
+        """The action of the first fault that matches; every fault counts the request."""
+        chosen: Action | None = None
+        for entry in self._faults:
+            fault: Fault = entry[0]
+            if fault.concerns(exchange):
+                entry[1] += 1
+                if chosen is None and fault.first <= entry[1] <= fault.last:
+                    chosen = fault.action if fault.decide is None else fault.decide(exchange)
+        return chosen
+
+    # -- streams
+
+    def _start(self, conversation: Conversation, exchange: Exchange, now: float) -> Reply:
+        rules = self.rules
+        if conversation.type != "personal":
+            if rules.group_refusal == "403":
+                return answers.FORBIDDEN["not_allowed"]
+            return answers.BAD_REQUESTS["not_enabled" if rules.group_refusal == "400" else "not_enabled_2024"]
+        if self._open_stream(conversation, now) is not None and rules.second_stream == "refuse":
+            return answers.FORBIDDEN["not_allowed"]
+        message = self._add_message(conversation, "streaming", now)
+        stream = Stream(message, now, last_arrival=exchange.time)
+        conversation.streams[message.id] = stream
+        conversation.open = exchange.stream = stream
+        exchange.stream_id = message.id
+        if exchange.informative:
+            message.informative = exchange.text
+        else:
+            stream.content = True
+            message.text = exchange.text
+        body: dict[str, Any] = exchange.body
+        message.text_format = body.get("textFormat")
+        message.entities = shape.other_entities(body)
+        self._changed(conversation, "new", message, now)
+        return answers.created(message.id)
+
+    def _continue(self, conversation: Conversation, exchange: Exchange, now: float) -> Reply:
+        stream = exchange.stream
+        if stream is None:
+            return NO_ACTIVITY
+        refusal = self._refusal_of_state(conversation, stream, now)
+        if refusal is not None:
+            return refusal
+        if exchange.kind == "final":
+            return self._finalize(conversation, stream, exchange, now)
+        message = stream.message
+        sequence = exchange.sequence or 0
+        if sequence <= stream.sequence:
+            return answers.stale(self.rules.stale_body)
+        body: dict[str, Any] = exchange.body
+        if exchange.kind == "informative":
+            stream.sequence = sequence
+            if stream.content:
+                if self.rules.late_informative == "refuse":
+                    return answers.error(
+                        400, "BadRequest", "Informative updates end where the content begins"
+                    )
+                return answers.ACCEPTED  # 1.4: discarded
+            message.informative = exchange.text
+            message.text_format = body.get("textFormat")
+            self._changed(conversation, "informative", message, now)
+            return answers.ACCEPTED
+        if not conduct.grows(exchange.text, message.text, self.rules):
+            return answers.FORBIDDEN["prefix"]
+        stream.sequence = sequence
+        stream.content = True
+        message.informative = None
+        message.text = exchange.text
+        message.text_format = body.get("textFormat")
+        message.entities = shape.other_entities(body)
+        self._changed(conversation, "text", message, now)
+        return answers.ACCEPTED
+
+    def _finalize(self, conversation: Conversation, stream: Stream, exchange: Exchange, now: float) -> Reply:
+        message = stream.message
+        text = exchange.text
+        if text and self.rules.final_text == "grow" and not conduct.grows(text, message.text, self.rules):
+            return answers.FORBIDDEN["prefix"]
+        self._fill(message, exchange, exchange.body)
+        self._end(conversation, stream, "final", now)
+        return answers.ACCEPTED
+
+    def _refusal_of_state(self, conversation: Conversation, stream: Stream, now: float) -> Reply | None:
+        self._expire(conversation, stream, now)
+        match stream.message.state:
+            case "streaming":
+                return None
+            case "stopped":
+                return answers.FORBIDDEN[self.rules.stop_spelling]
+            case "expired":
+                if self.rules.expired_status == 429:
+                    return conduct.throttled(self.rules)
+                return answers.FORBIDDEN["expired"]
+            case _:
+                return answers.FORBIDDEN["completed"]
+
+    def _open_stream(self, conversation: Conversation, now: float) -> Stream | None:
+        """The open stream of the chat, after those whose time is over have expired."""
+        stream = conversation.open
+        if stream is not None:
+            self._expire(conversation, stream, now)
+        return conversation.open
+
+    def _expire(self, conversation: Conversation, stream: Stream, now: float) -> None:
+        if stream.message.state == "streaming" and now - stream.opened >= self.rules.stream_lifetime:
+            self._end(conversation, stream, "expired", now)
+
+    def _end(self, conversation: Conversation, stream: Stream, state: Ending, now: float) -> None:
+        if stream.message.state != "streaming":
+            return
+        stream.message.state = state
+        stream.message.informative = None
+        if conversation.open is stream:
+            conversation.open = None
+        self._changed(conversation, state, stream.message, now)
+
+    # -- messages
+
+    def _post(self, conversation: Conversation, exchange: Exchange, now: float) -> Reply:
+        body: dict[str, Any] = exchange.body
+        recipient = None
+        if (exchange.query or {}).get("isTargetedActivity") == "true":
+            recipient = self._recipient(conversation, body)
+            if recipient is None:
+                self._report(
+                    exchange, "targeted-recipient", "the recipient is missing, or no member of the chat"
+                )
+                return TARGETED
+        message = self._add_message(conversation, "message", now)
+        message.targeted_at = recipient
+        self._fill(message, exchange, exchange.body)
+        self._changed(conversation, "new", message, now)
+        return answers.created(message.id)
+
+    def _edit(self, conversation: Conversation, exchange: Exchange, now: float) -> Reply:
+        message = self._message(conversation, exchange)
+        if message is None:
+            return NO_ACTIVITY
+        body: dict[str, Any] = exchange.body
+        if message.targeted_at is not None and body.get("recipient"):
+            self._report(exchange, "targeted-recipient", "an update of a targeted message names a recipient")
+            return TARGETED
+        if exchange.stream is not None:
+            self._expire(conversation, exchange.stream, now)
+            switches = {
+                "streaming": self.rules.put_while_open,
+                "expired": self.rules.put_after_expiry,
+                "final": self.rules.put_after_final,
+                "stopped": "refuse",
+            }
+            if switches.get(message.state) == "refuse":
+                return self._refusal_of_state(conversation, exchange.stream, now) or answers.error(
+                    400, "BadRequest", "The message is still streaming"
+                )
+        self._fill(message, exchange, exchange.body)
+        message.edited = True
+        self._changed(conversation, "edited", message, now)
+        return Reply(200, {"id": message.id})
+
+    def _delete(self, conversation: Conversation, exchange: Exchange, now: float) -> Reply:
+        message = self._message(conversation, exchange)
+        if message is None:
+            return NO_ACTIVITY
+        if message.state == "streaming":
+            if self.rules.delete_while_open == "refuse":
+                return answers.error(400, "BadRequest", "The message is still streaming")
+            return answers.OK  # 1.6: the bubble stays
+        message.deleted = True
+        self._changed(conversation, "deleted", message, now)
+        return answers.OK
+
+    def _react(self, conversation: Conversation, exchange: Exchange, now: float) -> Reply:
+        id, type_ = exchange.segments[4], exchange.segments[6]
+        message = self._message(conversation, exchange)
+        if message is None and id not in conversation.inbound:
+            return NO_ACTIVITY
+        reactions = conversation.screen.reactions.setdefault(id, []) if message is None else message.reactions
+        if exchange.method == "PUT" and type_ not in reactions:
+            reactions.append(type_)
+        elif exchange.method == "DELETE" and type_ in reactions:
+            reactions.remove(type_)
+        self._changed(conversation, "reaction", message, now)
+        return answers.OK
+
+    def _add_message(
+        self, conversation: Conversation, state: Literal["streaming", "message"], now: float
+    ) -> ScreenMessage:
+        message = ScreenMessage(self.new_id(), state, created_at=now)
+        screen = conversation.screen
+        screen.typing = False
+        screen.messages.append(message)
+        conversation.messages[message.id] = message
+        if len(screen.messages) >= 2 * self._keep:
+            for old in screen.messages[: self._keep]:
+                conversation.messages.pop(old.id, None)
+                conversation.streams.pop(old.id, None)
+            del screen.messages[: self._keep]
+        return message
+
+    def _message(self, conversation: Conversation, exchange: Exchange) -> ScreenMessage | None:
+        """The message that the path names, unless it is deleted."""
+        message = conversation.messages.get(exchange.activity_id or "")
+        return None if message is None or message.deleted else message
+
+    def _fill(self, message: ScreenMessage, exchange: Exchange, body: dict[str, Any]) -> None:
+        message.text = exchange.text
+        message.text_format = body.get("textFormat")
+        message.attachments = body.get("attachments") or []
+        message.entities = shape.other_entities(body)
+        message.suggested_actions = body.get("suggestedActions")
+        message.channel_data = body.get("channelData")
+
+    # -- conversations and members
+
+    def _create_conversation(self, exchange: Exchange, now: float) -> Reply:
+        body: dict[str, Any] = exchange.body
+        members = [member for member in body.get("members") or [] if isinstance(member, dict)]
+        channel_data = body.get("channelData")
+        channel = channel_data.get("channel") if isinstance(channel_data, dict) else None
+        tenant = str(body.get("tenantId") or "00000000-0000-0000-0000-000000000001")
+        if isinstance(channel, dict):
+            conversation = self._conversation(str(channel.get("id")))
+            if conversation is None:
+                return NO_CONVERSATION
+        elif not members:
+            return answers.error(400, "Bad Argument", "A conversation needs members")
+        else:
+            existing = None if body.get("isGroup") else self._chat_with(members[0])
+            conversation = existing or self.add_conversation(
+                type="groupChat" if body.get("isGroup") else "personal", members=members, tenant_id=tenant
+            )
+        answer: dict[str, Any] = {"id": conversation.id}
+        if isinstance(body.get("activity"), dict):
+            message = self._add_message(conversation, "message", now)
+            self._fill(message, exchange, body["activity"])
+            self._changed(conversation, "new", message, now)
+            answer["activityId"] = message.id
+            if isinstance(channel, dict):
+                answer["id"] = f"{conversation.id};messageid={message.id}"
+        return Reply(201, answer)
+
+    def _chat_with(self, member: dict[str, Any]) -> Conversation | None:
+        """The personal chat with that member: Teams has one, and gives its id again."""
+        for conversation in self.conversations.values():
+            if conversation.type == "personal" and any(
+                _is(one, member.get("id")) for one in conversation.members
+            ):
+                return conversation
+        return None
+
+    def _members(self, conversation: Conversation, exchange: Exchange) -> Reply:
+        members = conversation.members
+        rest = exchange.segments[3:]
+        if rest[0] == "members" and len(rest) == 2:
+            found = next((member for member in members if _is(member, rest[1])), None)
+            return NO_MEMBER if found is None else Reply(200, found)
+        if rest[0].lower() != "pagedmembers":
+            return Reply(200, list(members))
+        query = exchange.query or {}
+        size, token = query.get("pageSize", "200"), query.get("continuationToken", "0")
+        if not size.isdecimal() or not token.isdecimal() or int(size) < 1:
+            return answers.BAD_REQUESTS["argument"]
+        end = int(token) + int(size)
+        page: dict[str, Any] = {"members": members[int(token) : end]}
+        if end < len(members):
+            page["continuationToken"] = str(end)
+        return Reply(200, page)
+
+    def _recipient(self, conversation: Conversation, body: dict[str, Any]) -> str | None:
+        recipient = body.get("recipient")
+        id = recipient.get("id") if isinstance(recipient, dict) else None
+        return str(id) if any(_is(member, id) for member in conversation.members) else None
+
+    # -- keeping the books
+
+    def _note_end(self, exchange: Exchange, answer: Reply | None, now: float) -> None:
+        if exchange.conversation is not None:
+            conduct.note_answer(exchange.conversation, exchange, answer, now)
+        for observer in self.observers:
+            observer(exchange)
+
+    def _changed(
+        self, conversation: Conversation, change: ChangeKind, message: ScreenMessage | None, now: float
+    ) -> None:
+        if self.observers:
+            event = ScreenChange(now, conversation.id, change, message)
+            for observer in self.observers:
+                observer(event)
+
+    def _report(self, exchange: Exchange, rule: str, detail: str) -> None:
+        self._remember(self.violations, Violation(rule, SOURCES[rule], detail, exchange))
+
+    def _refuse(self, exchange: Exchange, rule: str, detail: str, reply: Reply) -> None:
+        self._report(exchange, rule, detail)
+        if exchange.refusal is None:
+            exchange.refusal = reply
+
+    def _remember(self, memory: list[Any], item: object) -> None:
+        memory.append(item)
+        if len(memory) >= 2 * self._keep:
+            del memory[: self._keep]
+
+
+def _is(member: dict[str, Any], id: object) -> bool:
+    return id is not None and id in (member.get("id"), member.get("aadObjectId"))
