@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from .clients.api_client import ApiClient, Token, TokenSource
+from .clients.api_client import ApiClient, Token, TokenSource, encode_json
 from .clients.conversations import ConversationClient
 from .clients.retry import DEFAULT_RETRY, NO_RETRY, RetryPolicy, RetryRule
 from .clients.transport import HandlerTransport, Request, Response, Transport
@@ -222,6 +222,7 @@ __all__ = [
     "UntrustedHostError",
     "WireModel",
     "card_attachment",
+    "encode_json",
     "from_name",
     "parse_activity",
     "service_error",

@@ -99,8 +99,8 @@ class ApiClient:
         retry: RetryPolicy | None = None,
         fresh_token: bool = False,
     ) -> Response:
-        """Send ``json`` to the path that ``segments`` make below the service URL, and return a successful
-        answer.
+        """Send ``json`` (bytes go as they are) to the path that ``segments`` make below the service URL, and
+        return a successful answer.
 
         Each segment is percent-encoded and stays one segment, whatever it holds; an empty one, ``.`` and
         ``..`` raise ValueError, because no encoding keeps servers from resolving them. Query parameters that
@@ -151,7 +151,7 @@ class ApiClient:
         headers = {"Accept": "application/json", "User-Agent": _user_agent()}
         if json is None:
             return Request(method, url, headers)
-        return Request(method, url, {**headers, "Content-Type": "application/json"}, _encoded(json))
+        return Request(method, url, {**headers, "Content-Type": "application/json"}, encode_json(json))
 
     async def _send(self, request: Request, policy: RetryPolicy, fresh_token: bool) -> Response:
         loop = asyncio.get_running_loop()
@@ -224,7 +224,10 @@ def _query_value(value: str | int | bool) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _encoded(value: object) -> bytes:
+def encode_json(value: object) -> bytes:
+    """The JSON of a request body. Raises TypeError or ValueError for what JSON cannot hold."""
+    if isinstance(value, bytes):
+        return value
     text = dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     try:
         return text.encode()

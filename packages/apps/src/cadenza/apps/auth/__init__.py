@@ -1,0 +1,1 @@
+"""Who may speak to the bot (inbound tokens), and as whom it speaks (outbound tokens)."""

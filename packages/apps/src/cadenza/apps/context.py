@@ -1,0 +1,157 @@
+"""`ActivityContext`: what a handler is given, the activity and everything to answer it with."""
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any, Generic, Self, TypeVar, cast
+
+from cadenza.api import (
+    Activity,
+    ApiClient,
+    CloudEnvironment,
+    ConversationReference,
+    MessageActivityInput,
+    SentActivity,
+    TypingActivityInput,
+)
+from cadenza.state import Storage
+
+from .events import ActivitySentEvent, EventEmitter
+from .sending import Sendable, as_activity, send_activity
+from .stream import HttpStream, StreamCancelledError
+from .typing_indicator import TypingIndicator
+
+ActivityT = TypeVar("ActivityT", covariant=True)
+
+
+class ActivityContext(Generic[ActivityT]):
+    """One activity's turn, as its handlers see it.
+
+    All handlers of a turn see the same attributes, those included that they set themselves; only `next` is
+    each one's own.
+    """
+
+    # The views of one turn share a single __dict__ (see `at`); the slot holds what differs between them.
+    __slots__ = ("__dict__", "__weakref__", "_rest")
+
+    activity: ActivityT
+    """What came in."""
+    app_id: str | None
+    """The bot's client id; None for an App without credentials."""
+    logger: logging.Logger
+    conversation_ref: ConversationReference
+    """The conversation that the activity came from. Plain data: keep it to write there later."""
+    storage: Storage[str, Any]
+    """The App's storage."""
+    api: ApiClient
+    """The REST client, set to the service that the activity came from."""
+    cloud: CloudEnvironment
+
+    def __init__(
+        self,
+        activity: Activity,
+        *,
+        app_id: str | None,
+        logger: logging.Logger,
+        conversation_ref: ConversationReference,
+        storage: Storage[str, Any],
+        api: ApiClient,
+        cloud: CloudEnvironment,
+        events: EventEmitter,
+        new_stream: Callable[[], HttpStream],
+    ) -> None:
+        self.activity = cast(ActivityT, activity)
+        self.app_id = app_id
+        self.logger = logger
+        self.conversation_ref = conversation_ref
+        self.storage = storage
+        self.api = api
+        self.cloud = cloud
+        self._inbound = activity
+        self._events = events
+        self._new_stream = new_stream
+        self._stream: HttpStream | None = None
+        self._abandoned = False
+        self._rest: Callable[[], Awaitable[object]] = _nothing
+
+    def at(self, rest: Callable[[], Awaitable[object]]) -> Self:
+        """This context with another `next`. For the App."""
+        view = object.__new__(type(self))
+        view.__dict__ = self.__dict__
+        view._rest = rest
+        return view
+
+    async def next(self) -> Any:
+        """Run the handlers after this one, and return the result of the first of them that gives one.
+
+        Called twice, the same handlers run twice. Raises what they raise.
+        """
+        return await self._rest()
+
+    @property
+    def stream(self) -> HttpStream:
+        """The streamed answer of this turn; opened when first asked for, closed by the App after the handler.
+
+        Everything in `HttpStream` may be used here; nothing has to be awaited.
+        """
+        if self._stream is None:
+            self._stream = self._new_stream()
+        return self._stream
+
+    async def send(
+        self, activity: Sendable, conversation_ref: ConversationReference | None = None
+    ) -> SentActivity:
+        """Send a text, an activity or a card, to this conversation or that of `conversation_ref`.
+
+        An activity that has an id replaces the message with that id. What is sent is a copy: the caller's
+        object stays as it is. An open stream is neither waited for nor disturbed.
+
+        Raises TypeError for what cannot be sent, `cadenza.api.ApiError` (see its tree) if the service refuses
+        or is out of reach, and `StreamCancelledError` once the user has pressed Stop and the time for
+        cleaning up is over.
+        """
+        outbound = as_activity(activity)
+        ref = conversation_ref or self.conversation_ref
+        sent = await self._send_quietly(outbound, ref)
+        await self._events.dispatch("activity_sent", ActivitySentEvent(outbound, sent, ref))
+        return sent
+
+    async def reply(self, activity: Sendable) -> SentActivity:
+        """Send, quoting the message that is being answered. What cannot quote is sent as it is."""
+        if not self._inbound.id:
+            return await self.send(activity)
+        return await self.quote(self._inbound.id, activity)
+
+    async def quote(self, message_id: str, activity: Sendable) -> SentActivity:
+        """Send, quoting the message `message_id` of this conversation. What cannot quote (anything but a
+        message) is sent as it is. The caller's object stays as it is."""
+        outbound = as_activity(activity)
+        if isinstance(outbound, MessageActivityInput):
+            outbound = outbound.model_copy(deep=True).prepend_quote(message_id)
+        return await self.send(outbound)
+
+    def typing(self) -> TypingIndicator:
+        """Show that the bot is typing: `await ctx.typing()` once, `async with ctx.typing():` until the block
+        ends. Does nothing in channels, where Teams shows none, and while the stream of this turn is open,
+        which shows itself."""
+        return TypingIndicator(self._show_typing, self.logger)
+
+    async def _show_typing(self) -> None:
+        if self.conversation_ref.conversation.conversation_type == "channel":
+            return
+        stream = self._stream
+        if stream is not None and not stream.closed and (stream.count or stream.sequence):
+            return
+        await self._send_quietly(TypingActivityInput(), self.conversation_ref)
+
+    def abandon(self) -> None:
+        """Let nothing more be sent: the turn is over, though a handler may still run. For the App."""
+        self._abandoned = True
+
+    async def _send_quietly(self, activity: Sendable, ref: ConversationReference) -> SentActivity:
+        if self._abandoned:
+            raise StreamCancelledError("The user stopped this turn, and the time for cleaning up is over.")
+        return await send_activity(self.api, ref, activity)
+
+
+async def _nothing() -> None:
+    """The rest of a context that is in no chain."""

@@ -1,0 +1,170 @@
+"""What an App tells those who watch it: its events, and the emitter that carries them.
+
+    name                event                    when
+    start               StartEvent               the socket is open (once per app.start())
+    stop                StopEvent                app.stop() is done
+    activity            ActivityEvent            an activity came in, before any middleware or handler
+    activity_response   ActivityResponseEvent    its turn is over
+    activity_sent       ActivitySentEvent        ctx.send, ctx.reply or app.send has sent something
+    error               ErrorEvent               something raised; for a handler: after the on_error handlers
+
+Any other name is a custom event: emit it yourself with `app.events.emit(name, value)`.
+"""
+
+import asyncio
+import inspect
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias, get_type_hints
+
+from cadenza.api import Activity, ActivityInput, ConversationReference, SentActivity
+
+if TYPE_CHECKING:
+    from .context import ActivityContext
+    from .routing.responses import InvokeResponse
+
+
+@dataclass(frozen=True, slots=True)
+class StartEvent:
+    """The App listens on `port`; None where a server of the caller's does."""
+
+    port: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class StopEvent:
+    """The App has stopped: turns are over, streams finalized, connections closed."""
+
+
+@dataclass(frozen=True, slots=True)
+class ActivityEvent:
+    """An activity came in and was accepted."""
+
+    activity: Activity
+
+
+@dataclass(frozen=True, slots=True)
+class ActivityResponseEvent:
+    """The turn of `activity` is over, with this response. Only for an invoke did it reach the service."""
+
+    activity: Activity
+    response: "InvokeResponse[Any]"
+
+
+@dataclass(frozen=True, slots=True)
+class ActivitySentEvent:
+    """`activity` was sent to the conversation of `conversation_ref`."""
+
+    activity: ActivityInput
+    sent: SentActivity
+    conversation_ref: ConversationReference
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorEvent:
+    """Something raised `error`; `context` is the one of the turn that it happened in, if any."""
+
+    error: Exception
+    context: "ActivityContext[Any] | None" = None
+
+    @property
+    def activity(self) -> Activity | None:
+        return None if self.context is None else self.context.activity
+
+
+EventHandler: TypeAlias = Callable[[Any], object]
+"""Called with the event. May be a coroutine function, or anything callable that returns an awaitable."""
+
+_NAMES: dict[str, str] = {
+    "StartEvent": "start",
+    "StopEvent": "stop",
+    "ActivityEvent": "activity",
+    "ActivityResponseEvent": "activity_response",
+    "ActivitySentEvent": "activity_sent",
+    "ErrorEvent": "error",
+}
+
+
+class EventEmitter:
+    """Calls the handlers of an event, one after the other, in the order in which they were registered.
+
+    A handler that raises disturbs neither the other handlers nor the one who emits: its error is logged and
+    becomes an `error` event (unless it came from a handler of `error`).
+    """
+
+    def __init__(self, logger: logging.Logger) -> None:
+        self._logger = logger
+        self._handlers: dict[str, list[EventHandler]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def on(self, name: str, handler: EventHandler) -> None:
+        """Call `handler` with every event of that name from now on."""
+        if not callable(handler):
+            raise TypeError(f"A handler of the event {name!r} must be callable, not {handler!r}.")
+        self._handlers.setdefault(name, []).append(handler)
+
+    def once(self, name: str, handler: EventHandler) -> None:
+        """Call `handler` with the next event of that name only."""
+
+        def first_only(event: Any) -> object:
+            self.off(name, first_only)
+            return handler(event)
+
+        self.on(name, first_only)
+
+    def off(self, name: str, handler: EventHandler) -> None:
+        """Call `handler` no more; no error if it was not registered."""
+        self._handlers[name] = [known for known in self._handlers.get(name, []) if known is not handler]
+
+    def listener_count(self, name: str) -> int:
+        return len(self._handlers.get(name, []))
+
+    def emit(self, name: str, event: Any = None) -> asyncio.Task[None]:
+        """Call the handlers in a task of their own, which may be awaited. Needs a running event loop."""
+        task = asyncio.get_running_loop().create_task(self.dispatch(name, event))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def dispatch(self, name: str, event: Any = None) -> None:
+        """Call the handlers and wait for them. Never raises what they raise."""
+        for handler in tuple(self._handlers.get(name, ())):
+            try:
+                outcome = handler(event)
+                if inspect.isawaitable(outcome):
+                    await outcome
+            except Exception as error:
+                self._logger.exception("A handler of the event %r failed.", name)
+                if name != "error":
+                    await self.dispatch("error", ErrorEvent(error))
+
+    async def settle(self) -> None:
+        """Wait for all handlers that `emit` has started."""
+        while self._tasks:
+            await asyncio.wait(set(self._tasks))
+
+
+def event_name_of(handler: Callable[..., object]) -> str:
+    """The event whose class annotates the first parameter of `handler`.
+
+    Raises TypeError if there is none: then the name must be given, as in `@app.event("start")`.
+    """
+    target = handler if inspect.isroutine(handler) else type(handler).__call__
+    parameters = [name for name in inspect.signature(target).parameters if name != "self"]
+    annotation: Any = None
+    if parameters:
+        annotation = getattr(target, "__annotations__", {}).get(parameters[0])
+        if isinstance(annotation, str) and annotation not in _NAMES:
+            # A postponed annotation may be an alias of the class: only now is it worth resolving.
+            try:
+                annotation = get_type_hints(target).get(parameters[0])
+            except NameError:
+                annotation = None
+    name = annotation if isinstance(annotation, str) else getattr(annotation, "__name__", "")
+    if name not in _NAMES:
+        raise TypeError(
+            f"Cannot tell which event {handler!r} is for: annotate its first parameter with one of "
+            f'{", ".join(_NAMES)}, or name the event, as in @app.event("start").'
+        )
+    return _NAMES[name]

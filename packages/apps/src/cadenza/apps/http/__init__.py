@@ -1,0 +1,1 @@
+"""The web side of an App: the endpoint's rules, and the servers that it can sit on."""

@@ -1,0 +1,66 @@
+"""The seam between an App and a web server: requests and responses as values, and what a server must do.
+
+A server of your own implements `HttpServerAdapter`; it needs to know nothing of Teams.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol, TypeAlias
+
+
+class BodyTooLargeError(Exception):
+    """`HttpRequest.read` met a body that is larger than it may be; nothing beyond the limit was kept."""
+
+
+class BrokenBodyError(Exception):
+    """`HttpRequest.read` met a body that ends early, or is not encoded as its headers say."""
+
+
+@dataclass(frozen=True, slots=True)
+class HttpRequest:
+    """One request, of which only the head has been read."""
+
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    """Lower-case names."""
+    read: Callable[[int], Awaitable[bytes]]
+    """Reads the body, of at most so many bytes. Raises `BodyTooLargeError` if it is larger, and where
+    Content-Length says so, before a byte of it is read; and `BrokenBodyError`."""
+
+
+@dataclass(frozen=True, slots=True)
+class HttpResponse:
+    """What to answer; `body` is JSON already, and `b""` is an empty answer."""
+
+    status: int
+    body: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+HttpHandler: TypeAlias = Callable[[HttpRequest], Awaitable[HttpResponse]]
+
+
+class HttpServerAdapter(Protocol):
+    """A web server, as far as an App needs one."""
+
+    @property
+    def port(self) -> int | None:
+        """The port that it listens on; None while it does not listen, or where others look after that."""
+        ...
+
+    def register_route(self, path: str, handler: HttpHandler) -> None:
+        """Send every request for `path`, of whatever method, to `handler`. Called before `start`."""
+        ...
+
+    async def start(self, host: str, port: int) -> None:
+        """Open the socket (port 0: any free one) and return when it accepts connections."""
+        ...
+
+    async def stop_listening(self) -> None:
+        """Accept no new connection; go on serving those that are open."""
+        ...
+
+    async def stop(self) -> None:
+        """Close everything. Does nothing on a server that was not started."""
+        ...

@@ -1,0 +1,121 @@
+"""The rules of the two routes of an App, whatever server it sits on.
+
+`POST /api/messages` (the path is configurable), in this order:
+
+    405  any method but POST
+    401  nobody vouches for the request; the body has not been read
+    413  the body is larger than it may be; not read at all where Content-Length says so
+    400  the body is no activity: not JSON, no JSON object, or nested more than 200 levels deep
+    401  the activity names another service URL than its token
+    503  the bot is shutting down, or the activity could not be written down: the service sends it again
+    504  an invoke's handler took too long
+    200  acknowledged, and the turn runs behind; an invoke: the status and body that its handler chose
+
+`GET /health`: 200 while the App takes activities, 503 when it is shutting down.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from cadenza.api import Activity, InvalidActivityError, parse_activity
+
+from ..auth.inbound import Caller, Doorkeeper, RefusedError
+from ..routing.responses import InvokeResponse, error_body, to_json
+from ..turns.turn import Turn
+from .adapter import BodyTooLargeError, BrokenBodyError, HttpRequest, HttpResponse
+
+
+class MessagingEndpoint:
+    """What Teams posts activities to."""
+
+    def __init__(
+        self,
+        admit: Callable[[Activity, Caller], Awaitable[Turn | None]],
+        doorkeeper: Doorkeeper,
+        *,
+        max_body_bytes: int,
+        invoke_seconds: float,
+        logger: logging.Logger,
+    ) -> None:
+        """`admit` accepts an activity; None where the App takes none any more."""
+        self._admit = admit
+        self._doorkeeper = doorkeeper
+        self._max_body_bytes = max_body_bytes
+        self._invoke_seconds = invoke_seconds
+        self._logger = logger
+
+    async def __call__(self, request: HttpRequest) -> HttpResponse:
+        if request.method != "POST":
+            return method_not_allowed(request, "POST")
+        try:
+            caller = await self._doorkeeper.admit(request.headers.get("authorization"))
+            activity = parse_activity(await request.read(self._max_body_bytes))
+            caller.check_service_url(activity.service_url)
+        except RefusedError as refusal:
+            self._logger.warning("A request was refused: %s.", refusal)
+            message = "This request carries no token that lets it speak to this bot; the bot's log says why."
+            return error_response(401, "Unauthorized", message, {"WWW-Authenticate": "Bearer"})
+        except BodyTooLargeError:
+            message = f"The body is larger than the {self._max_body_bytes} bytes that this bot reads."
+            return error_response(413, "RequestEntityTooLarge", message)
+        except (BrokenBodyError, InvalidActivityError) as error:
+            return error_response(400, "BadRequest", str(error))
+        try:
+            turn = await self._admit(activity, caller)
+        except Exception:
+            self._logger.exception("An activity could not be accepted; the service will send it again.")
+            return error_response(503, "ServiceUnavailable", "The bot cannot take activities at the moment.")
+        if turn is None:
+            return error_response(503, "ServiceUnavailable", "The bot is shutting down.")
+        if activity.type != "invoke":
+            return HttpResponse(200)
+        return await self._answer(turn, activity)
+
+    async def _answer(self, turn: Turn, activity: Any) -> HttpResponse:
+        await asyncio.wait({turn.answered}, timeout=self._invoke_seconds)
+        if turn.answered.done():
+            return http_response(turn.answered.result())
+        self._logger.error(
+            "The invoke %.64r was not answered within %g s: the service was told 504, and the user sees a "
+            "failure. Its handler goes on, but what it returns reaches nobody. Return first, and do what "
+            "takes long in a task of its own.",
+            activity.name,
+            self._invoke_seconds,
+        )
+        return error_response(504, "Timeout", "The bot took too long to answer this invoke.")
+
+
+class HealthEndpoint:
+    """What a load balancer asks."""
+
+    def __init__(self, accepting: Callable[[], bool]) -> None:
+        self._accepting = accepting
+
+    async def __call__(self, request: HttpRequest) -> HttpResponse:
+        if request.method not in ("GET", "HEAD"):
+            return method_not_allowed(request, "GET, HEAD")
+        if self._accepting():
+            return HttpResponse(200, to_json({"status": "ok"}))
+        return HttpResponse(503, to_json({"status": "stopping"}))
+
+
+async def not_found(request: HttpRequest) -> HttpResponse:
+    """Every other path, on a server of the App's own."""
+    return error_response(404, "NotFound", f"There is nothing at {request.path}.")
+
+
+def method_not_allowed(request: HttpRequest, allowed: str) -> HttpResponse:
+    message = f"{request.path} takes {allowed}, not {request.method}."
+    return error_response(405, "MethodNotAllowed", message, {"Allow": allowed})
+
+
+def error_response(
+    status: int, code: str, message: str, headers: dict[str, str] | None = None
+) -> HttpResponse:
+    return HttpResponse(status, to_json(error_body(code, message)), headers or {})
+
+
+def http_response(response: InvokeResponse[Any]) -> HttpResponse:
+    return HttpResponse(response.status, b"" if response.body is None else to_json(response.body))

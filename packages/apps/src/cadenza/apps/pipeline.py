@@ -1,0 +1,114 @@
+"""`Pipeline`: what happens to an activity in its turn, through handlers to a response, or to a failure."""
+
+import inspect
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, TypeAlias
+
+from .context import ActivityContext
+from .events import ActivityEvent, ActivityResponseEvent, ErrorEvent, EventEmitter
+from .middleware import Chain
+from .routing.responses import InvokeResponse, error_body, invoke_response
+from .routing.router import Router
+from .settings import ErrorReply
+
+ErrorHandler: TypeAlias = Callable[[ActivityContext[Any], Exception], object]
+"""Called with the context of the turn and the error. For an invoke it may return the response."""
+
+
+class Pipeline:
+    """The handlers of an App, and what it does when one of them fails."""
+
+    def __init__(
+        self,
+        router: Router,
+        events: EventEmitter,
+        *,
+        error_reply: ErrorReply | Literal[False],
+        logger: logging.Logger,
+    ) -> None:
+        self._router = router
+        self._events = events
+        self._error_reply = error_reply
+        self._logger = logger
+        self._error_handlers: list[ErrorHandler] = []
+
+    def on_error(self, handler: ErrorHandler) -> None:
+        self._error_handlers.append(handler)
+
+    async def handle(self, ctx: ActivityContext[Any]) -> InvokeResponse[Any]:
+        """Run middleware and handlers. What they return matters for an invoke only."""
+        activity = ctx.activity
+        await self._events.dispatch("activity", ActivityEvent(activity))
+        selection = self._router.select(activity)
+        chain = Chain(selection.handlers)
+        result = await chain.run(ctx)
+        if activity.type != "invoke":
+            return InvokeResponse()
+        if result is None and chain.fell_through and not selection.claimed:
+            self._logger.warning("Nothing handles the invoke %.64r.", activity.name)
+            return InvokeResponse(501, error_body("NotImplemented", "This bot does not handle this invoke."))
+        return invoke_response(result)
+
+    async def failed(
+        self, ctx: ActivityContext[Any], errors: list[Exception], *, apologize: bool
+    ) -> InvokeResponse[Any]:
+        """Tell the `on_error` handlers and the `error` event of each error, and the user (if `apologize`, and
+        if the user asked something) that there was one.
+
+        Never raises. The response is a 500 for an invoke, unless an `on_error` handler gave another one, and
+        a 200 for everything else: Teams answers repeated 5xx with silence for hours.
+        """
+        chosen: InvokeResponse[Any] | None = None
+        for error in errors:
+            self._logger.error(
+                "The turn of an activity of type %.64r failed.", ctx.activity.type, exc_info=error
+            )
+            for handler in self._error_handlers:
+                chosen = await self._ask(handler, ctx, error) or chosen
+            await self._events.dispatch("error", ErrorEvent(error, ctx))
+        if apologize and ctx.activity.type == "message":
+            await self._apologize(ctx, errors[0])
+        if ctx.activity.type != "invoke":
+            return InvokeResponse()
+        return chosen or InvokeResponse(
+            500, error_body("InternalError", "The bot failed to handle this invoke.")
+        )
+
+    async def ended(self, ctx: ActivityContext[Any], response: InvokeResponse[Any]) -> None:
+        await self._events.dispatch("activity_response", ActivityResponseEvent(ctx.activity, response))
+
+    async def _ask(
+        self, handler: ErrorHandler, ctx: ActivityContext[Any], error: Exception
+    ) -> InvokeResponse[Any] | None:
+        try:
+            outcome = handler(ctx, error)
+            if inspect.isawaitable(outcome):
+                outcome = await outcome
+            if outcome is None or ctx.activity.type != "invoke":
+                return None
+            return invoke_response(outcome)
+        except Exception:
+            self._logger.exception("An on_error handler failed.")
+            return None
+
+    async def _apologize(self, ctx: ActivityContext[Any], error: Exception) -> None:
+        try:
+            text = await _reply_text(self._error_reply, ctx, error)
+            if text:
+                await ctx.send(text)
+        except Exception:
+            self._logger.warning("The user could not be told of the error.", exc_info=True)
+
+
+async def _reply_text(
+    reply: ErrorReply | Literal[False], ctx: ActivityContext[Any], error: Exception
+) -> str | None:
+    if reply is False or isinstance(reply, str):
+        return reply or None
+    if isinstance(reply, Mapping):
+        locale = (ctx.activity.locale or "").lower()
+        texts = {name.lower(): text for name, text in reply.items()}
+        return texts.get(locale) or texts.get(locale.partition("-")[0]) or texts.get("")
+    text = reply(ctx, error)
+    return await text if inspect.isawaitable(text) else text

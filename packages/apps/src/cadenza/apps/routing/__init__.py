@@ -1,0 +1,1 @@
+"""Which handlers an activity goes to, and in which order they run."""

@@ -1,0 +1,55 @@
+"""What a turn answers with: `InvokeResponse`, and how a handler's return value becomes one."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+BodyT = TypeVar("BodyT")
+
+_RESPONSE = {"status", "body"}
+
+
+@dataclass(frozen=True, slots=True)
+class InvokeResponse(Generic[BodyT]):
+    """An HTTP status and a JSON body. Return one from the handler of an invoke to choose the status."""
+
+    status: int = 200
+    body: BodyT | None = None
+
+
+def invoke_response(result: object) -> InvokeResponse[Any]:
+    """The response that the handler of an invoke meant by returning `result`.
+
+    An `InvokeResponse`, or a dict of just a numeric `status` and a `body`, is taken as it is; anything else
+    is the body of a 200. Bodies become plain JSON values: models by alias and without None, cards by
+    `to_dict()`. Raises TypeError or ValueError for what JSON or HTTP
+    cannot carry.
+    """
+    status, body = 200, result
+    if isinstance(result, InvokeResponse):
+        status, body = result.status, result.body
+    elif isinstance(result, Mapping) and type(result.get("status")) is int and result.keys() <= _RESPONSE:
+        status, body = result["status"], result.get("body")
+    if not 200 <= status <= 599:
+        raise ValueError(f"An invoke was answered with the status {status!r}: it must be from 200 to 599.")
+    return InvokeResponse(status, None if body is None else json.loads(to_json(body)))
+
+
+def error_body(code: str, message: str) -> dict[str, Any]:
+    """The JSON of every error that an App answers with; Teams' own errors have the same form."""
+    return {"error": {"code": code, "message": message}}
+
+
+def to_json(body: object) -> bytes:
+    return json.dumps(body, default=_plain, allow_nan=False).encode()
+
+
+def _plain(value: object) -> object:
+    if hasattr(value, "to_dict"):
+        return value.to_dict()
+    if hasattr(value, "model_dump"):
+        return value.model_dump(mode="json", by_alias=True, exclude_none=True)
+    raise TypeError(
+        f"A response cannot hold {value!r} of type {type(value).__name__}: JSON has no such value."
+    )

@@ -1,0 +1,218 @@
+"""What an `App` is told: its options, and the environment variables that stand in for those not given.
+
+An option wins over its environment variable, which wins over the default; an option that is None and a
+variable that is empty count as not given. Nothing here reads a file: load a .env yourself if you keep one.
+
+    option            environment variable   default
+    client_id         CLIENT_ID              None
+    client_secret     CLIENT_SECRET          None
+    tenant_id         TENANT_ID              the cloud's tenant
+    service_url       SERVICE_URL            https://smba.trafficmanager.net/teams
+    cloud             CLOUD                  Public
+    app.start(port)   PORT                   3978
+
+and for `dangerously_allow_unauthenticated_requests`, which is off by default, the variable
+DANGEROUSLY_ALLOW_UNAUTHENTICATED_REQUESTS: 1, true, yes, on, or 0, false, no, off.
+"""
+
+import logging
+import warnings
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict
+
+from cadenza.api import PUBLIC, CloudEnvironment, Transport, from_name
+from cadenza.state import Inbox, Storage
+
+if TYPE_CHECKING:
+    from .context import ActivityContext
+    from .http.adapter import HttpServerAdapter
+    from .stream import Limits
+
+DEFAULT_SERVICE_URL = "https://smba.trafficmanager.net/teams"
+DEFAULT_ENDPOINT = "/api/messages"
+DEFAULT_PORT = 3978
+DEFAULT_ERROR_REPLY = "Sorry, something went wrong while answering. Please try again."
+
+TokenCallable: TypeAlias = Callable[[str, str | None], str | Awaitable[str]]
+"""Gives a bot token: called with the scope and the tenant, returns the token or an awaitable of it."""
+
+ErrorReply: TypeAlias = (
+    str
+    | Mapping[str, str]
+    | Callable[["ActivityContext[Any]", Exception], str | Awaitable[str | None] | None]
+)
+"""A text; or texts by locale ("de-CH", "de"; "" is the one for all others); or a function that gives one."""
+
+
+class StreamOptions(TypedDict, total=False):
+    """How every stream of the App behaves; see `HttpStream`."""
+
+    limits: "Limits | None"
+    fallback: Literal["buffer", "edit"]
+    on_expiry: Literal["edit", "rollover"]
+    on_empty: Literal["withdraw", "keep"]
+
+
+class AppOptions(TypedDict, total=False):
+    """The keyword arguments of `App`."""
+
+    client_id: str | None
+    """The bot's app id. Without it the App has no credentials."""
+
+    client_secret: str | None
+    """The secret that bot tokens are got with."""
+
+    tenant_id: str | None
+    """The tenant that bot tokens are got from."""
+
+    token: TokenCallable | None
+    """Gives bot tokens instead of `client_secret`."""
+
+    service_url: str | None
+    """Where proactive messages go to when no other address is known."""
+
+    cloud: CloudEnvironment | str | None
+    """The cloud that the bot lives in: Public, USGov, USGovDoD, China (any case), or one of your own."""
+
+    dangerously_allow_unauthenticated_requests: bool | None
+    """Accept requests that nobody vouches for, for work on one machine. Anybody who reaches the port can
+    then speak as any user. Bot tokens are sent nowhere but to loopback addresses."""
+
+    skip_auth: bool | None
+    """Deprecated name of `dangerously_allow_unauthenticated_requests`."""
+
+    messaging_endpoint: str | None
+    """The path that Teams posts to. Default: /api/messages."""
+
+    host: str | None
+    """The address to listen on. Default: 0.0.0.0 (all) where tokens are checked; else 127.0.0.1, since what
+    lets anybody speak must not be reachable from outside unless you say so."""
+
+    max_body_bytes: int | None
+    """The largest request body that is read; a larger one is answered with 413. Default: 1 MiB."""
+
+    http_server_adapter: "HttpServerAdapter | None"
+    """The server to sit on. Default: an `AiohttpAdapter` of its own."""
+
+    transport: Transport | None
+    """What outbound requests go through. Default: an `AiohttpTransport` of its own; one given here is not
+    closed by the App."""
+
+    storage: Storage[str, Any] | None
+    """`app.storage` and `ctx.storage`. Default: a `LocalStorage`."""
+
+    inbox: Inbox | None
+    """Where activities are held from before their acknowledgement until their turn is over.
+    Default: a `MemoryInbox`."""
+
+    invoke_seconds: float | None
+    """How long an invoke's handler may take for its answer to count; then 504 is answered. Default: 10 s."""
+
+    stop_seconds: float | None
+    """How long a handler may clean up after it was cancelled (Stop, shutdown). Default: 5 s."""
+
+    shutdown_seconds: float | None
+    """How long `app.stop()` lets running turns go on before it cancels them. Default: 15 s, so that all is
+    over within the 30 s that process managers use to give after SIGTERM."""
+
+    error_reply: "ErrorReply | Literal[False] | None"
+    """What the user is told when the handler of a message raises; False: nothing.
+    A function may return None: nothing this time."""
+
+    stream: StreamOptions | None
+    """Options of every stream of the App."""
+
+    logger: logging.Logger | None
+    """Default: the logger `cadenza.apps`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The options of an App as plain values, with environment and defaults filled in."""
+
+    client_id: str | None = None
+    client_secret: str | None = field(default=None, repr=False)
+    tenant_id: str | None = None
+    token: TokenCallable | None = None
+    service_url: str = DEFAULT_SERVICE_URL
+    cloud: CloudEnvironment = PUBLIC
+    allow_unauthenticated: bool = False
+    messaging_endpoint: str = DEFAULT_ENDPOINT
+    host: str = "127.0.0.1"
+    port: int = DEFAULT_PORT
+    max_body_bytes: int = 1024 * 1024
+    invoke_seconds: float = 10.0
+    stop_seconds: float = 5.0
+    shutdown_seconds: float = 15.0
+    error_reply: ErrorReply | Literal[False] = DEFAULT_ERROR_REPLY
+
+    @classmethod
+    def resolve(cls, options: AppOptions, environ: Mapping[str, str]) -> "Settings":
+        """Raises TypeError for an option that does not exist, ValueError for a value that makes no sense;
+        both name the option or variable."""
+        unknown = sorted(set(options) - set(AppOptions.__annotations__))
+        if unknown:
+            raise TypeError(f"App has no option {', '.join(unknown)}.")
+        given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
+
+        def choose(option: str) -> Any:
+            return given.get(option) or environ.get(option.upper()) or None
+
+        cloud = choose("cloud") or PUBLIC
+        values: dict[str, Any] = {
+            "client_id": choose("client_id"),
+            "client_secret": choose("client_secret"),
+            "tenant_id": choose("tenant_id"),
+            "service_url": choose("service_url"),
+            "cloud": from_name(cloud) if isinstance(cloud, str) else cloud,
+            "allow_unauthenticated": _allow_unauthenticated(given, environ),
+            "port": _port(environ.get("PORT", "")),
+        }
+        for name in cls.__dataclass_fields__:
+            if name in given:
+                values.setdefault(name, given[name])
+        if "host" not in values:
+            checked = values["client_id"] and not values["allow_unauthenticated"]
+            values["host"] = "0.0.0.0" if checked else "127.0.0.1"
+        settings = cls(**{name: value for name, value in values.items() if value is not None})
+        settings._check()
+        return settings
+
+    def _check(self) -> None:
+        if not self.messaging_endpoint.startswith("/"):
+            raise ValueError(f'messaging_endpoint must start with "/", not {self.messaging_endpoint!r}.')
+        for name in ("max_body_bytes", "invoke_seconds", "stop_seconds", "shutdown_seconds"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must not be negative, and is {getattr(self, name)!r}.")
+
+
+_TRUE = ("1", "true", "yes", "on")
+_FALSE = ("0", "false", "no", "off")
+
+
+def _allow_unauthenticated(given: Mapping[str, Any], environ: Mapping[str, str]) -> bool:
+    if "skip_auth" in given:
+        warnings.warn(
+            "skip_auth is called dangerously_allow_unauthenticated_requests now.",
+            DeprecationWarning,
+            stacklevel=4,
+        )
+    for option in ("dangerously_allow_unauthenticated_requests", "skip_auth"):
+        if option in given:
+            return bool(given[option])
+    name = "DANGEROUSLY_ALLOW_UNAUTHENTICATED_REQUESTS"
+    value = environ.get(name, "").strip().lower()
+    if value in _TRUE:
+        return True
+    if value and value not in _FALSE:
+        raise ValueError(f"{name} is {environ[name]!r}: it must be one of {', '.join(_TRUE + _FALSE)}.")
+    return False
+
+
+def _port(value: str) -> int | None:
+    if not value:
+        return None
+    if not (value.isascii() and value.isdigit() and int(value) <= 65535):
+        raise ValueError(f"PORT is {value!r}: it must be a number from 0 to 65535.")
+    return int(value)

@@ -1,0 +1,341 @@
+"""What the machine remembers of an answer: a `Cycle` (what one close() finalizes) and its current `Message`.
+
+Data only; the rules are in machine.py. Both turn into JSON and back, for `snapshot()` and `resume()`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from math import inf
+from typing import Any
+
+from .actions import Outcome
+from .classify import Failure
+from .parts import Parts
+from .segments import Cut
+
+__all__ = ["Channel", "Cycle", "Line", "Message", "Plan", "Purpose", "Request", "Step"]
+
+Json = Mapping[str, Any]
+
+
+class Channel(Enum):
+    """How the current message reaches the user."""
+
+    STREAM = "native streaming"
+    BUFFER = "one plain message at close"
+    EDIT = "edits of a message that is on the screen"
+
+
+class Step(Enum):
+    """The kinds of request, as the failure table tells them apart."""
+
+    START = "start"
+    LINE = "informative line"
+    CHUNK = "chunk"
+    FINAL = "final"
+    PLAIN = "plain message"
+    TYPING = "typing"
+    EDIT = "edit"
+    CLOSING_EDIT = "closing edit"
+    DELETE = "deletion"
+
+
+class Purpose(Enum):
+    """Why a request is made, where its step does not say it."""
+
+    SHOW = "show the text so far"
+    CLOSE = "end the last message with text"
+    ROLL = "end a full message; the text goes on in the next"
+    EXPIRE = "end the stream in time; edits go on"
+    SETTLE = "end the message with what it shows"
+    WITHDRAW = "end a message that will be deleted"
+
+
+class Plan(Enum):
+    """What the current message is headed for."""
+
+    GROW = "carry the text"
+    SETTLE = "be finalized with what it shows"
+    WITHDRAW = "be finalized, then deleted"
+    DELETE = "be deleted"
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """An informative line."""
+
+    text: str
+    text_format: str | None = None
+
+
+@dataclass(slots=True)
+class Request:
+    """One request that is wished for, in flight, or to be repeated unchanged."""
+
+    step: Step
+    purpose: Purpose = Purpose.SHOW
+    text: str = ""
+    fields: Json = field(default_factory=dict)
+    line: bool = False
+    """Whether `text` is an informative line, not text of the answer."""
+    cut: Cut | None = None
+    """Where the answer's text was cut for this message (ROLL)."""
+    at: float = -inf
+    """When it is due."""
+    repeated: bool = False
+    """Whether the same request may have been processed before."""
+    idle: bool = False
+    """Whether it is wished for only because there is no new text."""
+    fresh: bool = False
+    sent_at: float = 0.0
+
+    @property
+    def closing(self) -> bool:
+        """Whether it ends a message, so that it has a deadline."""
+        return self.step in (Step.FINAL, Step.CLOSING_EDIT, Step.DELETE) or (
+            self.step is Step.PLAIN and self.purpose is not Purpose.SHOW
+        )
+
+    @property
+    def paced(self) -> bool:
+        """Whether the interval of the conversation holds for it: stream requests and edits."""
+        return self.step not in (Step.PLAIN, Step.TYPING, Step.DELETE)
+
+    @property
+    def extras(self) -> bool:
+        """Whether it carries what can stand in a message of its own."""
+        return "attachments" in self.fields or "suggestedActions" in self.fields
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "step": self.step.name,
+            "purpose": self.purpose.name,
+            "text": self.text,
+            "fields": dict(self.fields),
+            "line": self.line,
+            "cut": [self.cut.at, self.cut.closing, self.cut.opening] if self.cut else None,
+            "repeated": self.repeated,
+        }
+
+    @classmethod
+    def from_json(cls, data: Json) -> Request:
+        return cls(
+            Step[data["step"]],
+            Purpose[data["purpose"]],
+            data["text"],
+            data["fields"],
+            data["line"],
+            Cut(*data["cut"]) if data["cut"] else None,
+            repeated=data["repeated"],
+        )
+
+
+class Message:
+    """The message that is being written now."""
+
+    __slots__ = (
+        "_pieces",
+        "acked",
+        "answered_at",
+        "channel",
+        "deadline",
+        "failures",
+        "fields",
+        "fresh",
+        "id",
+        "line",
+        "not_before",
+        "offered",
+        "opening",
+        "plan",
+        "resend",
+        "sequence",
+        "server_failures",
+        "show_early",
+        "shown_line",
+        "start_at",
+        "started_at",
+        "starts",
+        "tries",
+    )
+
+    def __init__(self, channel: Channel, text: str = "", opening: str = "") -> None:
+        self.channel = channel
+        self.plan = Plan.GROW
+        self._pieces = [text] if text else []
+        self.opening = opening
+        """The repair that `text` begins with: a code fence opened again."""
+        self.id: str | None = None
+        """Stream id or message id, once the service gave it."""
+        self.sequence = 1
+        self.acked = ""
+        """Text on the screen, by the last 2xx."""
+        self.offered = ""
+        """Longest text that may be on the screen."""
+        self.fields: Json = {}
+        """What the last accepted final or edit carried beside its text."""
+        self.line: Line | None = None
+        self.shown_line = ""
+        self.started_at = inf
+        self.answered_at = -inf
+        """When the last request of this message was answered."""
+        self.not_before = -inf
+        self.resend: Request | None = None
+        self.fresh = False
+        """Whether the next request needs a new token."""
+        self.start_at = -inf
+        """When a start may be tried again that the service refused for an older stream of ours."""
+        self.starts = 0
+        """Starts that got no answer."""
+        self.show_early = True
+        self.deadline: float | None = None
+        self.failures = 0
+        """Failures in a row, for the backoff."""
+        self.tries = 0
+        """Failures of the closing request."""
+        self.server_failures = 0
+
+    @property
+    def text(self) -> str:
+        """The answer's text that belongs to this message and to those after it."""
+        if len(self._pieces) > 1:
+            self._pieces = ["".join(self._pieces)]
+        return self._pieces[0] if self._pieces else ""
+
+    def add(self, text: str) -> None:
+        """O(1): pieces are joined when they are sent."""
+        self._pieces.append(text)
+
+    def clear(self) -> None:
+        self._pieces = []
+        self.opening = ""
+
+    @property
+    def empty(self) -> bool:
+        return not self._pieces
+
+    @property
+    def started(self) -> bool:
+        """Whether the service has a stream open for it."""
+        return self.channel is Channel.STREAM and self.id is not None
+
+    @property
+    def unacknowledged(self) -> str:
+        """The answer's text that is not known to be on the screen."""
+        text = self.text
+        if not text.startswith(self.acked):
+            return text.removeprefix(self.opening)
+        return text[max(len(self.acked), len(self.opening)) :]
+
+    def to_json(self, now: float) -> dict[str, Any]:
+        return {
+            "channel": self.channel.name,
+            "plan": self.plan.name,
+            "text": self.text,
+            "opening": self.opening,
+            "id": self.id,
+            "sequence": self.sequence,
+            "acked": self.acked,
+            "offered": self.offered,
+            "fields": dict(self.fields),
+            "line": [self.line.text, self.line.text_format] if self.line else None,
+            "shown_line": self.shown_line,
+            "age": now - self.started_at if self.started_at != inf else None,
+            "resend": self.resend.to_json() if self.resend else None,
+            "starts": self.starts,
+            "show_early": self.show_early,
+        }
+
+    @classmethod
+    def from_json(cls, data: Json, now: float) -> Message:
+        """`now` is the time at which the snapshot was taken, on the clock of this process."""
+        message = cls(Channel[data["channel"]], data["text"], data["opening"])
+        message.plan = Plan[data["plan"]]
+        for name in ("id", "sequence", "acked", "offered", "fields", "shown_line", "starts", "show_early"):
+            setattr(message, name, data[name])
+        message.line = Line(*data["line"]) if data["line"] else None
+        message.started_at = now - data["age"] if data["age"] is not None else inf
+        message.resend = Request.from_json(data["resend"]) if data["resend"] else None
+        return message
+
+
+class Cycle:
+    """One answer, from its first emit to what its close() returned."""
+
+    __slots__ = (
+        "before",
+        "broken",
+        "closing",
+        "detached",
+        "extras_sent",
+        "failure",
+        "first_emit",
+        "first_shown",
+        "ids",
+        "last",
+        "last_emit",
+        "message",
+        "metadata_sent",
+        "outcome",
+        "parts",
+        "units",
+    )
+
+    def __init__(self, message: Message, units: int) -> None:
+        self.message = message
+        self.parts = Parts()
+        self.units = units
+        """Most UTF-16 code units in one message, as far as is known."""
+        self.closing = False
+        self.before = ""
+        """Text of the messages that are complete."""
+        self.ids: list[str | None] = []
+        self.last: Json = {}
+        self.detached = False
+        """Whether attachments go in a message of their own."""
+        self.extras_sent = False
+        self.metadata_sent = False
+        self.failure: Failure | None = None
+        """The last failure."""
+        self.broken: bool | None = None
+        """Given up: True if what is missing may have arrived all the same."""
+        self.outcome: Outcome | None = None
+        self.first_emit: float | None = None
+        self.last_emit: float | None = None
+        self.first_shown: float | None = None
+
+    @property
+    def has_text(self) -> bool:
+        return bool(self.before or self.message.offered) or not self.message.empty
+
+    @property
+    def extras_due(self) -> bool:
+        return self.parts.has_extras and not self.extras_sent
+
+    @property
+    def has_content(self) -> bool:
+        """Whether a close() would have anything to finalize."""
+        message = self.message
+        return self.has_text or self.parts.has_extras or message.line is not None or message.id is not None
+
+    def to_json(self, now: float) -> dict[str, Any]:
+        names = ("units", "closing", "before", "ids", "detached", "extras_sent", "metadata_sent", "broken")
+        return {name: getattr(self, name) for name in names} | {
+            "last": dict(self.last),
+            "failure": self.failure.to_json() if self.failure else None,
+            "parts": self.parts.to_json(),
+            "message": self.message.to_json(now),
+        }
+
+    @classmethod
+    def from_json(cls, data: Json, now: float) -> Cycle:
+        cycle = cls(Message.from_json(data["message"], now), data["units"])
+        for name in ("closing", "before", "detached", "extras_sent", "metadata_sent", "broken", "last"):
+            setattr(cycle, name, data[name])
+        cycle.ids = list(data["ids"])
+        cycle.failure = Failure.from_json(data["failure"]) if data["failure"] else None
+        cycle.parts = Parts.from_json(data["parts"])
+        return cycle

@@ -1,0 +1,404 @@
+"""`HttpStream`: drives the stream machine over HTTP. All rules are in machine.py; here is only I/O."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+import threading
+import time
+from collections.abc import AsyncIterable, Awaitable, Callable, Mapping
+from types import TracebackType
+from typing import Any, Literal, Protocol, Self
+
+from cadenza.api import (
+    ApiClient,
+    ConversationReference,
+    MessageActivityInput,
+    SentActivity,
+    TypingActivityInput,
+)
+
+from . import events as ev
+from .actions import Delete, Done, Post, PostKind, Put, Rest, Result, Wait
+from .cycle import Cycle
+from .errors import StreamCancelledError, StreamDeliveryError
+from .gate import StreamGate
+from .limits import Limits, limits_for
+from .machine import Machine, Phase
+from .results import delivery_error, sent_activity
+from .sender import Sender
+from .statistics import StreamStatistics
+
+__all__ = ["Clock", "HttpStream"]
+
+logger = logging.getLogger(__name__)
+
+Handler = Callable[[SentActivity], Awaitable[None]]
+
+
+class Clock(Protocol):
+    """Where a stream gets the time from."""
+
+    def now(self) -> float:
+        """Seconds of a clock that never goes back and keeps pace with the event loop's."""
+        ...
+
+
+class LoopClock:
+    """The clock of the running event loop."""
+
+    def __init__(self) -> None:
+        self.now = asyncio.get_running_loop().time
+
+
+class HttpStream:
+    """A streamed answer in one conversation.
+
+    `ctx.stream` is one; made by hand it works without an App:
+
+        async with HttpStream(api, reference) as stream:
+            stream.update("Searching...")
+            stream.emit("Hello")
+
+    `limits`: the channel's numbers (by default those of `ref.channel_id`). `fallback`: where streaming is
+    refused, "buffer" sends one message at close, "edit" posts early and edits it. `on_expiry`: after two
+    minutes, "edit" goes on by editing the message, "rollover" in a new one. `on_empty`: informative lines
+    without an answer are taken off the screen ("withdraw") or left ("keep"). `gate`: shared by the streams
+    of one conversation. `on_acknowledged`: gets a `snapshot()` after each accepted request.
+
+    Must be made inside a running event loop; `emit` and `update` may be called from any thread.
+    """
+
+    def __init__(
+        self,
+        api: ApiClient,
+        ref: ConversationReference,
+        *,
+        limits: Limits | None = None,
+        clock: Clock | None = None,
+        fallback: Literal["buffer", "edit"] = "buffer",
+        on_expiry: Literal["edit", "rollover"] = "edit",
+        on_empty: Literal["withdraw", "keep"] = "withdraw",
+        gate: StreamGate | None = None,
+        on_acknowledged: Callable[[dict[str, Any]], Awaitable[None] | None] | None = None,
+    ) -> None:
+        self.ref = ref
+        self._limits = limits or limits_for(ref.channel_id)
+        self._clock = clock or LoopClock()
+        self._gate = gate or StreamGate()
+        kind = ref.conversation.conversation_type
+        self._machine = Machine(
+            self._limits,
+            self._gate.pace,
+            streaming=kind == "personal" or (kind is None and not ref.conversation.is_group),
+            typing=kind != "channel",
+            fallback=fallback,
+            on_expiry=on_expiry,
+            on_empty=on_empty,
+        )
+        self._sender = Sender(api, ref, self._limits.request_timeout)
+        self._on_acknowledged = on_acknowledged
+        self._chunk_handlers: list[Handler] = []
+        self._close_handlers: list[Handler] = []
+        self._stop_callbacks: list[Callable[[], object]] = []
+        self._loop = asyncio.get_running_loop()
+        self._thread = threading.get_ident()
+        self._pump: asyncio.Task[None] | None = None
+        self._waiting: Wait | None = None
+        self._wakeup = asyncio.Event()
+        self._closing: dict[Cycle, asyncio.Future[None]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._broken: Exception | None = None
+        self._waits = 0
+        self._waited = 0.0
+
+    # What a handler calls
+
+    def emit(self, activity: str | MessageActivityInput | TypingActivityInput) -> None:
+        """Add text, or a message with text, cards, entities and so on, to the answer.
+
+        Returns at once; the text is on the screen within about a second. A TypingActivityInput with text is
+        an informative line, as `update` shows it. Raises TypeError for anything else, StreamCancelledError
+        after the user's Stop. `activity` is not changed.
+        """
+        match activity:
+            case str():
+                self._tell(ev.Emit(activity))
+            case MessageActivityInput():
+                wire = activity.to_wire()
+                self._tell(ev.Emit(wire.get("text") or "", wire))
+            case TypingActivityInput():
+                self.update(activity.text or "", activity.text_format)
+            case _:
+                raise TypeError(
+                    f"emit() takes a str, a MessageActivityInput or a TypingActivityInput, not "
+                    f"{type(activity).__name__}: wrap a card in MessageActivityInput().add_card(card)"
+                )
+
+    def update(self, text: str, text_format: str | None = None) -> None:
+        """Show an informative line ("Searching...") until the first text; the newest one counts.
+
+        Clipped to 1,000 characters and 1 KB. After the first text it is ignored, and counted in
+        `statistics().updates_ignored`.
+        """
+        if not isinstance(text, str):
+            raise TypeError(f"update() takes a str, not {type(text).__name__}")
+        self._tell(ev.Update(text, text_format))
+
+    def clear_text(self) -> None:
+        """Forget the text emitted since the last close(), for instance to end with a card alone.
+
+        What the user sees already is replaced when the message is finalized. Messages that an over-long
+        answer has completed stay.
+        """
+        self._tell(ev.Clear())
+
+    async def close(self) -> SentActivity | None:
+        """Finalize the message; the next emit or update begins a new one.
+
+        Calls share one finalization and all get its result: the last message sent, with the ids of all in
+        `.parts`. None where there was nothing to show, or the user pressed Stop. Raises StreamDeliveryError
+        with `.undelivered` where text did not reach the user, DeliveryUnknownError where that is unknown.
+        Cancelling the caller cancels the waiting, not the finalization.
+        """
+        cycle = self._machine.handle(ev.Close(), self._clock.now())
+        if cycle is None:
+            return None
+        if cycle.outcome is None:
+            if cycle not in self._closing:
+                self._closing[cycle] = self._loop.create_future()
+            self._wake()
+            await asyncio.shield(self._closing[cycle])
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+        return self._result(cycle)
+
+    async def finish(self, reason: ev.AbortReason, *, deadline: float | None = None) -> SentActivity | None:
+        """End the stream on behalf of an app. STOP: nothing more is sent. Else finalize what there is, with
+        `deadline` seconds for closing requests and their repetitions (None: the channel's own)."""
+        now = self._clock.now()
+        self._machine.handle(ev.Abort(reason, None if deadline is None else now + deadline), now)
+        self._wake()
+        return await self.close()
+
+    async def pipe(
+        self, source: AsyncIterable[str | MessageActivityInput | TypingActivityInput]
+    ) -> SentActivity | None:
+        """Emit all that `source` yields, then close. When the user presses Stop, or emitting fails, the
+        source is closed too. Returns what close() returns."""
+        iterator = aiter(source)
+        try:
+            async for item in iterator:
+                self.emit(item)
+        except StreamCancelledError:
+            return await self.close()
+        finally:
+            aclose = getattr(iterator, "aclose", None)
+            if aclose is not None:
+                await aclose()
+        return await self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            await self.close()
+        else:
+            try:
+                await self.finish(ev.AbortReason.ERROR)
+            except StreamDeliveryError as undelivered:
+                logger.error("%s", undelivered)  # the error that ended the block goes first
+
+    # What is seen from outside
+
+    @property
+    def canceled(self) -> bool:
+        """Whether the user stopped this answer (until the next close)."""
+        return self._machine.phase is Phase.STOPPED
+
+    @property
+    def closed(self) -> bool:
+        """Whether the newest message is finalized."""
+        return self._machine.phase is Phase.CLOSED
+
+    @property
+    def count(self) -> int:
+        """How many emits added text that no request has carried yet."""
+        return self._machine.unsent
+
+    @property
+    def sequence(self) -> int:
+        """How many stream activities of the current message were accepted."""
+        message = self._machine.message
+        return message.sequence - 1 if message else 0
+
+    @property
+    def undelivered(self) -> str:
+        """The text that the last Stop, or the last failed close(), kept from the user."""
+        return self._machine.undelivered
+
+    def statistics(self) -> StreamStatistics:
+        """The counters so far, as a frozen snapshot."""
+        return self._machine.statistics(bytes=self._sender.bytes, waits=self._waits, waited=self._waited)
+
+    def on_chunk(self, handler: Handler) -> None:
+        """Call `handler` after each accepted chunk. Its exceptions are logged."""
+        self._chunk_handlers.append(handler)
+
+    def on_close(self, handler: Handler) -> None:
+        """Call `handler` each time a message was finalized. Its exceptions are logged."""
+        self._close_handlers.append(handler)
+
+    def on_stop(self, callback: Callable[[], object]) -> None:
+        """Call `callback` as soon as it is known that the user pressed Stop."""
+        self._stop_callbacks.append(callback)
+
+    # Snapshots
+
+    def snapshot(self) -> dict[str, Any]:
+        """What another process needs to carry the answer on with `resume`, as JSON."""
+        return {"version": 1, "saved_at": time.time(), "machine": self._machine.snapshot(self._clock.now())}
+
+    @classmethod
+    def resume(
+        cls, api: ApiClient, ref: ConversationReference, snapshot: Mapping[str, Any], **options: Any
+    ) -> Self:
+        """A stream that carries on what `snapshot` describes; `options` are those of the constructor.
+
+        A request that was in flight counts as one that got no answer. Raises ValueError for a snapshot of
+        another version.
+        """
+        if snapshot.get("version") != 1:
+            raise ValueError(f"this is no stream snapshot of version 1, but {snapshot.get('version')!r}")
+        stream = cls(api, ref, **options)
+        passed = max(0.0, time.time() - snapshot["saved_at"])
+        stream._machine.restore(snapshot["machine"], stream._clock.now(), passed)
+        stream._wake()
+        return stream
+
+    # The driver
+
+    def _tell(self, event: ev.Emit | ev.Update | ev.Clear) -> None:
+        if threading.get_ident() == self._thread:
+            self._machine.handle(event, self._clock.now())
+            if self._waiting is None or self._waiting.eager or isinstance(event, ev.Clear):
+                self._wake()
+        elif self.canceled:
+            self._machine.handle(event, self._clock.now())
+        else:
+            self._loop.call_soon_threadsafe(self._tell_late, event)
+
+    def _tell_late(self, event: ev.Emit | ev.Update | ev.Clear) -> None:
+        try:
+            self._tell(event)
+        except StreamCancelledError:
+            logger.debug("an emit from another thread came after the user's Stop")
+
+    def _wake(self) -> None:
+        if self._pump is None:
+            self._gate.join(self._wake)
+            self._pump = self._loop.create_task(self._run())
+        else:
+            self._wakeup.set()
+
+    async def _run(self) -> None:
+        """Do what the machine says until it has nothing more to say."""
+        try:
+            while True:
+                action = self._machine.next(self._clock.now())
+                self._settle()
+                match action:
+                    case Wait():
+                        await self._pause(action)
+                    case Rest():
+                        return
+                    case Done():
+                        self._gate.leave(self._wake)
+                        return
+                    case _:
+                        await self._perform(action)
+        except Exception as error:  # a defect of ours: whoever closes must see it
+            logger.exception("the stream broke")
+            self._broken = error
+            self._settle()
+        finally:
+            self._pump = None
+            self._gate.moved(self._wake)
+
+    async def _pause(self, wait: Wait) -> None:
+        began = self._clock.now()
+        self._wakeup.clear()
+        timer = self._loop.call_later(max(0.0, wait.until - began), self._wakeup.set)
+        self._waiting = wait
+        try:
+            await self._wakeup.wait()
+        finally:
+            self._waiting = None
+            timer.cancel()
+        self._waits += 1
+        self._waited += self._clock.now() - began
+
+    async def _perform(self, action: Post | Put | Delete) -> None:
+        answer = await self._sender.send(action)
+        machine = self._machine
+        stops = machine.stops
+        machine.handle(answer, self._clock.now())
+        self._gate.moved(self._wake)
+        if machine.stops > stops:
+            for callback in self._stop_callbacks:
+                callback()
+        if isinstance(answer, ev.Failed):
+            return
+        if isinstance(action, Post) and action.kind is PostKind.CHUNK and self._chunk_handlers:
+            message = machine.message
+            sent = SentActivity(message.id if message else answer.id, TypingActivityInput(text=action.text))
+            self._notify(self._chunk_handlers, sent)
+        if self._on_acknowledged is not None:
+            try:
+                result = self._on_acknowledged(self.snapshot())
+                if inspect.isawaitable(result):
+                    await result
+            except Exception:
+                logger.exception("on_acknowledged failed; the stream goes on")
+
+    def _settle(self) -> None:
+        """Give those who wait in close() their result."""
+        for cycle, future in list(self._closing.items()):
+            if cycle.outcome is None and self._broken is None:
+                continue
+            del self._closing[cycle]
+            if not future.done():
+                future.set_result(None)
+            if cycle.outcome is not None and cycle.outcome.result is Result.SENT:
+                self._notify(self._close_handlers, sent_activity(cycle.outcome))
+
+    def _notify(self, handlers: list[Handler], sent: SentActivity) -> None:
+        for handler in handlers:
+            task = self._loop.create_task(_guarded(handler, sent))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    def _result(self, cycle: Cycle) -> SentActivity | None:
+        outcome = cycle.outcome
+        if outcome is None:
+            raise StreamDeliveryError(
+                "The stream broke by a defect of Cadenza; its log says how.",
+                undelivered=cycle.message.unacknowledged,
+                sent=tuple(filter(None, cycle.ids)),
+            ) from self._broken
+        if outcome.result is Result.SENT:
+            return sent_activity(outcome)
+        if outcome.result in (Result.NOTHING, Result.STOPPED):
+            return None
+        raise delivery_error(outcome) from self._sender.cause
+
+
+async def _guarded(handler: Handler, sent: SentActivity) -> None:
+    try:
+        await handler(sent)
+    except Exception:
+        logger.exception("a handler of on_chunk or on_close failed; the stream goes on")

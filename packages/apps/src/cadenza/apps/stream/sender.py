@@ -1,0 +1,88 @@
+"""Carries out what the machine wants sent, and says what came of it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+from cadenza.api import (
+    NO_RETRY,
+    ApiClient,
+    ConnectError,
+    ConversationReference,
+    HttpStatusError,
+    TransportError,
+    encode_json,
+)
+
+from .actions import Delete, Post, Put
+from .classify import STALE_CODE, Failure, FailureKind, classify, unanswered
+from .events import Failed, Sent
+from .wire import body
+
+__all__ = ["Sender"]
+
+
+class Sender:
+    """Sends to one conversation. `timeout`: longest wait for one answer, in seconds."""
+
+    def __init__(self, api: ApiClient, ref: ConversationReference, timeout: float) -> None:
+        self.cause: Exception | None = None
+        """The exception behind the last failure."""
+        self.bytes = 0
+        """Bytes of all bodies sent."""
+        self._api = api
+        self._timeout = timeout
+        self._path = ["v3", "conversations", ref.conversation.id, "activities"]
+        self._address: dict[str, Any] = {"conversation": ref.conversation.to_wire()}
+        if ref.bot.id:
+            self._address["from"] = ref.bot.to_wire()
+        if ref.activity_id:
+            self._address["replyToId"] = ref.activity_id
+
+    async def send(self, action: Post | Put | Delete) -> Sent | Failed:
+        """Make the one request of `action`. Never raises, cancellation aside."""
+        match action:
+            case Post():
+                method, path = "POST", self._path
+            case Put():
+                method, path = "PUT", [*self._path, action.id]
+            case Delete():
+                method, path = "DELETE", [*self._path, action.id]
+        try:
+            content = None if isinstance(action, Delete) else encode_json(body(action, self._address))
+            self.bytes += len(content or b"")
+            async with asyncio.timeout(self._timeout):
+                response = await self._api.call(
+                    method, *path, json=content, retry=NO_RETRY, fresh_token=action.fresh_token
+                )
+        except Exception as error:
+            self.cause = error
+            return Failed(self._failure(error))
+        if STALE_CODE.encode() in response.body:
+            return Failed(Failure(FailureKind.STALE, response.status, STALE_CODE))
+        return Sent(_activity_id(response.body))
+
+    def _failure(self, error: Exception) -> Failure:
+        match error:
+            case HttpStatusError():
+                failure = classify(error.status, error.code, error.message, error.retry_after)
+                return failure or Failure(FailureKind.REJECTED, error.status, error.code, error.message)
+            case TimeoutError():
+                return unanswered(f"no answer within {self._timeout:g} s", left=True)
+            case ConnectError():
+                return unanswered(str(error), left=False)
+            case TransportError():
+                return unanswered(str(error), left=True)
+            case _:  # no token, an untrusted host, a body that is no JSON: it never left
+                return Failure(FailureKind.REJECTED, message=str(error))
+
+
+def _activity_id(content: bytes) -> str | None:
+    try:
+        answer = json.loads(content) if content else None
+    except ValueError:
+        return None
+    id_ = answer.get("id") if isinstance(answer, dict) else None
+    return id_ if isinstance(id_, str) and id_ else None

@@ -1,0 +1,1 @@
+"""Turns: in which order activities run, and the scope that one of them runs in."""

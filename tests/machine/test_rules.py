@@ -1,0 +1,476 @@
+"""The rules of design.md section 4 that are no cell of a table: times, sizes, clear, parts, orphans."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from cadenza.apps.stream.actions import Delete, Done, Post, PostKind, Put, Rest, Wait
+from cadenza.apps.stream.classify import FailureKind
+from cadenza.apps.stream.cycle import Channel
+from cadenza.apps.stream.events import Abort, AbortReason, Clear, Close, Emit, Sent, Update
+from cadenza.apps.stream.limits import COPILOT, WEB_CHAT, Limits
+from cadenza.apps.stream.machine import Machine, Phase
+from cadenza.apps.stream.pacing import Pace
+from cadenza.apps.stream.segments import units
+from machine.states import Probe, reach, words
+
+CARD = {"contentType": "application/vnd.microsoft.card.adaptive", "content": {"type": "AdaptiveCard"}}
+
+
+def stream(limits: Limits | None = None) -> Probe:
+    return Probe(Channel.STREAM, limits)
+
+
+def finish(probe: Probe) -> list[Post | Put | Delete]:
+    """Close, and accept everything until the end."""
+    probe.tell(Close())
+    sent = []
+    while not isinstance(action := probe.step(), Done):
+        assert isinstance(action, Post | Put | Delete), "close() would hang"
+        sent.append(action)
+        probe.tell(Sent(f"id{len(sent)}"))
+    return sent
+
+
+def test_the_interval_counts_from_the_answer_and_not_from_the_request() -> None:
+    probe = stream()
+    probe.tell(Emit("a"))
+    probe.request()
+    probe.now = 0.7
+    probe.tell(Sent("s1"), Emit("b"))
+    assert words(probe.next(), 0.0) == "wait 1.7"
+
+
+def test_white_space_alone_starts_nothing() -> None:
+    probe = stream()
+    probe.tell(Emit("\n "), Update("too late"))
+    assert probe.next() == Rest()
+    probe.tell(Emit("x"))
+    assert words(probe.next(), probe.now) == "chunk '\\n x' #1"
+
+
+def test_white_space_inside_a_text_is_kept() -> None:
+    probe = reach(Phase.OPEN, Channel.STREAM)
+    probe.tell(Emit("\n"))
+    assert words(probe.request(), probe.now) == "chunk 'Hello \\n' #2"
+
+
+def test_a_half_surrogate_pair_waits_for_its_other_half() -> None:
+    probe = stream()
+    probe.tell(Emit("x\ud83d"))
+    assert words(probe.request(), probe.now) == "chunk 'x' #1"
+    probe.tell(Sent("s1"), Emit("\ude00"))
+    assert isinstance(action := probe.request(), Post)
+    assert action.text == "x\ud83d\ude00"
+
+
+def test_informative_lines_are_clipped_and_only_the_newest_is_sent() -> None:
+    probe = stream()
+    probe.tell(Update("first"), Update("é" * 2000))
+    action = probe.accept("s1")
+    assert isinstance(action, Post)
+    assert len(action.text.encode()) <= 1024
+    assert action.text.endswith("…")
+    probe.tell(Update("a"), Update("b"), Update("c"))
+    assert words(probe.request(), probe.now) == "informative 'c' #2"
+
+
+def test_a_line_after_text_is_ignored_and_counted() -> None:
+    probe = reach(Phase.OPEN, Channel.STREAM)
+    probe.tell(Update("late"))
+    assert isinstance(probe.next(), Wait)
+    assert probe.machine.statistics().updates_ignored == 1
+
+
+def test_lines_without_an_answer_are_taken_off_the_screen() -> None:
+    probe = stream()
+    probe.tell(Update("Searching..."))
+    probe.accept("s1")
+    assert [words(action, 0) for action in finish(probe)] == ["final 'Searching...'", "delete"]
+    assert words(probe.next(), 0) == "done nothing"
+
+
+def test_lines_without_an_answer_stay_where_the_bot_wants_it() -> None:
+    machine = Machine(Limits(), on_empty="keep")
+    probe = stream()
+    probe.machine = machine
+    probe.tell(Update("Searching..."))
+    probe.accept("s1")
+    assert [words(action, 0) for action in finish(probe)] == ["final 'Searching...'"]
+    assert words(probe.next(), 0) == "done nothing"
+
+
+def test_at_115_seconds_the_stream_is_finalized_and_edits_follow() -> None:
+    probe = reach(Phase.OPEN, Channel.STREAM)
+    assert words(probe.next(), 0) == "wait 115"
+    probe.now = 115
+    assert words(probe.accept(), 0) == "final 'Hello '"
+    probe.tell(Emit("and more "))
+    assert words(probe.accept("m1"), 0) == "put 'Hello and more '"
+    probe.tell(Emit("to the end"))
+    assert [words(action, 0) for action in finish(probe)] == ["put 'Hello and more to the end'"]
+
+
+def test_with_rollover_the_text_after_115_seconds_is_a_new_stream() -> None:
+    probe = stream()
+    probe.machine = Machine(Limits(), on_expiry="rollover")
+    probe.tell(Emit("Hello "))
+    probe.accept("s1")
+    probe.now = 115
+    probe.accept()
+    probe.tell(Emit("and more"))
+    assert words(probe.accept("s2"), 0) == "chunk 'and more' #1"
+    finish(probe)
+    assert isinstance(done := probe.next(), Done)
+    assert done.outcome.ids == ("s1", "s2")
+
+
+def test_a_throttled_stream_older_than_two_minutes_has_expired() -> None:
+    probe = reach(Phase.OPEN, Channel.STREAM)
+    probe.tell(Emit("x"))
+    probe.request()
+    probe.now = 121
+    probe.refuse(FailureKind.THROTTLED)
+    assert words(probe.request(), 0) == "put 'Hello x'"
+
+
+def test_a_final_is_not_waited_for_beyond_its_deadline() -> None:
+    probe = reach(Phase.CLOSING, Channel.STREAM)
+    probe.request()
+    probe.refuse(FailureKind.THROTTLED, retry_after=61.0)
+    assert isinstance(done := probe.next(), Done)
+    assert done.outcome.undelivered == "world "
+    assert done.outcome.failure.retry_after == 61.0
+
+
+def test_a_final_that_is_refused_for_a_minute_ends() -> None:
+    probe = reach(Phase.CLOSING, Channel.STREAM)
+    began = probe.now
+    tries = 0
+    while not isinstance(probe.step(), Done):
+        tries += 1
+        probe.refuse(FailureKind.TRANSIENT)
+    assert tries <= 8
+    assert probe.now - began <= 60
+
+
+def test_a_final_answered_with_500_is_tried_three_times() -> None:
+    probe = reach(Phase.CLOSING, Channel.STREAM)
+    for _ in range(3):
+        assert words(probe.request(), 0) == "final 'Hello world '"
+        probe.refuse(FailureKind.SERVER)
+    assert words(probe.next(), 0) == "done unknown"
+
+
+def test_already_completed_means_success_after_a_lost_final_and_only_then() -> None:
+    probe = reach(Phase.CLOSING, Channel.STREAM)
+    probe.request()
+    probe.refuse(FailureKind.LOST)
+    probe.request()
+    probe.refuse(FailureKind.COMPLETED)
+    assert words(probe.next(), 0) == "done sent"
+
+    probe = reach(Phase.CLOSING, Channel.STREAM)
+    probe.request()
+    probe.refuse(FailureKind.COMPLETED)
+    assert words(probe.request(), 0) == "put 'Hello world '"
+
+
+def test_a_lost_chunk_is_sent_again_unchanged_under_its_number() -> None:
+    probe = reach(Phase.OPEN, Channel.STREAM)
+    probe.tell(Emit("x"))
+    probe.request()
+    probe.tell(Emit("y"))
+    probe.refuse(FailureKind.LOST)
+    assert words(probe.accept(), 0) == "chunk 'Hello x' #2"
+    assert words(probe.accept(), 0) == "chunk 'Hello xy' #3"
+
+
+def test_a_lost_start_is_tried_once_more_and_counted() -> None:
+    probe = stream()
+    probe.tell(Emit("Hello"))
+    probe.request()
+    probe.refuse(FailureKind.LOST)
+    assert words(probe.request(), 0) == "chunk 'Hello' #1"
+    probe.refuse(FailureKind.NOT_ALLOWED, status=403)
+    assert [words(action, 0) for action in finish(probe)][-1] == "plain 'Hello'"
+    assert probe.machine.statistics().orphans == 1
+
+
+def test_a_start_that_gets_no_id_is_no_stream() -> None:
+    probe = stream()
+    probe.tell(Emit("Hello"))
+    probe.request()
+    probe.tell(Sent(None))
+    assert [words(action, 0) for action in finish(probe)][-1] == "plain 'Hello'"
+
+
+def test_a_refused_chunk_finalizes_what_is_shown_and_the_rest_comes_plain() -> None:
+    probe = reach(Phase.OPEN, Channel.STREAM)
+    probe.tell(Emit("world"))
+    probe.request()
+    probe.refuse(FailureKind.REJECTED)
+    assert words(probe.accept(), 0) == "final 'Hello '"
+    assert [words(action, 0) for action in finish(probe)] == ["plain 'world'"]
+
+
+def test_when_the_rest_is_refused_too_it_is_in_the_outcome() -> None:
+    probe = reach(Phase.CLOSING, Channel.STREAM)
+    probe.request()
+    probe.refuse(FailureKind.REJECTED)
+    probe.accept()
+    probe.request()
+    probe.refuse(FailureKind.REJECTED)
+    assert isinstance(done := probe.next(), Done)
+    assert done.outcome.undelivered == "world "
+    assert done.outcome.ids == ("m1",)
+
+
+def test_clear_before_anything_was_sent_forgets_it() -> None:
+    probe = stream()
+    probe.tell(Emit("no"), Clear(), Emit("yes"))
+    assert [words(action, 0) for action in finish(probe)] == ["plain 'yes'"]
+
+
+def test_clear_goes_on_streaming_where_the_new_text_extends_the_shown_one() -> None:
+    probe = reach(Phase.OPEN, Channel.STREAM)
+    probe.tell(Clear(), Emit("Hello again"))
+    assert words(probe.request(), 0) == "chunk 'Hello again' #2"
+
+
+def test_clear_holds_chunks_and_tries_the_new_text_with_the_final() -> None:
+    probe = reach(Phase.OPEN, Channel.STREAM)
+    probe.tell(Clear(), Emit("Other"))
+    assert isinstance(probe.next(), Wait)
+    assert [words(action, 0) for action in finish(probe)] == ["final 'Other'"]
+
+
+def test_a_refused_new_text_is_brought_by_an_edit() -> None:
+    probe = reach(Phase.OPEN, Channel.STREAM)
+    probe.tell(Clear(), Emit("Other"), Close())
+    assert words(probe.request(), 0) == "final 'Other'"
+    probe.refuse(FailureKind.REJECTED)
+    assert words(probe.accept(), 0) == "final 'Hello '"
+    assert words(probe.accept(), 0) == "put 'Other'"
+    assert words(probe.next(), 0) == "done sent"
+
+
+def test_clear_and_a_card_end_in_a_final_without_text() -> None:
+    probe = reach(Phase.OPEN, Channel.STREAM)
+    probe.tell(Clear(), Emit("", {"attachments": [CARD]}), Close())
+    action = probe.request()
+    assert isinstance(action, Post)
+    assert (action.kind, action.text, action.fields["attachments"]) == (PostKind.FINAL, "", [CARD])
+
+
+def test_clear_and_nothing_more_takes_the_message_off_the_screen() -> None:
+    probe = reach(Phase.OPEN, Channel.STREAM)
+    probe.tell(Clear())
+    assert [words(action, 0) for action in finish(probe)] == ["final 'Hello '", "delete"]
+    assert words(probe.next(), 0) == "done nothing"
+
+
+def test_clear_that_comes_while_a_full_message_is_finalized_is_not_lost() -> None:
+    probe = stream(Limits(message_units=300))
+    probe.tell(Emit("old " * 50))
+    probe.accept("s1")
+    probe.tell(Emit("old " * 50))
+    assert words(probe.request(), 0).startswith("final 'old ")
+    probe.tell(Clear(), Emit("new"), Sent())
+    assert words(probe.accept(), 0) == "put 'new'"
+
+
+def test_where_text_may_be_replaced_chunks_go_on_after_clear() -> None:
+    probe = stream(WEB_CHAT)
+    probe.tell(Emit("Hello"))
+    probe.accept("s1")
+    probe.tell(Clear(), Emit("Other"))
+    assert words(probe.request(), 0) == "chunk 'Other' #2"
+
+
+def test_a_long_text_rolls_over_at_a_paragraph() -> None:
+    probe = stream(Limits(message_units=100))
+    first, second = "a" * 90 + "\n\n", "b" * 50
+    probe.tell(Emit(first + second))
+    assert [action.text for action in finish(probe) if isinstance(action, Post)] == [first, second]
+
+
+def test_nothing_is_cut_below_what_the_user_sees() -> None:
+    probe = stream(Limits(message_units=100))
+    probe.tell(Emit("a" * 95))
+    probe.accept("s1")
+    probe.tell(Emit(" bbb\n\nccc ddd eee"))
+    action = probe.request()
+    assert isinstance(action, Post)
+    assert action.text.startswith("a" * 95)
+    assert units(action.text) <= 100
+
+
+def test_a_size_that_the_service_refuses_halves_the_limit() -> None:
+    probe = stream()
+    probe.tell(Emit("x" * 4000), Close())
+    sizes = []
+    while not isinstance(action := probe.step(), Done):
+        assert isinstance(action, Post)
+        sizes.append(len(action.text))
+        if len(action.text) > 1000:
+            probe.refuse(FailureKind.TOO_LARGE)
+        else:
+            probe.tell(Sent("id"))
+    assert sizes == [4000, 2000, 1000, 1000, 1000, 1000]
+
+
+def test_a_card_that_is_too_large_is_named_and_the_text_is_delivered() -> None:
+    probe = reach(Phase.OPEN, Channel.STREAM)
+    probe.tell(Emit("world", {"attachments": [CARD]}), Close())
+    probe.request()
+    probe.refuse(FailureKind.TOO_LARGE)
+    assert words(probe.accept(), 0) == "final 'Hello world'"
+    probe.request()
+    probe.refuse(FailureKind.TOO_LARGE)
+    assert isinstance(done := probe.next(), Done)
+    assert (done.outcome.undelivered, done.outcome.missing) == ("", ("attachments",))
+
+
+def test_attachments_that_are_refused_do_not_take_the_text_with_them() -> None:
+    probe = reach(Phase.OPEN, Channel.BUFFER)
+    probe.tell(Emit("world", {"attachments": [CARD]}), Close())
+    probe.request()
+    probe.refuse(FailureKind.REJECTED)
+    action = probe.accept("m1")
+    assert (words(action, 0), "attachments" in action.fields) == ("plain 'Hello world'", False)
+    action = probe.request()
+    assert (words(action, 0), "attachments" in action.fields) == ("plain", True)
+    probe.refuse(FailureKind.REJECTED)
+    assert isinstance(done := probe.next(), Done)
+    assert (done.outcome.undelivered, done.outcome.missing) == ("", ("attachments",))
+
+
+def test_parts_are_sent_once() -> None:
+    probe = reach(Phase.OPEN, Channel.STREAM)
+    probe.tell(Emit("world", {"attachments": [CARD], "channelData": {"x": 1}}))
+    (final,) = finish(probe)
+    assert isinstance(final, Post)
+    assert final.fields == {"attachments": [CARD], "channelData": {"x": 1}}
+
+
+def test_after_an_expiry_attachments_follow_as_one_message() -> None:
+    probe = reach(Phase.OPEN, Channel.STREAM)
+    probe.tell(Emit("world"))
+    probe.request()
+    probe.refuse(FailureKind.EXPIRED)
+    probe.tell(Emit("", {"attachments": [CARD]}))
+    put, plain = finish(probe)
+    assert isinstance(put, Put)
+    assert isinstance(plain, Post)
+    assert "attachments" not in put.fields
+    assert (plain.kind, plain.fields["attachments"]) == (PostKind.PLAIN, [CARD])
+
+
+def test_copilot_is_kept_alive() -> None:
+    probe = stream(COPILOT)
+    probe.tell(Emit("Hello"))
+    probe.accept("s1")
+    assert words(probe.next(), 0) == "wait 35"
+    probe.now = 35
+    assert words(probe.accept(), 0) == "chunk 'Hello' #2"
+
+
+def test_a_card_alone_is_one_plain_message() -> None:
+    probe = stream()
+    probe.tell(Emit("", {"attachments": [CARD]}))
+    assert probe.next() == Rest()
+    (plain,) = finish(probe)
+    assert isinstance(plain, Post)
+    assert plain.kind is PostKind.PLAIN
+
+
+def test_a_second_refusal_of_the_token_counts_as_a_refusal() -> None:
+    probe = reach(Phase.CLOSING, Channel.BUFFER)
+    probe.request()
+    probe.refuse(FailureKind.UNAUTHORIZED)
+    assert words(probe.request(), 0) == "plain 'Hello world ' new token"
+    probe.refuse(FailureKind.UNAUTHORIZED)
+    assert words(probe.next(), 0) == "done failed"
+
+
+def test_stop_while_a_request_is_under_way_sends_nothing_more() -> None:
+    probe = reach(Phase.OPEN, Channel.STREAM)
+    probe.tell(Emit("world"))
+    probe.request()
+    probe.tell(Abort(AbortReason.STOP))
+    assert probe.next() == Rest()
+    probe.tell(Sent())
+    assert words(probe.next(), 0) == "done stopped"
+    assert probe.machine.undelivered == "world"
+
+
+def test_stop_takes_the_waiting_cycles_with_it() -> None:
+    probe = reach(Phase.CLOSING, Channel.STREAM)
+    probe.request()
+    probe.tell(Emit("next"))
+    probe.refuse(FailureKind.STOPPED)
+    assert probe.machine.phase is Phase.STOPPED
+    assert probe.machine.undelivered == "world next"
+    probe.tell(Close(), Emit("anew"))
+    assert probe.machine.phase is Phase.OPEN
+
+
+def test_a_stream_waits_for_the_open_one_of_its_conversation() -> None:
+    pace = Pace()
+    first, second = stream(), stream()
+    first.machine, second.machine = Machine(Limits(), pace), Machine(Limits(), pace)
+    first.tell(Emit("one"))
+    first.accept("s1")
+    second.now = 5.0
+    second.tell(Emit("two"))
+    assert second.next() == Rest()
+    first.now = 5.0
+    first.tell(Close())
+    first.accept()
+    second.tell(Emit(" words"))
+    assert words(second.request(), 0) == "chunk 'two words' #1"
+    assert second.now == 6.0
+
+
+def test_among_waiting_requests_the_longest_waiting_goes_first() -> None:
+    pace = Pace()
+    first, second = object(), object()
+    assert pace.admit(first, 0.0, start=False) is not None
+    assert pace.admit(second, 0.0, start=False) is None
+    pace.begin(first, start=False)
+    pace.answered(first, 0.0, 1.0)
+    assert pace.admit(second, 0.5, start=False) == 1.0
+    assert pace.admit(first, 0.5, start=False) is None
+    pace.leave(second)
+    assert pace.admit(first, 0.5, start=False) == 1.0
+
+
+def test_a_snapshot_is_json_and_keeps_sequence_and_age() -> None:
+    probe = reach(Phase.OPEN, Channel.STREAM)
+    snapshot = json.loads(json.dumps(probe.machine.snapshot(probe.now)))
+    other = stream()
+    other.now = 1000.0
+    other.machine.restore(snapshot, other.now, passed=3.0)
+    other.tell(Emit("world"))
+    assert words(other.accept(), 0) == "chunk 'Hello world' #2"
+    assert words(other.next(), other.now) == "wait 110"  # 115, less 2 seconds before and 3 between
+
+
+def test_a_final_that_was_under_way_when_the_process_died_is_repeated() -> None:
+    probe = reach(Phase.CLOSING, Channel.STREAM)
+    probe.request()
+    snapshot = json.loads(json.dumps(probe.machine.snapshot(probe.now)))
+    other = stream()
+    other.machine.restore(snapshot, other.now)
+    assert words(other.request(), 0) == "final 'Hello world '"
+    other.refuse(FailureKind.COMPLETED)
+    assert words(other.next(), 0) == "done sent"
+
+
+@pytest.mark.parametrize("kind", ["groupChat", "channel"])
+def test_where_streams_are_not_shown_none_is_started(kind: str) -> None:
+    machine = Machine(Limits(), streaming=False, typing=kind != "channel")
+    machine.handle(Emit("Hello"), 0.0)
+    assert words(machine.next(0.0), 0) == ("rest" if kind == "channel" else "typing")

@@ -1,0 +1,44 @@
+from typing import Any
+
+import pytest
+from cadenza.api import Account
+from cadenza.apps.routing.responses import InvokeResponse, invoke_response
+
+
+class Card:
+    def to_dict(self) -> dict[str, Any]:
+        return {"type": "AdaptiveCard"}
+
+
+@pytest.mark.parametrize(
+    ("result", "status", "body"),
+    [
+        (None, 200, None),
+        ({"a": 1}, 200, {"a": 1}),
+        (InvokeResponse(412, {"a": 1}), 412, {"a": 1}),
+        (InvokeResponse(), 200, None),
+        ({"status": 412, "body": {"a": 1}}, 412, {"a": 1}),
+        ({"status": 412}, 412, None),
+        ({"status": 412, "title": "x"}, 200, {"status": 412, "title": "x"}),
+        ({"status": "open"}, 200, {"status": "open"}),
+        ({"status": True}, 200, {"status": True}),
+        (Account(id="29:x", aad_object_id="y"), 200, {"id": "29:x", "aadObjectId": "y"}),
+        ({"card": Card()}, 200, {"card": {"type": "AdaptiveCard"}}),
+        ([1, 2], 200, [1, 2]),
+    ],
+)
+def test_a_result_becomes_a_response(result: object, status: int, body: object) -> None:
+    response = invoke_response(result)
+    assert (response.status, response.body) == (status, body)
+
+
+@pytest.mark.parametrize("result", [{1, 2}, {"a": object()}, {"a": float("nan")}])
+def test_what_json_cannot_hold_is_refused(result: object) -> None:
+    with pytest.raises((TypeError, ValueError)):
+        invoke_response(result)
+
+
+@pytest.mark.parametrize("status", [42, 100, 600, -1])
+def test_what_is_no_http_status_is_refused(status: object) -> None:
+    with pytest.raises(ValueError, match="from 200 to 599"):
+        invoke_response({"status": status, "body": None})

@@ -1,0 +1,95 @@
+import pytest
+from cadenza.api import US_GOV
+from cadenza.apps import App, AppOptions
+from cadenza.apps.settings import DEFAULT_SERVICE_URL, Settings
+
+
+def test_an_option_wins_over_the_environment_and_that_over_the_default() -> None:
+    environ = {"CLIENT_ID": "from-env", "TENANT_ID": "tenant"}
+    settings = Settings.resolve({"client_id": "from-option"}, environ)
+    assert (settings.client_id, settings.tenant_id) == ("from-option", "tenant")
+    assert settings.service_url == DEFAULT_SERVICE_URL
+
+
+def test_none_and_empty_count_as_not_given() -> None:
+    settings = Settings.resolve({"client_id": None, "cloud": None}, {"CLIENT_ID": "", "SERVICE_URL": ""})
+    assert settings == Settings()
+
+
+def test_all_variables_of_the_reference_are_read() -> None:
+    settings = Settings.resolve(
+        {},
+        {
+            "CLIENT_ID": "id",
+            "CLIENT_SECRET": "secret",
+            "TENANT_ID": "tenant",
+            "SERVICE_URL": "https://example.com",
+            "CLOUD": "usgov",
+            "PORT": "8080",
+            "DANGEROUSLY_ALLOW_UNAUTHENTICATED_REQUESTS": "on",
+        },
+    )
+    assert (settings.client_id, settings.client_secret, settings.tenant_id) == ("id", "secret", "tenant")
+    assert (settings.service_url, settings.cloud, settings.port) == ("https://example.com", US_GOV, 8080)
+    assert settings.allow_unauthenticated
+
+
+@pytest.mark.parametrize(
+    ("value", "allowed"),
+    [("1", True), ("TRUE", True), ("yes", True), ("on", True), ("0", False), ("false", False), ("No", False)],
+)
+def test_the_dangerous_switch_reads_words_for_yes_and_no(value: str, allowed: bool) -> None:
+    environ = {"DANGEROUSLY_ALLOW_UNAUTHENTICATED_REQUESTS": value}
+    assert Settings.resolve({}, environ).allow_unauthenticated is allowed
+
+
+def test_any_other_word_for_the_dangerous_switch_is_refused() -> None:
+    with pytest.raises(ValueError, match="DANGEROUSLY_ALLOW_UNAUTHENTICATED_REQUESTS is 'maybe'"):
+        Settings.resolve({}, {"DANGEROUSLY_ALLOW_UNAUTHENTICATED_REQUESTS": "maybe"})
+
+
+def test_the_option_can_switch_off_what_the_environment_allows() -> None:
+    environ = {"DANGEROUSLY_ALLOW_UNAUTHENTICATED_REQUESTS": "1"}
+    settings = Settings.resolve({"dangerously_allow_unauthenticated_requests": False}, environ)
+    assert not settings.allow_unauthenticated
+
+
+def test_skip_auth_is_the_old_name_of_the_dangerous_switch() -> None:
+    with pytest.warns(DeprecationWarning, match="dangerously_allow_unauthenticated_requests"):
+        app = App(skip_auth=True)
+    assert app._settings.allow_unauthenticated
+
+
+def test_the_secret_is_not_in_the_settings_as_they_are_printed() -> None:
+    assert "hush" not in repr(Settings(client_id="id", client_secret="hush"))
+
+
+def test_a_port_that_is_none_names_its_variable() -> None:
+    with pytest.raises(ValueError, match="PORT is 'http'"):
+        Settings.resolve({}, {"PORT": "http"})
+
+
+def test_an_option_that_does_not_exist_is_refused_by_name() -> None:
+    with pytest.raises(TypeError, match="no option clientid"):
+        App(clientid="x")  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        ({"messaging_endpoint": "api"}, "must start with"),
+        ({"shutdown_seconds": -1.0}, "shutdown_seconds must not be negative"),
+        ({"cloud": "moon"}, "moon"),
+    ],
+)
+def test_a_value_that_makes_no_sense_is_refused(options: dict[str, object], complaint: str) -> None:
+    with pytest.raises(ValueError, match=complaint):
+        Settings.resolve(options, {})  # type: ignore[arg-type]
+
+
+def test_what_checks_no_tokens_listens_on_this_machine_only() -> None:
+    assert Settings.resolve({}, {}).host == "127.0.0.1"
+    assert Settings.resolve({"client_id": "id"}, {}).host == "0.0.0.0"
+    open_to_all: AppOptions = {"client_id": "id", "dangerously_allow_unauthenticated_requests": True}
+    assert Settings.resolve(open_to_all, {}).host == "127.0.0.1"
+    assert Settings.resolve({"host": "::"}, {}).host == "::"

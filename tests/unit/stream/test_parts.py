@@ -1,0 +1,66 @@
+"""What an answer carries beside its text."""
+
+from __future__ import annotations
+
+import json
+
+from cadenza.api import CitationAppearance, MessageActivityInput
+from cadenza.apps.stream.parts import Parts
+
+
+def merged(*activities: MessageActivityInput) -> Parts:
+    parts = Parts()
+    for activity in activities:
+        parts.merge(activity.to_wire())
+    return parts
+
+
+def cited(text: str, *positions: int) -> MessageActivityInput:
+    message = MessageActivityInput(text=text)
+    for position in positions:
+        message.add_citation(position, CitationAppearance(name=f"Doc {position}", abstract="..."))
+    return message
+
+
+def test_a_message_has_one_schema_org_entity_with_label_and_citations() -> None:
+    parts = merged(MessageActivityInput(text="a").add_ai_generated(), cited("[1]", 1), cited("[2]", 2))
+    (entity,) = parts.metadata("[1] [2]", last=True)["entities"]
+    assert entity["additionalType"] == ["AIGeneratedContent"]
+    assert [citation["position"] for citation in entity["citation"]] == [1, 2]
+
+
+def test_citations_go_where_they_are_used_and_the_label_goes_everywhere() -> None:
+    parts = merged(cited("[1] [2] [3]", 1, 2, 3).add_ai_generated())
+    first = parts.metadata("see [1]", last=False)["entities"][0]
+    last = parts.metadata("see [2]", last=True, before="see [1]")["entities"][0]
+    assert [citation["position"] for citation in first["citation"]] == [1]
+    assert [citation["position"] for citation in last["citation"]] == [2, 3]
+    assert first["additionalType"] == last["additionalType"] == ["AIGeneratedContent"]
+
+
+def test_channel_data_is_merged_and_none_erases_nothing() -> None:
+    parts = Parts()
+    parts.merge({"channelData": {"feedbackLoop": {"type": "default"}, "a": {"b": 1}}})
+    parts.merge({"channelData": {"feedbackLoop": None, "a": {"c": 2}, "streamId": "x"}, "summary": None})
+    assert parts.channel_data == {"feedbackLoop": {"type": "default"}, "a": {"b": 1, "c": 2}}
+
+
+def test_the_streams_own_fields_of_a_caller_are_left_out() -> None:
+    parts = merged(MessageActivityInput(text="x").add_stream_final("id"))
+    assert parts.metadata("x", last=True) == {}
+
+
+def test_merging_does_not_change_what_was_merged() -> None:
+    wire = MessageActivityInput(text="a").add_ai_generated().with_channel_data({"a": {"b": 1}}).to_wire()
+    before = json.dumps(wire)
+    parts = Parts()
+    parts.merge(wire)
+    parts.merge(cited("[1]", 1).with_channel_data({"a": {"c": 1}}).to_wire())
+    assert json.dumps(wire) == before
+
+
+def test_what_is_missing_is_named() -> None:
+    parts = Parts()
+    parts.merge({"attachments": [{}], "channelData": {"x": 1}})
+    assert parts.missing(extras=True, metadata=True) == ("attachments", "channelData")
+    assert parts.missing(extras=False, metadata=False) == ()

@@ -1,0 +1,92 @@
+"""Where long texts are cut."""
+
+from __future__ import annotations
+
+import pytest
+from cadenza.apps.stream.segments import clip, cut, units, whole
+from hypothesis import given
+from hypothesis import strategies as st
+
+texts = st.lists(
+    st.sampled_from(
+        ["word ", "end. ", "\n", "\n\n", "```py\n", "```\n", "~~~~\n", "🎻", "e\u0301", "👩\u200d👧", "`x` "]
+    ),
+    min_size=1,
+    max_size=200,
+).map("".join)
+
+
+@given(texts, st.integers(20, 300), st.integers(0, 50))
+def test_a_cut_loses_nothing_and_fits(text: str, limit: int, floor: int) -> None:
+    floor = min(floor, len(text))
+    if units(text) <= limit:
+        return
+    place = cut(text, limit, floor)
+    head = text[: place.at] + place.closing
+    assert place.at >= floor
+    assert 0 < place.at <= len(text)
+    assert units(head) <= limit or place.at <= max(floor, 1)
+    assert bool(place.closing) == bool(place.opening)
+
+
+@given(texts, st.integers(30, 200))
+def test_repeated_cuts_come_to_an_end(text: str, limit: int) -> None:
+    parts = 0
+    rest = text
+    while units(rest) > limit:
+        place = cut(rest, limit)
+        rest = place.opening + rest[place.at :]
+        parts += 1
+        assert parts < 2000
+
+
+@pytest.mark.parametrize(
+    ("text", "head"),
+    [
+        ("a" * 85 + "\n\n" + "b" * 50, "a" * 85 + "\n\n"),
+        ("a" * 85 + "\n" + "b" * 50, "a" * 85 + "\n"),
+        ("a" * 85 + ". " + "b" * 50, "a" * 85 + ". "),
+        ("a" * 85 + " " + "b" * 50, "a" * 85 + " "),
+        ("a" * 50 + "\n\n" + "b" * 100, "a" * 50 + "\n\n" + "b" * 48),
+        ("🎻" * 60, "🎻" * 50),
+    ],
+)
+def test_the_best_place_in_the_last_fifth_is_taken(text: str, head: str) -> None:
+    assert text[: cut(text, 100).at] == head
+
+
+def test_a_code_fence_is_closed_and_opened_again() -> None:
+    text = "```py\n" + "x = 1\n" * 30
+    place = cut(text, 100)
+    assert text[: place.at].endswith("x = 1\n")
+    assert (place.closing, place.opening) == ("```", "```py\n")
+    assert units(text[: place.at] + place.closing) <= 100
+
+
+def test_a_closed_fence_needs_no_repair() -> None:
+    place = cut("```py\nx = 1\n```\n" + "word " * 40, 100)
+    assert (place.closing, place.opening) == ("", "")
+
+
+def test_an_emoji_family_is_not_torn_apart() -> None:
+    family = "👩\u200d👩\u200d👧"
+    text = "x" * 95 + family + "y" * 20
+    assert cut(text, 100).at in (95, 95 + len(family))
+
+
+def test_lengths_are_utf16_code_units() -> None:
+    assert (units("abc"), units("é"), units("🎻"), units("\ud83d")) == (3, 1, 2, 1)
+
+
+@given(st.text(max_size=3000))
+def test_a_clipped_line_keeps_both_limits(text: str) -> None:
+    clipped = clip(text, 1000, 1024)
+    assert units(clipped) <= 1000
+    assert len(clipped.encode("utf-8", "surrogatepass")) <= 1024
+    assert clipped == text or clipped.endswith("…")
+
+
+def test_only_a_first_half_at_the_end_is_held_back() -> None:
+    assert whole("x\ud83d") == "x"
+    assert whole("x\ud83d\ude00") == "x\ud83d\ude00"
+    assert whole("") == ""
