@@ -491,6 +491,11 @@ async def test_no_task_outlives_the_stream(open_stream: OpenStream) -> None:
     gc.collect()
 
 
+async def test_an_unknown_option_is_named(open_stream: OpenStream) -> None:
+    with pytest.raises(ValueError, match="on_expiry='wait' is not known; one of 'edit', 'rollover'"):
+        open_stream(on_expiry="wait")
+
+
 async def test_it_is_a_streamer(open_stream: OpenStream) -> None:
     assert isinstance(open_stream(), StreamerProtocol)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from weakref import WeakValueDictionary
 
 from .pacing import Pace
 
@@ -42,20 +43,21 @@ class StreamGate:
 
 
 class StreamGates:
-    """The gates of an app, by conversation id. Idle ones are dropped now and then, so that their number
-    follows the number of conversations that are active."""
+    """The gates of an app, by conversation id. Those that are idle and that no stream holds are dropped now
+    and then, so that their number follows the number of conversations that are active."""
 
     def __init__(self) -> None:
-        self._gates: dict[str, StreamGate] = {}
+        self._gates: WeakValueDictionary[str, StreamGate] = WeakValueDictionary()
+        self._kept: dict[str, StreamGate] = {}
         self._sweep_at = 64
 
     def gate(self, conversation_id: str, now: float) -> StreamGate:
-        gate = self._gates.get(conversation_id)
-        if gate is None:
-            if len(self._gates) >= self._sweep_at:
-                self._gates = {key: kept for key, kept in self._gates.items() if not kept.idle(now)}
-                self._sweep_at = max(64, 2 * len(self._gates))
-            gate = self._gates[conversation_id] = StreamGate()
+        """The gate of a conversation. `now`: seconds of the streams' clock."""
+        if len(self._kept) >= self._sweep_at:
+            self._kept = {key: gate for key, gate in self._kept.items() if not gate.idle(now)}
+            self._sweep_at = max(64, 2 * len(self._kept))
+        gate = self._gates.get(conversation_id) or StreamGate()
+        self._gates[conversation_id] = self._kept[conversation_id] = gate
         return gate
 
     def __len__(self) -> int:

@@ -1,15 +1,14 @@
-"""`HttpStream`: drives the stream machine over HTTP. All rules are in machine.py; here is only I/O."""
+"""`HttpStream`: what a bot author holds. The rules are in machine.py, the I/O in driver.py."""
 
 from __future__ import annotations
 
 import asyncio
-import inspect
 import logging
 import threading
 import time
 from collections.abc import AsyncIterable, Awaitable, Callable, Mapping
 from types import TracebackType
-from typing import Any, Literal, Protocol, Self
+from typing import Any, Literal, Self
 
 from cadenza.api import (
     ApiClient,
@@ -20,8 +19,9 @@ from cadenza.api import (
 )
 
 from . import events as ev
-from .actions import Delete, Done, Post, PostKind, Put, Rest, Result, Wait
+from .actions import Result
 from .cycle import Cycle
+from .driver import Clock, Handler, LoopClock, StreamDriver
 from .errors import StreamCancelledError, StreamDeliveryError
 from .gate import StreamGate
 from .limits import Limits, limits_for
@@ -30,26 +30,9 @@ from .results import delivery_error, sent_activity
 from .sender import Sender
 from .statistics import StreamStatistics
 
-__all__ = ["Clock", "HttpStream"]
+__all__ = ["HttpStream"]
 
 logger = logging.getLogger(__name__)
-
-Handler = Callable[[SentActivity], Awaitable[None]]
-
-
-class Clock(Protocol):
-    """Where a stream gets the time from."""
-
-    def now(self) -> float:
-        """Seconds of a clock that never goes back and keeps pace with the event loop's."""
-        ...
-
-
-class LoopClock:
-    """The clock of the running event loop."""
-
-    def __init__(self) -> None:
-        self.now = asyncio.get_running_loop().time
 
 
 class HttpStream:
@@ -83,35 +66,29 @@ class HttpStream:
         gate: StreamGate | None = None,
         on_acknowledged: Callable[[dict[str, Any]], Awaitable[None] | None] | None = None,
     ) -> None:
+        _check("fallback", fallback, ("buffer", "edit"))
+        _check("on_expiry", on_expiry, ("edit", "rollover"))
+        _check("on_empty", on_empty, ("withdraw", "keep"))
         self.ref = ref
-        self._limits = limits or limits_for(ref.channel_id)
+        limits = limits or limits_for(ref.channel_id)
         self._clock = clock or LoopClock()
-        self._gate = gate or StreamGate()
+        gate = gate or StreamGate()
         kind = ref.conversation.conversation_type
         self._machine = Machine(
-            self._limits,
-            self._gate.pace,
+            limits,
+            gate.pace,
             streaming=kind == "personal" or (kind is None and not ref.conversation.is_group),
             typing=kind != "channel",
             fallback=fallback,
             on_expiry=on_expiry,
             on_empty=on_empty,
         )
-        self._sender = Sender(api, ref, self._limits.request_timeout)
-        self._on_acknowledged = on_acknowledged
-        self._chunk_handlers: list[Handler] = []
-        self._close_handlers: list[Handler] = []
-        self._stop_callbacks: list[Callable[[], object]] = []
+        self._sender = Sender(api, ref, limits.request_timeout)
+        self._driver = StreamDriver(self._machine, self._sender, gate, self._clock)
+        if on_acknowledged is not None:
+            self._driver.on_acknowledged = lambda: on_acknowledged(self.snapshot())
         self._loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
-        self._pump: asyncio.Task[None] | None = None
-        self._waiting: Wait | None = None
-        self._wakeup = asyncio.Event()
-        self._closing: dict[Cycle, asyncio.Future[None]] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._broken: Exception | None = None
-        self._waits = 0
-        self._waited = 0.0
 
     # What a handler calls
 
@@ -162,24 +139,17 @@ class HttpStream:
         with `.undelivered` where text did not reach the user, DeliveryUnknownError where that is unknown.
         Cancelling the caller cancels the waiting, not the finalization.
         """
-        cycle = self._machine.handle(ev.Close(), self._clock.now())
+        cycle = self._driver.tell(ev.Close())
         if cycle is None:
             return None
-        if cycle.outcome is None:
-            if cycle not in self._closing:
-                self._closing[cycle] = self._loop.create_future()
-            self._wake()
-            await asyncio.shield(self._closing[cycle])
-        if self._tasks:
-            await asyncio.wait(self._tasks)
+        await self._driver.end_of(cycle)
         return self._result(cycle)
 
     async def finish(self, reason: ev.AbortReason, *, deadline: float | None = None) -> SentActivity | None:
         """End the stream on behalf of an app. STOP: nothing more is sent. Else finalize what there is, with
         `deadline` seconds for closing requests and their repetitions (None: the channel's own)."""
-        now = self._clock.now()
-        self._machine.handle(ev.Abort(reason, None if deadline is None else now + deadline), now)
-        self._wake()
+        at = None if deadline is None else self._clock.now() + deadline
+        self._driver.tell(ev.Abort(reason, at))
         return await self.close()
 
     async def pipe(
@@ -243,19 +213,21 @@ class HttpStream:
 
     def statistics(self) -> StreamStatistics:
         """The counters so far, as a frozen snapshot."""
-        return self._machine.statistics(bytes=self._sender.bytes, waits=self._waits, waited=self._waited)
+        return self._machine.statistics(
+            bytes=self._sender.bytes, waits=self._driver.waits, waited=self._driver.waited
+        )
 
     def on_chunk(self, handler: Handler) -> None:
         """Call `handler` after each accepted chunk. Its exceptions are logged."""
-        self._chunk_handlers.append(handler)
+        self._driver.chunk_handlers.append(handler)
 
     def on_close(self, handler: Handler) -> None:
         """Call `handler` each time a message was finalized. Its exceptions are logged."""
-        self._close_handlers.append(handler)
+        self._driver.close_handlers.append(handler)
 
     def on_stop(self, callback: Callable[[], object]) -> None:
         """Call `callback` as soon as it is known that the user pressed Stop."""
-        self._stop_callbacks.append(callback)
+        self._driver.stop_callbacks.append(callback)
 
     # Snapshots
 
@@ -277,16 +249,12 @@ class HttpStream:
         stream = cls(api, ref, **options)
         passed = max(0.0, time.time() - snapshot["saved_at"])
         stream._machine.restore(snapshot["machine"], stream._clock.now(), passed)
-        stream._wake()
+        stream._driver.wake()
         return stream
-
-    # The driver
 
     def _tell(self, event: ev.Emit | ev.Update | ev.Clear) -> None:
         if threading.get_ident() == self._thread:
-            self._machine.handle(event, self._clock.now())
-            if self._waiting is None or self._waiting.eager or isinstance(event, ev.Clear):
-                self._wake()
+            self._driver.tell(event)
         elif self.canceled:
             self._machine.handle(event, self._clock.now())
         else:
@@ -294,93 +262,9 @@ class HttpStream:
 
     def _tell_late(self, event: ev.Emit | ev.Update | ev.Clear) -> None:
         try:
-            self._tell(event)
+            self._driver.tell(event)
         except StreamCancelledError:
             logger.debug("an emit from another thread came after the user's Stop")
-
-    def _wake(self) -> None:
-        if self._pump is None:
-            self._gate.join(self._wake)
-            self._pump = self._loop.create_task(self._run())
-        else:
-            self._wakeup.set()
-
-    async def _run(self) -> None:
-        """Do what the machine says until it has nothing more to say."""
-        try:
-            while True:
-                action = self._machine.next(self._clock.now())
-                self._settle()
-                match action:
-                    case Wait():
-                        await self._pause(action)
-                    case Rest():
-                        return
-                    case Done():
-                        self._gate.leave(self._wake)
-                        return
-                    case _:
-                        await self._perform(action)
-        except Exception as error:  # a defect of ours: whoever closes must see it
-            logger.exception("the stream broke")
-            self._broken = error
-            self._settle()
-        finally:
-            self._pump = None
-            self._gate.moved(self._wake)
-
-    async def _pause(self, wait: Wait) -> None:
-        began = self._clock.now()
-        self._wakeup.clear()
-        timer = self._loop.call_later(max(0.0, wait.until - began), self._wakeup.set)
-        self._waiting = wait
-        try:
-            await self._wakeup.wait()
-        finally:
-            self._waiting = None
-            timer.cancel()
-        self._waits += 1
-        self._waited += self._clock.now() - began
-
-    async def _perform(self, action: Post | Put | Delete) -> None:
-        answer = await self._sender.send(action)
-        machine = self._machine
-        stops = machine.stops
-        machine.handle(answer, self._clock.now())
-        self._gate.moved(self._wake)
-        if machine.stops > stops:
-            for callback in self._stop_callbacks:
-                callback()
-        if isinstance(answer, ev.Failed):
-            return
-        if isinstance(action, Post) and action.kind is PostKind.CHUNK and self._chunk_handlers:
-            message = machine.message
-            sent = SentActivity(message.id if message else answer.id, TypingActivityInput(text=action.text))
-            self._notify(self._chunk_handlers, sent)
-        if self._on_acknowledged is not None:
-            try:
-                result = self._on_acknowledged(self.snapshot())
-                if inspect.isawaitable(result):
-                    await result
-            except Exception:
-                logger.exception("on_acknowledged failed; the stream goes on")
-
-    def _settle(self) -> None:
-        """Give those who wait in close() their result."""
-        for cycle, future in list(self._closing.items()):
-            if cycle.outcome is None and self._broken is None:
-                continue
-            del self._closing[cycle]
-            if not future.done():
-                future.set_result(None)
-            if cycle.outcome is not None and cycle.outcome.result is Result.SENT:
-                self._notify(self._close_handlers, sent_activity(cycle.outcome))
-
-    def _notify(self, handlers: list[Handler], sent: SentActivity) -> None:
-        for handler in handlers:
-            task = self._loop.create_task(_guarded(handler, sent))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
 
     def _result(self, cycle: Cycle) -> SentActivity | None:
         outcome = cycle.outcome
@@ -389,7 +273,7 @@ class HttpStream:
                 "The stream broke by a defect of Cadenza; its log says how.",
                 undelivered=cycle.message.unacknowledged,
                 sent=tuple(filter(None, cycle.ids)),
-            ) from self._broken
+            ) from self._driver.broken
         if outcome.result is Result.SENT:
             return sent_activity(outcome)
         if outcome.result in (Result.NOTHING, Result.STOPPED):
@@ -397,8 +281,6 @@ class HttpStream:
         raise delivery_error(outcome) from self._sender.cause
 
 
-async def _guarded(handler: Handler, sent: SentActivity) -> None:
-    try:
-        await handler(sent)
-    except Exception:
-        logger.exception("a handler of on_chunk or on_close failed; the stream goes on")
+def _check(option: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise ValueError(f"{option}={value!r} is not known; one of {', '.join(map(repr, known))}")

@@ -1,0 +1,181 @@
+"""Does what the stream machine says: one task, which exists only while there is something to do.
+
+All rules are in machine.py; here is only I/O, and handing results to those who wait for them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+from cadenza.api import SentActivity, TypingActivityInput
+
+from . import events as ev
+from .actions import Delete, Done, Post, PostKind, Put, Rest, Result, Wait
+from .cycle import Cycle
+from .gate import StreamGate
+from .machine import Machine
+from .results import sent_activity
+from .sender import Sender
+
+__all__ = ["Clock", "Handler", "LoopClock", "StreamDriver"]
+
+logger = logging.getLogger(__name__)
+
+Handler = Callable[[SentActivity], Awaitable[None]]
+
+
+class Clock(Protocol):
+    """Where a stream gets the time from."""
+
+    def now(self) -> float:
+        """Seconds of a clock that never goes back and keeps pace with the event loop's."""
+        ...
+
+
+class LoopClock:
+    """The clock of the running event loop."""
+
+    def __init__(self) -> None:
+        self.now = asyncio.get_running_loop().time
+
+
+class StreamDriver:
+    """Drives one machine. To be used in the thread of the event loop it was made in."""
+
+    def __init__(self, machine: Machine, sender: Sender, gate: StreamGate, clock: Clock) -> None:
+        self.chunk_handlers: list[Handler] = []
+        self.close_handlers: list[Handler] = []
+        self.stop_callbacks: list[Callable[[], object]] = []
+        self.on_acknowledged: Callable[[], Awaitable[None] | None] | None = None
+        self.broken: Exception | None = None
+        """A defect of ours that ended the driving."""
+        self.waits = 0
+        self.waited = 0.0
+        self._machine = machine
+        self._sender = sender
+        self._gate = gate
+        self._clock = clock
+        self._loop = asyncio.get_running_loop()
+        self._pump: asyncio.Task[None] | None = None
+        self._waiting: Wait | None = None
+        self._wakeup = asyncio.Event()
+        self._closing: dict[Cycle, asyncio.Future[None]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def tell(self, event: ev.Event) -> Cycle | None:
+        """Tell the machine, and see to what follows from it. A token that can wait wakes nobody."""
+        cycle = self._machine.handle(event, self._clock.now())
+        patient = isinstance(event, ev.Emit | ev.Update) and self._waiting and not self._waiting.eager
+        if not patient:
+            self.wake()
+        return cycle
+
+    def wake(self) -> None:
+        """Look again whether something is due."""
+        if self._pump is None:
+            self._gate.join(self.wake)
+            self._pump = self._loop.create_task(self._run())
+        else:
+            self._wakeup.set()
+
+    async def end_of(self, cycle: Cycle) -> None:
+        """Wait until `cycle` has an outcome (or the driving broke). Cancelling this only ends the waiting."""
+        if cycle.outcome is None and self.broken is None:
+            if cycle not in self._closing:
+                self._closing[cycle] = self._loop.create_future()
+            await asyncio.shield(self._closing[cycle])
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
+    async def _run(self) -> None:
+        try:
+            while True:
+                action = self._machine.next(self._clock.now())
+                self._settle()
+                match action:
+                    case Wait():
+                        await self._pause(action)
+                    case Rest():
+                        return
+                    case Done():
+                        self._gate.leave(self.wake)
+                        return
+                    case _:
+                        await self._perform(action)
+        except Exception as error:  # whoever closes the stream must see it
+            logger.exception("the stream broke")
+            self.broken = error
+            self._settle()
+        finally:
+            self._pump = None
+            self._gate.moved(self.wake)
+
+    async def _pause(self, wait: Wait) -> None:
+        began = self._clock.now()
+        self._wakeup.clear()
+        timer = self._loop.call_later(max(0.0, wait.until - began), self._wakeup.set)
+        self._waiting = wait
+        try:
+            await self._wakeup.wait()
+        finally:
+            self._waiting = None
+            timer.cancel()
+        self.waits += 1
+        self.waited += self._clock.now() - began
+
+    async def _perform(self, action: Post | Put | Delete) -> None:
+        machine = self._machine
+        answer = await self._sender.send(action)
+        stops = machine.stops
+        machine.handle(answer, self._clock.now())
+        self._gate.moved(self.wake)
+        if machine.stops > stops:
+            self.stopped()
+        if isinstance(answer, ev.Failed):
+            return
+        if isinstance(action, Post) and action.kind is PostKind.CHUNK and self.chunk_handlers:
+            sent = SentActivity(action.stream_id or answer.id, TypingActivityInput(text=action.text))
+            self._notify(self.chunk_handlers, sent)
+        if self.on_acknowledged is not None:
+            try:
+                result = self.on_acknowledged()
+                if inspect.isawaitable(result):
+                    await result
+            except Exception:
+                logger.exception("on_acknowledged failed; the stream goes on")
+
+    def stopped(self) -> None:
+        """Tell that the user pressed Stop."""
+        for callback in self.stop_callbacks:
+            try:
+                callback()
+            except Exception:
+                logger.exception("a callback of on_stop failed")
+
+    def _settle(self) -> None:
+        """Give those who wait in end_of() their result."""
+        for cycle, future in list(self._closing.items()):
+            if cycle.outcome is None and self.broken is None:
+                continue
+            del self._closing[cycle]
+            if not future.done():
+                future.set_result(None)
+            if cycle.outcome is not None and cycle.outcome.result is Result.SENT:
+                self._notify(self.close_handlers, sent_activity(cycle.outcome))
+
+    def _notify(self, handlers: list[Handler], sent: SentActivity) -> None:
+        for handler in handlers:
+            task = self._loop.create_task(_guarded(handler, sent))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+
+async def _guarded(handler: Handler, sent: SentActivity) -> None:
+    try:
+        await handler(sent)
+    except Exception:
+        logger.exception("a handler of on_chunk or on_close failed; the stream goes on")
