@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import count
-from typing import Any
+from typing import Any, Literal
 
 from cadenza.apps.stream.actions import Delete, Done, Post, Put, Rest, Result, Wait
 from cadenza.apps.stream.classify import STALE_CODE, Failure, FailureKind, classify, unanswered
@@ -67,7 +67,7 @@ class Options:
     fault_rate: float
     limits: Limits
     rules: Rules
-    kind: str
+    kind: Literal["personal", "groupChat", "channel"]
     announced: bool
     machine: dict[str, Any]
     start_of_faults: int
@@ -577,7 +577,8 @@ def draw_text(draw: random.Random, limits: Limits) -> str:
 
 def draw_options(draw: random.Random) -> Options:
     focus = draw.choice(("", "", "", "informative", "informative", "delete", "put"))
-    kind = draw.choice(("personal", "personal", "personal", "personal", "groupChat", "channel"))
+    kinds: tuple[Literal["personal", "groupChat", "channel"], ...] = ("personal", "groupChat", "channel")
+    kind = draw.choice((*kinds, "personal", "personal", "personal"))
     limits = Limits(
         message_units=draw.choice((40_960, 40_960, 2_000, 600)),
         keep_alive=draw.choice((None, None, None, 35.0)),

@@ -119,6 +119,16 @@ def _moves(default: Move, **others: Move) -> Mapping[Step, Move]:
     return {step: others.get(step.name.lower(), default) for step in Step}
 
 
+_REFUSED = {
+    "start": Move.BUFFER,
+    "plain": Move.TEXT_FIRST,
+    "edit": Move.NEW_MESSAGE,
+    "closing_edit": Move.NEW_MESSAGE,
+    "typing": Move.IGNORE,
+    "delete": Move.IGNORE,
+}
+"""What a refusal for good leads to, whatever its reason."""
+
 MOVES: Mapping[FailureKind, Mapping[Step, Move]] = {
     FailureKind.THROTTLED: _moves(Move.WAIT),
     FailureKind.TRANSIENT: _moves(Move.AGAIN, typing=Move.IGNORE),
@@ -143,46 +153,12 @@ MOVES: Mapping[FailureKind, Mapping[Step, Move]] = {
         Move.AGAIN, start=Move.BUFFER, line=Move.ADVANCE, chunk=Move.ADVANCE, typing=Move.IGNORE
     ),
     FailureKind.UNAUTHORIZED: _moves(Move.REFRESH),
-    FailureKind.NOT_ALLOWED: _moves(
-        Move.SETTLE,
-        start=Move.BUFFER,
-        plain=Move.TEXT_FIRST,
-        edit=Move.NEW_MESSAGE,
-        closing_edit=Move.NEW_MESSAGE,
-        typing=Move.IGNORE,
-        delete=Move.IGNORE,
-    ),
-    FailureKind.EXPIRED: _moves(
-        Move.EDIT,
-        start=Move.BUFFER,
-        plain=Move.TEXT_FIRST,
-        edit=Move.NEW_MESSAGE,
-        closing_edit=Move.NEW_MESSAGE,
-        typing=Move.IGNORE,
-        delete=Move.IGNORE,
-    ),
+    FailureKind.NOT_ALLOWED: _moves(Move.SETTLE, **_REFUSED),
+    FailureKind.EXPIRED: _moves(Move.EDIT, **_REFUSED),
     FailureKind.TOO_LARGE: _moves(Move.SPLIT, typing=Move.IGNORE, delete=Move.IGNORE),
     FailureKind.STOPPED: _moves(Move.STOP, typing=Move.IGNORE, delete=Move.IGNORE),
-    FailureKind.COMPLETED: _moves(
-        Move.EDIT,
-        start=Move.BUFFER,
-        final=Move.COMPLETED,
-        plain=Move.TEXT_FIRST,
-        edit=Move.NEW_MESSAGE,
-        closing_edit=Move.NEW_MESSAGE,
-        typing=Move.IGNORE,
-        delete=Move.IGNORE,
-    ),
-    FailureKind.REJECTED: _moves(
-        Move.SETTLE,
-        start=Move.BUFFER,
-        line=Move.CARRY_ON,
-        plain=Move.TEXT_FIRST,
-        edit=Move.NEW_MESSAGE,
-        closing_edit=Move.NEW_MESSAGE,
-        typing=Move.IGNORE,
-        delete=Move.IGNORE,
-    ),
+    FailureKind.COMPLETED: _moves(Move.EDIT, **_REFUSED, final=Move.COMPLETED),
+    FailureKind.REJECTED: _moves(Move.SETTLE, **_REFUSED, line=Move.CARRY_ON),
 }
 """What each failure of each kind of request leads to."""
 

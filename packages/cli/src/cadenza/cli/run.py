@@ -1,0 +1,38 @@
+"""`cadenza run`: a bot on its port, as in production."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from typing import Annotated
+
+import typer
+
+from .bot import BotError, load_app
+
+
+def run(
+    path: Annotated[
+        str,
+        typer.Argument(metavar="PATH", help="A folder with main.py or src/main.py, a file, or module:app."),
+    ],
+    port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="By default the variable PORT, else 3978.")
+    ] = None,
+) -> None:
+    """Run the bot at PATH, until SIGTERM or Ctrl-C.
+
+    Then it takes no more messages, finishes what it is at, and ends.
+    """
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    try:
+        app = load_app(path)
+    except BotError as error:
+        print(f"{error.format_cause()}cadenza run: {error}", file=sys.stderr)
+        raise typer.Exit(1) from None
+    try:
+        asyncio.run(app.start(port))
+    except OSError as error:
+        print(f"cadenza run: the bot cannot listen: {error}", file=sys.stderr)
+        raise typer.Exit(1) from None

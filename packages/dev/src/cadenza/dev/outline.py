@@ -1,0 +1,128 @@
+"""A card as a few lines of text: what it says, what it asks, and the buttons that it has.
+
+Cards come from bots under work: a field may hold anything. What is not understood is left out or named by
+its type, and nothing raises.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+__all__ = ["attached", "buttons", "card_of", "outline"]
+
+
+def outline(card: Mapping[str, Any]) -> list[str]:
+    """The lines of an Adaptive Card, or of a classic card such as a HeroCard."""
+    lines = [str(card[name]) for name in ("title", "subtitle", "text") if _is_text(card.get(name))]
+    lines += [f"[image {image.get('url')}]" for image in _objects(card.get("images"))]
+    lines += _lines_of(card.get("body"))
+    row = buttons(card.get("actions")) or buttons(card.get("buttons"))
+    return [line for text in lines for line in text.splitlines()] + ([row] if row else []) + _shown(card)
+
+
+def card_of(attachment: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The card that an attachment carries, if it does."""
+    content = attachment.get("content")
+    is_card = str(attachment.get("contentType")).startswith("application/vnd.microsoft.card.")
+    return content if is_card and isinstance(content, dict) else None
+
+
+def attached(attachment: Mapping[str, Any]) -> str:
+    """An attachment that is no card, by its name and type."""
+    what = (attachment.get("name"), attachment.get("contentType"))
+    return f"[attachment {' '.join(str(part) for part in what if part)}]"
+
+
+def buttons(actions: Any) -> str:
+    """Actions as a row of buttons; a link shows where it leads."""
+    return "  ".join(_button(action) for action in _objects(actions))
+
+
+def _button(action: Mapping[str, Any]) -> str:
+    target = action.get("url") if action.get("type") == "Action.OpenUrl" else None
+    if action.get("type") == "openUrl":
+        target = action.get("value")
+    return f"[ {action.get('title')}{f' -> {target}' if target else ''} ]"
+
+
+def _shown(element: Mapping[str, Any]) -> list[str]:
+    """What the buttons of the element's Action.ShowCard open."""
+    lines: list[str] = []
+    for action in _objects(element.get("actions")):
+        card = action.get("card")
+        if action.get("type") == "Action.ShowCard" and isinstance(card, dict):
+            lines += [f"{action.get('title')}:", *(f"  {line}" for line in outline(card))]
+    return lines
+
+
+def _lines_of(elements: Any) -> list[str]:
+    return [line for element in _objects(elements) for line in _element(element)]
+
+
+def _element(element: Mapping[str, Any]) -> Iterator[str]:
+    type = str(element.get("type"))
+    match type:
+        case "TextBlock":
+            yield str(element.get("text", ""))
+        case "RichTextBlock":
+            runs = element.get("inlines")
+            yield "".join(_run(run) for run in runs) if isinstance(runs, list) else ""
+        case "FactSet":
+            facts = list(_objects(element.get("facts")))
+            width = max((len(str(fact.get("title"))) for fact in facts), default=0)
+            for fact in facts:
+                yield f"{fact.get('title')!s:{width}}  {fact.get('value')}"
+        case "Image":
+            yield f"[image {element.get('altText') or element.get('url')}]"
+        case "ImageSet":
+            yield from _lines_of(element.get("images"))
+        case "ActionSet":
+            yield buttons(element.get("actions"))
+            yield from _shown(element)
+        case "Table":
+            for row in _objects(element.get("rows")):
+                cells = (" ".join(_lines_of(cell.get("items"))) for cell in _objects(row.get("cells")))
+                yield " | ".join(cells)
+        case "Container" | "Column":
+            yield from _lines_of(element.get("items"))
+        case "ColumnSet":
+            for column in _objects(element.get("columns")):
+                yield from _lines_of(column.get("items"))
+        case _ if type.startswith("Input."):
+            yield from _input(type.removeprefix("Input."), element)
+        case _:
+            yield f"[{type}]"
+
+
+def _input(kind: str, element: Mapping[str, Any]) -> Iterator[str]:
+    """An input field, with the id that its value goes by."""
+    id = f"  ({element.get('id')})"
+    value = element.get("value")
+    label = f"{element.get('label')}: " if _is_text(element.get("label")) else ""
+    if kind == "Toggle":
+        mark = "x" if value is not None and value == element.get("valueOn", "true") else " "
+        yield f"{label}[{mark}] {element.get('title')}{id}"
+    elif kind == "ChoiceSet":
+        chosen = str(value).split(",") if value is not None else []
+        choices = (
+            f"({'o' if str(choice.get('value')) in chosen else ' '}) {choice.get('title')}"
+            for choice in _objects(element.get("choices"))
+        )
+        yield f"{label}{'  '.join(choices)}{id}"
+    else:
+        shown = element.get("placeholder") or "" if value is None else value
+        yield f"{label}[{shown!s:_<12}]{id}"
+
+
+def _run(run: Any) -> str:
+    return run if isinstance(run, str) else str(run.get("text", "")) if isinstance(run, dict) else ""
+
+
+def _objects(value: Any) -> Iterator[Mapping[str, Any]]:
+    """The objects of what should be an array of them."""
+    return (item for item in value if isinstance(item, dict)) if isinstance(value, list) else iter(())
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and value != ""

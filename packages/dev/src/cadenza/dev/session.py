@@ -1,0 +1,172 @@
+"""`Session`: a bot on its server, the emulated Teams on another, and one user between them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
+
+import aiohttp
+from cadenza.api import ApiClient
+from cadenza.apps import App
+from cadenza.apps.events import ActivityResponseEvent, ErrorEvent, StartEvent
+from cadenza.cli import BotError, load_app
+from cadenza.testing import Delivery, DeliveryError, Exchange, Fault, ScreenChange, Teams
+
+__all__ = ["Observer", "Session", "TurnTimeoutError", "open_session"]
+
+Observer = Callable[[Exchange | ScreenChange], object]
+"""Told of every exchange once it has ended, and of every change of the screen. Must not raise."""
+
+LOOPBACK = "127.0.0.1"
+
+POLL_SECONDS = 0.05
+"""How often is looked whether the streams have ended."""
+
+
+class TurnTimeoutError(Exception):
+    """The bot's turn, or a stream of it, did not end in the time that it was given."""
+
+
+class Session:
+    """A user's conversation with a bot. What went wrong on the bot's side is in `failures`, a line each."""
+
+    def __init__(
+        self, teams: Teams, app: App, observe: Observer | None = None, *, turn_seconds: float | None = None
+    ) -> None:
+        """`turn_seconds`: how long a turn may take; None: as long as it likes."""
+        self.teams = teams
+        self.failures: list[str] = []
+        self._user = teams.user()
+        self._observe = observe
+        self._turn_seconds = turn_seconds
+        self._turns: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
+        if observe is not None:
+            teams.service.observers.append(observe)
+        app.events.on("activity_response", self._over)
+        app.events.on("error", self._failed)
+
+    async def say(self, text: str) -> None:
+        """Write a message, and return when the bot's turn is over and its streams are final.
+
+        Raises `TurnTimeoutError`. That the bot did not take the message, or failed, is noted in `failures`.
+        """
+        await self._turn(self._user.say(text))
+
+    async def click(self, title: str, inputs: Mapping[str, str]) -> None:
+        """Click the newest button with that title, with `inputs` filled in; else as `say`.
+
+        Raises LookupError if there is no such button, and ValueError if it sends nothing to a bot.
+        """
+        before = {message.id: message.attachments for message in self._user.screen.messages}
+        await self._turn(self._user.click(title, inputs=dict(inputs)))
+        # The answer to the click may have replaced a card: a change that no request of the bot made.
+        for message in self._user.screen.messages:
+            replaced = before.get(message.id, message.attachments) != message.attachments
+            if replaced and self._observe is not None:
+                now = self.teams.now()
+                self._observe(ScreenChange(now, self._user.conversation_id, "edited", message))
+
+    def press_stop(self) -> bool:
+        """Press Stop; False if nothing streams."""
+        return self._user.press_stop()
+
+    async def _turn(self, deed: Coroutine[Any, Any, Delivery]) -> None:
+        failures = len(self.failures)
+        try:
+            async with asyncio.timeout(self._turn_seconds):
+                delivery = await deed
+                id = str(delivery.activity["id"])
+                await self._turns[id].wait()
+                del self._turns[id]
+                # A stream that failed may stay open until it expires, and no event tells of that.
+                while len(self.failures) == failures and self._streaming():  # noqa: ASYNC110
+                    await asyncio.sleep(POLL_SECONDS)
+        except (DeliveryError, aiohttp.ClientError) as error:
+            self.failures.append(str(error))
+        except TimeoutError:
+            raise TurnTimeoutError(f"the bot's turn did not end within {self._turn_seconds:g} s") from None
+
+    def _streaming(self) -> bool:
+        return any(message.state == "streaming" for message in self._user.screen.messages)
+
+    def _over(self, event: ActivityResponseEvent) -> None:
+        self._turns[event.activity.id or ""].set()
+
+    def _failed(self, event: ErrorEvent) -> None:
+        error = " ".join(f"{type(event.error).__name__}: {event.error}".split())
+        self.failures.append(f"the bot failed: {error}")
+
+
+@asynccontextmanager
+async def open_session(
+    path: str,
+    faults: Iterable[Fault] = (),
+    observe: Observer | None = None,
+    *,
+    turn_seconds: float | None = None,
+) -> AsyncIterator[Session]:
+    """Run the bot at `path` and the emulator, each on a loopback port of its own, while the block lasts.
+
+    The bot has no credentials, whatever the environment or its code says, and the emulator is where it
+    believes Teams to be. Raises `BotError` if there is no bot.
+    """
+    async with Teams(faults=faults) as teams, teams.serve() as url:
+        with _environment(url):
+            app = load_app(path)
+            await app.api.close()
+            app.api = ApiClient(url)  # no token, whatever the bot's code gave
+            session = Session(teams, app, observe, turn_seconds=turn_seconds)
+            try:
+                teams.connect(await _serve(app))
+                yield session
+            finally:
+                await app.stop()
+
+
+async def _serve(app: App) -> str:
+    """Let the bot listen on loopback, whatever `host` it was given; returns its messaging endpoint."""
+    with _hushed(app.logger):  # that everybody may speak is what is wanted here
+        await app.initialize()
+    await app.server.start(LOOPBACK, 0)
+    if app.port is None:
+        raise BotError(f"the server of the bot, a {type(app.server).__name__}, does not say its port")
+    await app.events.dispatch("start", StartEvent(app.port))
+    return f"http://{LOOPBACK}:{app.port}{app._settings.messaging_endpoint}"
+
+
+@contextmanager
+def _environment(service_url: str) -> Iterator[None]:
+    """The variables that an App reads, set for a bot that only the emulator talks to.
+
+    They are empty rather than gone, so that a bot that loads a .env file does not fill them in.
+    """
+    names = ("CLIENT_ID", "CLIENT_SECRET", "TENANT_ID", "CLOUD", "PORT")
+    ours = dict.fromkeys(names, "") | {
+        "SERVICE_URL": service_url,
+        "DANGEROUSLY_ALLOW_UNAUTHENTICATED_REQUESTS": "true",
+    }
+    before = {name: os.environ.get(name) for name in ours}
+    os.environ.update(ours)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+@contextmanager
+def _hushed(logger: logging.Logger) -> Iterator[None]:
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)

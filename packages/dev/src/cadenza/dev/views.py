@@ -1,0 +1,191 @@
+"""What `cadenza chat` prints where there is no terminal: lines to read, and lines of JSON."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import textwrap
+from typing import Any, Protocol, TextIO
+
+from cadenza.dev.outline import attached, buttons, card_of, outline
+from cadenza.testing import Exchange, ScreenChange, ScreenMessage
+
+__all__ = ["ENDS", "PROMPT", "JsonView", "Output", "PlainView", "View", "extras"]
+
+PROMPT = "you: "
+
+WIDTH = 78
+"""Columns of a card. Texts are printed as they are."""
+
+ENDS = {"final": "end of message", "stopped": "stopped by the user", "expired": "the stream has expired"}
+"""How a streamed message ends, by the change of the screen that says so."""
+
+
+class View(Protocol):
+    """Shows a conversation."""
+
+    def prompt(self) -> None:
+        """It is the user's turn. What the bot does until `said` interrupts somebody who is typing."""
+        ...
+
+    def said(self, text: str, *, echoed: bool) -> None:
+        """The user has said that; `echoed`: by typing, so that it is on the terminal already."""
+        ...
+
+    def observe(self, event: Exchange | ScreenChange) -> None:
+        """A request has ended, or the screen has changed. Never raises."""
+        ...
+
+    def note(self, text: str) -> None:
+        """Say something that is no part of the conversation."""
+        ...
+
+
+class Output:
+    """A text stream whose reader may go away: what is written afterwards is dropped."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        try:
+            self._stream.write(text)
+            self._stream.flush()
+        except BrokenPipeError:
+            # The interpreter flushes once more when it ends, and would complain.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
+
+
+class JsonView:
+    """The transcript: an object a line for each request, and for each change of the screen."""
+
+    def __init__(self, output: Output) -> None:
+        self._output = output
+
+    def prompt(self) -> None:
+        pass
+
+    def said(self, text: str, *, echoed: bool) -> None:
+        pass
+
+    def observe(self, event: Exchange | ScreenChange) -> None:
+        if isinstance(event, Exchange):
+            record: dict[str, Any] = {"event": "request", **event.to_json()}
+            record.setdefault("body", None)
+            record.setdefault("status", None)  # no answer went out
+        else:
+            record = {"event": "screen", **event.to_json()}
+        self._output.write(json.dumps(record) + "\n")
+
+    def note(self, text: str) -> None:
+        print(text, file=sys.stderr)
+
+
+class PlainView:
+    """The conversation as text that only grows: nothing that was printed is changed.
+
+    A line of a streamed text is printed bit by bit, as it comes. Where the bot replaces a text instead of
+    extending it, the new one is printed whole.
+    """
+
+    def __init__(self, output: Output) -> None:
+        self._output = output
+        self._texts: dict[str, str] = {}
+        self._informative: dict[str, str] = {}
+        self._extras: dict[str, list[str]] = {}
+        self._unfinished: str | None = None  # the id of the message whose line has no end yet
+        self._empty = True
+        self._prompting = False
+
+    def prompt(self) -> None:
+        self._finish_line()
+        self._output.write(PROMPT if self._empty else f"\n{PROMPT}")
+        self._empty = False
+        self._prompting = True
+
+    def said(self, text: str, *, echoed: bool) -> None:
+        self._prompting = False
+        if not echoed:
+            self._output.write(f"{text}\n")
+
+    def observe(self, event: Exchange | ScreenChange) -> None:
+        if isinstance(event, Exchange):
+            return
+        if not self._prompting:
+            self._show(event)
+        elif event.message is not None and event.message.state != "streaming":
+            self._output.write("\n")
+            self._show(event)
+            self.prompt()
+
+    def note(self, text: str) -> None:
+        self._finish_line()
+        self._output.write(f"{text}\n")
+        self._empty = False
+
+    def _show(self, event: ScreenChange) -> None:
+        message = event.message
+        if message is None:
+            self._line("(the bot is typing)" if event.change == "typing" else "(the bot has reacted)")
+        elif event.change == "reaction":
+            self._line(f"(reactions: {', '.join(message.reactions) or 'none'})")
+        elif message.deleted:
+            self._line("(the message was deleted)")
+        else:
+            self._show_message(message)
+            if event.change in ENDS:
+                self._line(f"-- {ENDS[event.change]}, {event.time - message.created_at:.1f} s")
+
+    def _show_message(self, message: ScreenMessage) -> None:
+        if message.informative and message.informative != self._informative.get(message.id):
+            self._informative[message.id] = message.informative
+            self._line(f"... {message.informative}")
+        self._show_text(message)
+        if message.state != "streaming":
+            lines = extras(message)
+            if lines != self._extras.get(message.id, []):
+                self._extras[message.id] = lines
+                self._finish_line()
+                self._output.write("".join(f"{line}\n" for line in lines))
+
+    def _show_text(self, message: ScreenMessage) -> None:
+        shown = self._texts.get(message.id, "")
+        if message.text == shown:
+            return
+        self._texts[message.id] = message.text
+        if not message.text.startswith(shown):
+            self._line("(the text is replaced)")
+            shown = ""
+        if self._unfinished != message.id:
+            self._finish_line()
+        text = message.text[len(shown) :]
+        self._output.write(text)
+        self._unfinished = None if text.endswith("\n") else message.id
+        if message.state != "streaming":
+            self._finish_line()
+
+    def _line(self, text: str) -> None:
+        self._finish_line()
+        self._output.write(f"{text}\n")
+
+    def _finish_line(self) -> None:
+        if self._unfinished is not None:
+            self._output.write("\n")
+            self._unfinished = None
+
+
+def extras(message: ScreenMessage) -> list[str]:
+    """What a message has besides its text, as lines: cards in outline, attachments, suggested actions."""
+    lines: list[str] = []
+    for attachment in message.attachments:
+        card = card_of(attachment)
+        lines += [attached(attachment)] if card is None else _box("card", outline(card))
+    row = buttons((message.suggested_actions or {}).get("actions"))
+    return [*lines, f"suggested: {row}"] if row else lines
+
+
+def _box(title: str, lines: list[str]) -> list[str]:
+    parts = [part for line in lines for part in textwrap.wrap(line, WIDTH - 2) or [""]]
+    top, bottom = f"+- {title} ".ljust(WIDTH, "-"), "+".ljust(WIDTH, "-")
+    return [top, *(f"| {part}".rstrip() for part in parts), bottom]

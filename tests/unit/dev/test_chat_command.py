@@ -1,0 +1,116 @@
+"""The command as a user runs it: in a process of its own, in real time."""
+
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from select import select
+
+import pytest
+
+
+def chat(*arguments: str, typed: str = "") -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "cadenza.cli", "chat", *arguments]
+    return subprocess.run(
+        command,
+        input=typed,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env=os.environ | {"PYTHONIOENCODING": "utf-8"},
+        check=False,
+    )
+
+
+def test_json_prints_nothing_but_lines_of_json(tmp_path: Path) -> None:
+    (tmp_path / "main.py").write_text(
+        "from cadenza.apps import App\n"
+        "app = App()\n"
+        "print('loaded')\n"
+        "@app.on_message\n"
+        "async def answer(ctx):\n"
+        "    print('called')\n"
+        "    await ctx.send('Hello')\n"
+    )
+    result = chat(str(tmp_path), "--say", "hi", "--json")
+    records = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [record["event"] for record in records] == ["screen", "request"]
+    assert records[1]["method"] == "POST"
+    assert records[1]["body"]["text"] == "Hello"
+    assert records[1]["status"] == 201
+    assert (result.returncode, result.stderr) == (0, "loaded\ncalled\n")
+
+
+def test_what_is_typed_is_said_until_the_end_of_the_input() -> None:
+    result = chat("examples/echo", typed="hi\n/quit\nnever said\n")
+    assert result.returncode == 0
+    assert result.stdout.startswith("This is examples/echo. Ctrl-C presses Stop")
+    assert "\nyou: hi\nYou said: hi\n" in result.stdout
+    assert "never said" not in result.stdout
+    assert result.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("script", "problem"),
+    [
+        ("chunk 2: 503\nfinal: lose", "faults.txt, line 2: 'lose' is no action"),
+        (None, "faults.txt cannot be read: No such file or directory"),
+        (b"\xff", "faults.txt cannot be read: it is no text in UTF-8"),
+    ],
+)
+def test_a_fault_script_that_cannot_be_read_is_one_clear_line(
+    tmp_path: Path, script: str | bytes | None, problem: str
+) -> None:
+    file = tmp_path / "faults.txt"
+    if script is not None:
+        file.write_bytes(script.encode() if isinstance(script, str) else script)
+    result = chat("examples/echo", "--say", "hi", "--faults", str(file))
+    assert result.returncode == 2
+    assert problem in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_a_fault_script_strikes_the_requests_that_it_names(tmp_path: Path) -> None:
+    (tmp_path / "faults.txt").write_text("start: 403 not_allowed\n")
+    result = chat("examples/echo", "--say", "hi", "--json", "--faults", str(tmp_path / "faults.txt"))
+    requests = [json.loads(line) for line in result.stdout.splitlines() if '"request"' in line]
+    assert requests[0]["fault"] == "403 not_allowed"
+    assert [requests[0]["status"], requests[-1]["status"]] == [403, 201]
+    assert result.returncode == 0
+
+
+def test_two_ways_to_print_exclude_each_other() -> None:
+    result = chat("examples/echo", "--plain", "--json")
+    assert (result.returncode, result.stderr) == (2, "cadenza chat: --plain and --json exclude each other\n")
+
+
+def test_a_terminal_shows_bubbles_until_ctrl_c_is_pressed_at_the_prompt() -> None:
+    terminal, its_end = pty.openpty()
+    command = [sys.executable, "-m", "cadenza.cli", "chat", "examples/echo"]
+    environment = os.environ | {"TERM": "xterm", "COLUMNS": "80", "LINES": "24"}
+    seen = ""
+
+    def read_until(text: str) -> None:
+        nonlocal seen
+        while text not in seen:
+            assert select([terminal], [], [], 30)[0], seen
+            seen += os.read(terminal, 4096).decode()
+
+    with subprocess.Popen(command, stdin=its_end, stdout=its_end, stderr=its_end, env=environment) as process:
+        try:
+            read_until("you: ")
+            os.write(terminal, b"hi\n")
+            read_until("end of message")
+            assert "╭" in seen
+            assert "You said: hi" in seen
+            seen = ""
+            read_until("you: ")
+            process.send_signal(signal.SIGINT)
+            assert process.wait(30) == 0
+        finally:
+            process.kill()
+            os.close(terminal)
+            os.close(its_end)

@@ -1,0 +1,259 @@
+"""Whole conversations over HTTP, in virtual time, as `cadenza chat --plain` prints them."""
+
+import asyncio
+import io
+import signal
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+from cadenza.dev.conversation import converse
+from cadenza.dev.views import Output, PlainView
+from cadenza.testing import Fault, VirtualClock, at, each, forbid, reset, status
+
+Chat = Callable[..., Awaitable[tuple[int, str]]]
+MakeBot = Callable[..., str]
+
+SLOW = "for word in ctx.activity.text.split():\n    ctx.stream.emit(word + ' ')\n    await asyncio.sleep(1)"
+
+
+@pytest.fixture
+def chat(clock: VirtualClock) -> Chat:
+    """Says texts to the bot at a path; returns the exit status and what is printed."""
+
+    async def talk(
+        path: str, *say: str, faults: tuple[Fault, ...] = (), turn_seconds: float = 300.0
+    ) -> tuple[int, str]:
+        out = io.StringIO()
+        exit_status = await converse(path, say, faults, PlainView(Output(out)), turn_seconds=turn_seconds)
+        return exit_status, out.getvalue()
+
+    return talk
+
+
+async def test_an_answer_is_shown_from_its_informative_line_to_its_end(make_bot: MakeBot, chat: Chat) -> None:
+    path = make_bot("ctx.stream.update('Searching...')\nawait asyncio.sleep(2)\n" + SLOW)
+    assert await chat(path, "one two three") == (
+        0,
+        "you: one two three\n... Searching...\none two three \n-- end of message, 5.0 s\n",
+    )
+
+
+async def test_the_next_text_is_said_when_the_answer_to_the_one_before_is_final(
+    make_bot: MakeBot, chat: Chat
+) -> None:
+    exit_status, printed = await chat(make_bot(SLOW), "a b", "c d")
+    assert exit_status == 0
+    assert [line for line in printed.splitlines() if line and not line.startswith("--")] == [
+        "you: a b",
+        "a b ",
+        "you: c d",
+        "c d ",
+    ]
+
+
+async def test_a_stream_that_outlives_its_turn_is_waited_for(make_bot: MakeBot, chat: Chat) -> None:
+    path = make_bot(
+        "app.later = asyncio.create_task(write(ctx.conversation_ref))\nawait asyncio.sleep(1)",
+        setup="app = App()\n"
+        "async def write(ref):\n"
+        "    async with app.stream(ref) as stream:\n"
+        "        stream.emit('Later ')\n"
+        "        await asyncio.sleep(20)\n"
+        "        stream.emit('that day.')",
+    )
+    assert await chat(path, "hi") == (0, "you: hi\nLater that day.\n-- end of message, 20.0 s\n")
+
+
+async def test_two_streams_of_one_turn_are_both_shown_with_the_card_between_them(chat: Chat) -> None:
+    exit_status, printed = await chat("examples/stream", "multi stream")
+    lines = printed.splitlines()
+    assert exit_status == 0
+    assert lines[0] == "you: multi stream"
+    assert lines[1] == "... Tuning the instruments..."
+    first = next(i for i, line in enumerate(lines) if line.startswith("[stream 1]"))
+    card = next(i for i, line in enumerate(lines) if line.startswith("+- card -"))
+    second = next(i for i, line in enumerate(lines) if line.startswith("[stream 2]"))
+    assert first < card < second
+    assert "| The first stream is over" in lines
+    assert lines[-1].startswith("-- end of message")
+
+
+async def test_a_button_can_be_clicked_with_inputs_filled_in(make_bot: MakeBot, chat: Chat) -> None:
+    path = make_bot(
+        "if ctx.activity.value:\n"
+        "    await ctx.send(f'saved {ctx.activity.value}')\n"
+        "else:\n"
+        "    action = {'type': 'Action.Submit', 'title': 'Save it', 'data': {'verb': 'save'}}\n"
+        "    await ctx.send({'type': 'AdaptiveCard', 'actions': [action]})"
+    )
+    exit_status, printed = await chat(path, "hi", "/click Save it name=Ada note='by and by'")
+    assert exit_status == 0
+    assert printed.endswith("\nsaved {'verb': 'save', 'name': 'Ada', 'note': 'by and by'}\n")
+
+
+async def test_a_card_that_the_answer_to_a_click_replaces_is_shown_again(
+    make_bot: MakeBot, chat: Chat
+) -> None:
+    path = make_bot(
+        "action = {'type': 'Action.Execute', 'title': 'Vote', 'verb': 'vote'}\n"
+        "await ctx.send({'type': 'AdaptiveCard', 'actions': [action]})",
+        setup="app = App()\n"
+        "@app.on_invoke\n"
+        "async def vote(ctx):\n"
+        "    card = {'type': 'AdaptiveCard', 'body': [{'type': 'TextBlock', 'text': 'Thank you'}]}\n"
+        "    return {'statusCode': 200, 'type': 'application/vnd.microsoft.card.adaptive', 'value': card}",
+    )
+    exit_status, printed = await chat(path, "hi", "/click Vote")
+    assert exit_status == 0
+    assert "| Thank you\n" in printed
+
+
+async def test_a_button_that_is_not_there_fails_a_script(
+    make_bot: MakeBot, chat: Chat, capsys: pytest.CaptureFixture[str]
+) -> None:
+    exit_status, _ = await chat(make_bot("await ctx.send('hi')"), "hi", "/click Save")
+    assert exit_status == 1
+    assert "cadenza chat: no button 'Save' is on the screen" in capsys.readouterr().err
+
+
+async def test_a_handler_that_raises_is_a_failure_with_the_transcript(
+    make_bot: MakeBot, chat: Chat, capsys: pytest.CaptureFixture[str]
+) -> None:
+    exit_status, printed = await chat(
+        make_bot("await ctx.send('First')\nraise ValueError('out of\\nink')"), "hi"
+    )
+    assert exit_status == 1
+    assert printed.startswith("you: hi\nFirst\nSorry")
+    transcript, reason = capsys.readouterr().err.strip().rsplit("\n", 1)
+    assert "POST   plain" in transcript
+    assert reason == "cadenza chat: the bot failed: ValueError: out of ink"
+
+
+async def test_a_rule_of_teams_that_the_bot_breaks_is_a_failure_with_the_transcript(
+    make_bot: MakeBot, chat: Chat, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = make_bot("await ctx.api.call('POST', 'v3', 'nonsense')")
+    exit_status, _ = await chat(path, "hi")
+    assert exit_status == 1
+    error = capsys.readouterr().err
+    assert "! route: POST /v3/nonsense is no operation" in error
+    assert "cadenza chat: the bot broke rules of Teams: 1 violations" in error
+
+
+async def test_a_fault_that_the_bot_survives_is_no_failure(make_bot: MakeBot, chat: Chat) -> None:
+    faults = (at(1, status(503)), at(1, reset(applied=True), kind="final"))
+    exit_status, printed = await chat(make_bot(SLOW), "a b c", faults=faults)
+    assert (exit_status, "a b c \n" in printed) == (0, True)
+
+
+async def test_where_streaming_is_refused_the_answer_comes_as_one_message(
+    make_bot: MakeBot, chat: Chat
+) -> None:
+    exit_status, printed = await chat(make_bot(SLOW), "a b c", faults=(at(1, forbid("not_allowed")),))
+    assert (exit_status, printed) == (0, "you: a b c\n(the bot is typing)\na b c \n")
+
+
+async def test_text_that_is_lost_is_a_failure(
+    make_bot: MakeBot, chat: Chat, capsys: pytest.CaptureFixture[str]
+) -> None:
+    exit_status, _ = await chat(make_bot(SLOW), "a b c", faults=(each(status(500)),))
+    assert exit_status == 1
+    assert "cadenza chat: the bot failed: DeliveryUnknownError" in capsys.readouterr().err
+
+
+async def test_a_turn_that_does_not_end_is_given_up(
+    make_bot: MakeBot, chat: Chat, capsys: pytest.CaptureFixture[str], clock: VirtualClock
+) -> None:
+    exit_status, _ = await chat(make_bot("await asyncio.sleep(1e6)"), "hi", "never said", turn_seconds=60)
+    assert exit_status == 1
+    assert "cadenza chat: the bot's turn did not end within 60 s" in capsys.readouterr().err
+    assert clock.elapsed < 120
+
+
+async def test_a_bot_that_refuses_its_user_is_a_failure(
+    make_bot: MakeBot, chat: Chat, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = make_bot("pass", setup="app = App(dangerously_allow_unauthenticated_requests=False)")
+    exit_status, _ = await chat(path, "hi")
+    assert exit_status == 1
+    assert "401" in capsys.readouterr().err
+
+
+async def test_no_bot_is_a_failure_of_one_line(
+    tmp_path: Path, chat: Chat, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert await chat(str(tmp_path), "hi") == (1, "")
+    assert (
+        capsys.readouterr().err
+        == f"cadenza chat: the folder {tmp_path} holds no main.py and no src/main.py\n"
+    )
+
+
+async def test_the_bot_has_no_credentials_and_no_service_but_the_emulator(
+    make_bot: MakeBot, chat: Chat, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CLIENT_ID", "real-id")
+    monkeypatch.setenv("CLIENT_SECRET", "real-secret")
+    monkeypatch.setenv("SERVICE_URL", "https://real.example")
+    path = make_bot(
+        "secrets = [os.environ[name] for name in ('CLIENT_ID', 'CLIENT_SECRET', 'TENANT_ID')]\n"
+        "await app.send(ctx.conversation_ref.conversation.id, f'{app.id} {secrets}')"
+    )
+    assert await chat(path, "hi") == (0, "you: hi\nNone ['', '', '']\n")
+
+
+async def test_credentials_in_the_code_of_the_bot_are_not_used_either(make_bot: MakeBot, chat: Chat) -> None:
+    path = make_bot(
+        "await ctx.send('hi')", setup="app = App(client_id='id', token=lambda scope, tenant: 1 / 0)"
+    )
+    assert await chat(path, "hi") == (0, "you: hi\nhi\n")
+
+
+async def test_the_bot_listens_on_loopback_only_whatever_it_was_told(make_bot: MakeBot, chat: Chat) -> None:
+    path = make_bot(
+        "await ctx.send(str(app.server._runner.addresses[0][0]))",
+        setup="app = App(host='0.0.0.0', messaging_endpoint='/bot')",
+    )
+    assert await chat(path, "hi") == (0, "you: hi\n127.0.0.1\n")
+
+
+async def test_start_and_stop_of_the_bot_are_told_to_it(
+    make_bot: MakeBot, chat: Chat, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = make_bot(
+        "await ctx.send(f'started {app.ready == app.port}')",
+        setup="app = App()\n"
+        "@app.event('start')\n"
+        "def start(event): app.ready = event.port\n"
+        "@app.event('stop')\n"
+        "def stop(event): print('stopped')",
+    )
+    assert await chat(path, "hi") == (0, "you: hi\nstarted True\n")
+    assert capsys.readouterr().out == "stopped\n"
+
+
+async def test_ctrl_c_presses_stop_while_an_answer_streams(make_bot: MakeBot, chat: Chat) -> None:
+    asyncio.get_running_loop().call_later(2.5, signal.raise_signal, signal.SIGINT)
+    exit_status, printed = await chat(make_bot(SLOW), "a b c d e f g", "h")
+    assert exit_status == 0
+    assert printed.startswith("you: a b c d e f g\na b c \n-- stopped by the user, 2.5 s\n\nyou: h\nh")
+
+
+async def test_ctrl_c_with_nothing_to_stop_ends_the_chat(
+    make_bot: MakeBot, chat: Chat, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asyncio.get_running_loop().call_later(2.5, signal.raise_signal, signal.SIGINT)
+    exit_status, printed = await chat(make_bot("await asyncio.sleep(5)\nawait ctx.send('Hm')"), "hi", "ho")
+    assert exit_status == 1
+    assert "you: ho" not in printed
+    assert "cadenza chat: interrupted before all was said" in capsys.readouterr().err
+
+
+async def test_ctrl_c_of_which_a_blocked_bot_does_not_learn_works_the_second_time() -> None:
+    from cadenza.dev.keyboard import on_interrupt
+
+    with on_interrupt(lambda: None):
+        signal.raise_signal(signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)

@@ -1,0 +1,41 @@
+import os
+import pty
+from collections.abc import Iterator
+
+import pytest
+from cadenza.dev.keyboard import Keyboard
+
+
+@pytest.fixture
+def pipe() -> Iterator[tuple[int, int]]:
+    reader, writer = os.pipe()
+    yield reader, writer
+    os.close(reader)
+
+
+async def test_lines_come_one_by_one_and_none_at_the_end(pipe: tuple[int, int]) -> None:
+    reader, writer = pipe
+    os.write(writer, "h\u00e9llo\r\n\nno end".encode())
+    os.close(writer)
+    keyboard = Keyboard(reader)
+    assert [await keyboard.read() for _ in range(4)] == [
+        ("h\u00e9llo", False),
+        ("", False),
+        ("no end", False),
+        None,
+    ]
+
+
+async def test_what_is_typed_at_the_prompt_is_echoed_by_the_terminal_and_what_was_typed_before_is_not() -> (
+    None
+):
+    master, slave = pty.openpty()
+    try:
+        keyboard = Keyboard(slave)
+        os.write(master, b"one\ntwo\n\x04")
+        assert await keyboard.read() == ("one", True)
+        assert await keyboard.read() == ("two", False)
+        assert await keyboard.read() is None
+    finally:
+        os.close(master)
+        os.close(slave)
