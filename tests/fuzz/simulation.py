@@ -343,7 +343,7 @@ class Schedule:
                 self.problems.append("close() after Stop did not return None")
         elif answer is not None and answer.ticket is None:
             if ticket is not None and any(a.ticket is ticket for a in self.answers):
-                if answer.text or answer.attachments or answer.suggested:
+                if answer.text.strip() or answer.attachments or answer.suggested:
                     self.problems.append("close() of an answer with content shared the one before")
                 self.answers.remove(answer)  # it holds nothing: close() shares the one before
                 self.current = None

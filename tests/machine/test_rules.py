@@ -44,10 +44,18 @@ def test_the_interval_counts_from_the_answer_and_not_from_the_request() -> None:
 
 def test_white_space_alone_starts_nothing() -> None:
     probe = stream()
-    probe.tell(Emit("\n "), Update("too late"))
+    probe.tell(Emit("\n "))
     assert probe.next() == Rest()
     probe.tell(Emit("x"))
     assert words(probe.next(), probe.now) == "chunk '\\n x' #1"
+
+
+def test_a_line_after_white_space_is_shown() -> None:
+    probe = stream()
+    probe.tell(Emit("\n"), Update("Searching..."))
+    assert words(probe.accept("s1"), 0) == "informative 'Searching...' #1"
+    probe.tell(Emit("x"))
+    assert words(probe.request(), 0) == "chunk '\\nx' #2"
 
 
 def test_white_space_inside_a_text_is_kept() -> None:
@@ -141,6 +149,7 @@ def test_a_final_is_not_waited_for_beyond_its_deadline() -> None:
     probe.refuse(FailureKind.THROTTLED, retry_after=61.0)
     assert isinstance(done := probe.next(), Done)
     assert done.outcome.undelivered == "world "
+    assert done.outcome.failure is not None
     assert done.outcome.failure.retry_after == 61.0
 
 
@@ -175,6 +184,20 @@ def test_already_completed_means_success_after_a_lost_final_and_only_then() -> N
     probe.request()
     probe.refuse(FailureKind.COMPLETED)
     assert words(probe.request(), 0) == "put 'Hello world '"
+
+
+def test_a_deadline_holds_for_the_answers_that_were_there_and_for_no_later_one() -> None:
+    probe = reach(Phase.OPEN, Channel.STREAM)
+    probe.tell(Emit("x"), Abort(AbortReason.SHUTDOWN, probe.now + 5))
+    ends = probe.now + 5
+    probe.request()
+    probe.tell(Emit("next"))
+    probe.refuse(FailureKind.TRANSIENT)
+    while words(probe.step(), 0).startswith("final"):
+        assert probe.now <= ends
+        probe.refuse(FailureKind.TRANSIENT)
+    assert probe.machine.undelivered == "x"
+    assert probe.machine.phase is Phase.OPEN
 
 
 def test_a_lost_chunk_is_sent_again_unchanged_under_its_number() -> None:

@@ -317,3 +317,48 @@ async def test_the_routes_can_be_added_to_an_application_of_the_callers_own(
         await user.sees("hello")
     await app.stop()
     await runner.cleanup()
+
+
+async def raw(app: App, *parts: bytes) -> bytes:
+    """What the App answers to bytes on a connection, which is closed by the client after the last of them."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", app.port)
+    try:
+        answer = b""
+        for part in parts:
+            writer.write(part)
+            await writer.drain()
+            try:
+                async with asyncio.timeout(1):
+                    answer += await reader.read(65536)
+            except TimeoutError:
+                pass
+        return answer
+    finally:
+        writer.close()
+        await writer.wait_closed()
+
+
+async def test_a_client_that_asks_first_is_refused_before_it_sends_too_much(app: App) -> None:
+    head = (
+        b"POST /api/messages HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 99999999\r\n\r\n"
+    )
+    async with served(app):
+        answer = await raw(app, head)
+    assert answer.startswith(b"HTTP/1.1 413 ")
+
+
+async def test_a_client_that_asks_first_is_told_to_go_on(app: App) -> None:
+    head = b"POST /api/messages HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n"
+    async with served(app):
+        answer = await raw(app, head, b"[]")
+    assert answer.startswith(b"HTTP/1.1 100 Continue\r\n\r\n")
+    assert b"HTTP/1.1 400 " in answer
+
+
+async def test_a_client_that_hangs_up_in_its_body_is_no_error_of_ours(
+    app: App, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with served(app):
+        await raw(app, b'POST /api/messages HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{"type"')
+        await asyncio.sleep(1)
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []

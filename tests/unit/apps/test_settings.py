@@ -93,3 +93,8 @@ def test_what_checks_no_tokens_listens_on_this_machine_only() -> None:
     open_to_all: AppOptions = {"client_id": "id", "dangerously_allow_unauthenticated_requests": True}
     assert Settings.resolve(open_to_all, {}).host == "127.0.0.1"
     assert Settings.resolve({"host": "::"}, {}).host == "::"
+
+
+def test_a_token_without_a_client_id_is_refused() -> None:
+    with pytest.raises(ValueError, match="token is given without client_id"):
+        Settings.resolve({"token": lambda scope, tenant: "token"}, {})

@@ -7,6 +7,7 @@ from cadenza.apps.stream.segments import clip, cut, units, whole
 from hypothesis import given
 from hypothesis import strategies as st
 
+FENCES = ["```" + "x" * 400, "`" * 300, "~" * 500 + "\n", "``` info with words\n", "\ud83d\ude00"]
 texts = st.lists(
     st.sampled_from(
         ["word ", "end. ", "\n", "\n\n", "```py\n", "```\n", "~~~~\n", "🎻", "e\u0301", "👩\u200d👧", "`x` "]
@@ -29,15 +30,33 @@ def test_a_cut_loses_nothing_and_fits(text: str, limit: int, floor: int) -> None
     assert bool(place.closing) == bool(place.opening)
 
 
-@given(texts, st.integers(30, 200))
-def test_repeated_cuts_come_to_an_end(text: str, limit: int) -> None:
-    parts = 0
-    rest = text
+@given(texts, st.integers(30, 300))
+def test_repeated_cuts_come_to_an_end_and_join_to_the_text(text: str, limit: int) -> None:
+    rest, joined = text, ""
+    opening = ""
     while units(rest) > limit:
         place = cut(rest, limit)
-        rest = place.opening + rest[place.at :]
-        parts += 1
-        assert parts < 2000
+        joined += rest[len(opening) : place.at]
+        shorter = place.opening + rest[place.at :]
+        assert len(shorter) < len(rest)
+        rest, opening = shorter, place.opening
+    assert joined + rest[len(opening) :] == text
+
+
+@pytest.mark.parametrize("text", ["`" * 41_000, "~" * 90_000, "```" + "x" * 50_000 + "\nfoo\n```"])
+def test_a_line_of_backticks_is_text_like_any_other(text: str) -> None:
+    place = cut(text, 40_960)
+    assert (place.at, place.closing, place.opening) == (40_960, "", "")
+
+
+def test_a_cut_does_not_fall_into_the_line_that_opens_a_code_block() -> None:
+    text = "words " * 14 + "\n```python title=x\n" + "x = 1\n" * 20
+    assert text[: cut(text, 100).at] == "words " * 14 + "\n"
+
+
+def test_a_surrogate_pair_that_came_in_halves_is_not_torn() -> None:
+    text = "x" * 99 + "\ud83d\ude00" + "y" * 20
+    assert text[: cut(text, 100).at] == "x" * 99
 
 
 @pytest.mark.parametrize(

@@ -289,9 +289,9 @@ class App(Routes):
         api = self.api.at(service_url)
 
         def new_stream() -> TurnStream:
-            turn.stream = self._new_stream(TurnStream, api, ref)
-            turn.stream.on_stop(lambda: turn.abort(AbortReason.STOP))
-            return turn.stream
+            stream = self._new_stream(TurnStream, api, ref)
+            turn.adopt(stream)
+            return stream
 
         ctx: ActivityContext[Any] = ActivityContext(
             activity,
@@ -346,6 +346,8 @@ class App(Routes):
     def _reference(
         self, conversation: str | ConversationReference, service_url: str | None
     ) -> ConversationReference:
+        if self._stopping is not None and self._stopping.done():
+            raise RuntimeError("This App has been stopped: it sends nothing more.")
         if isinstance(conversation, ConversationReference):
             url = service_url or conversation.service_url or self._settings.service_url
             return conversation.model_copy(update={"service_url": url})

@@ -182,6 +182,8 @@ class Settings:
     def _check(self) -> None:
         if not self.messaging_endpoint.startswith("/"):
             raise ValueError(f'messaging_endpoint must start with "/", not {self.messaging_endpoint!r}.')
+        if self.token is not None and self.client_id is None:
+            raise ValueError("token is given without client_id (or CLIENT_ID): nobody is there to speak as.")
         for name in ("max_body_bytes", "invoke_seconds", "stop_seconds", "shutdown_seconds"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must not be negative, and is {getattr(self, name)!r}.")

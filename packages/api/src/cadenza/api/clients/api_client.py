@@ -19,6 +19,7 @@ from ..errors import (
     ConnectError,
     InvalidResponseError,
     NotFoundError,
+    RequestTimeoutError,
     TransportError,
     UnauthorizedError,
     UntrustedHostError,
@@ -98,6 +99,7 @@ class ApiClient:
         json: object | None = None,
         retry: RetryPolicy | None = None,
         fresh_token: bool = False,
+        timeout: float | None = None,
     ) -> Response:
         """Send ``json`` (bytes go as they are) to the path that ``segments`` make below the service URL, and
         return a successful answer.
@@ -105,14 +107,14 @@ class ApiClient:
         Each segment is percent-encoded and stays one segment, whatever it holds; an empty one, ``.`` and
         ``..`` raise ValueError, because no encoding keeps servers from resolving them. Query parameters that
         are None are not sent. ``retry`` replaces the client's policy; ``fresh_token`` asks a TokenSource for
-        a new token.
+        a new token; ``timeout`` is the longest wait for one answer, in seconds (None: the transport's).
 
         Raises a subclass of HttpStatusError for a status of 300 or more, of TransportError where no answer
         was read, and UntrustedHostError. One exception: a DELETE that is repeated because its first answer
         was lost and then finds nothing has succeeded, and its 404 is returned.
         """
         request = self._request(method, segments, query, json)
-        return await self._send(request, self.retry if retry is None else retry, fresh_token)
+        return await self._send(request, self.retry if retry is None else retry, fresh_token, timeout)
 
     async def fetch(
         self,
@@ -127,7 +129,7 @@ class ApiClient:
         Raises InvalidResponseError if the body is not JSON or ``read`` raises ValueError.
         """
         request = self._request(method, segments, query, json)
-        response = await self._send(request, self.retry, False)
+        response = await self._send(request, self.retry, False, None)
         try:
             return read(response.json())
         except ValueError as error:
@@ -153,7 +155,9 @@ class ApiClient:
             return Request(method, url, headers)
         return Request(method, url, {**headers, "Content-Type": "application/json"}, encode_json(json))
 
-    async def _send(self, request: Request, policy: RetryPolicy, fresh_token: bool) -> Response:
+    async def _send(
+        self, request: Request, policy: RetryPolicy, fresh_token: bool, timeout: float | None
+    ) -> Response:
         loop = asyncio.get_running_loop()
         began = loop.time()
         attempt = 1
@@ -161,7 +165,7 @@ class ApiClient:
         maybe_applied = False
         while True:
             try:
-                return await self._attempt(request, fresh_token)
+                return await self._attempt(request, fresh_token, timeout)
             except ApiError as failure:
                 if maybe_applied and isinstance(failure, NotFoundError) and request.method == "DELETE":
                     return Response(failure.status, failure.headers, failure.body)
@@ -177,7 +181,7 @@ class ApiClient:
             attempt += 1
             await asyncio.sleep(delay)
 
-    async def _attempt(self, request: Request, fresh_token: bool) -> Response:
+    async def _attempt(self, request: Request, fresh_token: bool, timeout: float | None) -> Response:
         token = await self._get_token(fresh_token)
         if token and not self.cloud.trusts(request.url):
             raise UntrustedHostError(
@@ -194,7 +198,12 @@ class ApiClient:
         if token:
             signed = replace(request, headers={**request.headers, "Authorization": f"Bearer {token}"})
         try:
-            response = await self.transport.send(signed)
+            async with asyncio.timeout(timeout):
+                response = await self.transport.send(signed)
+        except TimeoutError as error:
+            raise RequestTimeoutError(
+                f"{request.method} {request.url}: no answer within {timeout:g} s", request
+            ) from error
         except TransportError as error:
             # What people log must not hold the token.
             error.request = request

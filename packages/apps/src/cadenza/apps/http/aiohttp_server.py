@@ -34,7 +34,8 @@ class AiohttpAdapter:
         return int(self._runner.addresses[0][1])
 
     def register_route(self, path: str, handler: HttpHandler) -> None:
-        self.web_app.router.add_route("*", path, _aiohttp_handler(handler))
+        route = _aiohttp_handler(handler)
+        self.web_app.router.add_route("*", path, route, expect_handler=_continue_later)
 
     async def start(self, host: str, port: int) -> None:
         if self._runner is not None:
@@ -84,6 +85,10 @@ def _aiohttp_response(response: HttpResponse) -> web.Response:
     )
 
 
+async def _continue_later(request: web.Request) -> None:
+    """Ask for the body only when it is read: a client that waits may be refused before."""
+
+
 async def _read(request: web.Request, limit: int) -> bytes:
     # Not request.read(): its limit is that of the application, which may be somebody else's, and it raises
     # only after it has read that much, whatever Content-Length says.
@@ -91,10 +96,13 @@ async def _read(request: web.Request, limit: int) -> bytes:
         raise BodyTooLargeError
     body = bytearray()
     try:
+        if request.headers.get("Expect", "").lower() == "100-continue":
+            await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            request.writer.output_size = 0
         async for chunk in request.content.iter_any():
             body += chunk
             if len(body) > limit:
                 raise BodyTooLargeError
-    except (ClientPayloadError, web.RequestPayloadError, HttpProcessingError) as error:
+    except (ClientPayloadError, web.RequestPayloadError, HttpProcessingError, ConnectionError) as error:
         raise BrokenBodyError(f"The body cannot be read: {error}") from error
     return bytes(body)

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
+from .classify import Failure
+
 __all__ = ["Action", "Delete", "Done", "Outcome", "Post", "PostKind", "Put", "Rest", "Result", "Wait"]
 
 
@@ -91,8 +93,24 @@ class Outcome:
     undelivered: str = ""
     missing: tuple[str, ...] = ()
     """What else is not delivered: "attachments", "suggestedActions", "entities", "channelData"."""
-    failure: Any = None
-    """The `Failure` that ended it, if one did."""
+    failure: Failure | None = None
+    """What ended it, if a failure did."""
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "result": self.result.name,
+            "ids": list(self.ids),
+            "last": dict(self.last),
+            "undelivered": self.undelivered,
+            "missing": list(self.missing),
+            "failure": self.failure.to_json() if self.failure else None,
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Outcome:
+        failure = Failure.from_json(data["failure"]) if data["failure"] else None
+        ids, missing = tuple(data["ids"]), tuple(data["missing"])
+        return cls(Result[data["result"]], ids, data["last"], data["undelivered"], missing, failure)
 
 
 @dataclass(frozen=True, slots=True)

@@ -140,6 +140,7 @@ class Message:
         "_pieces",
         "acked",
         "answered_at",
+        "blank",
         "channel",
         "deadline",
         "failures",
@@ -166,6 +167,8 @@ class Message:
         self.channel = channel
         self.plan = Plan.GROW
         self._pieces = [text] if text else []
+        self.blank = not text.strip()
+        """Whether the text is nothing but white space."""
         self.opening = opening
         """The repair that `text` begins with: a code fence opened again."""
         self.id: str | None = None
@@ -208,14 +211,12 @@ class Message:
     def add(self, text: str) -> None:
         """O(1): pieces are joined when they are sent."""
         self._pieces.append(text)
+        self.blank = self.blank and not text.strip()
 
     def clear(self) -> None:
         self._pieces = []
+        self.blank = True
         self.opening = ""
-
-    @property
-    def empty(self) -> bool:
-        return not self._pieces
 
     @property
     def started(self) -> bool:
@@ -269,6 +270,7 @@ class Cycle:
         "before",
         "broken",
         "closing",
+        "deadline",
         "detached",
         "extras_sent",
         "failure",
@@ -290,6 +292,8 @@ class Cycle:
         self.units = units
         """Most UTF-16 code units in one message, as far as is known."""
         self.closing = False
+        self.deadline = inf
+        """When its closing must have ended, if somebody said so."""
         self.before = ""
         """Text of the messages that are complete."""
         self.ids: list[str | None] = []
@@ -309,7 +313,7 @@ class Cycle:
 
     @property
     def has_text(self) -> bool:
-        return bool(self.before or self.message.offered) or not self.message.empty
+        return bool(self.before or self.message.offered) or not self.message.blank
 
     @property
     def extras_due(self) -> bool:
@@ -322,8 +326,9 @@ class Cycle:
         return self.has_text or self.parts.has_extras or message.line is not None or message.id is not None
 
     def to_json(self, now: float) -> dict[str, Any]:
-        names = ("units", "closing", "before", "ids", "detached", "extras_sent", "metadata_sent", "broken")
+        names = ("units", "closing", "before", "detached", "extras_sent", "metadata_sent", "broken")
         return {name: getattr(self, name) for name in names} | {
+            "ids": list(self.ids),
             "last": dict(self.last),
             "failure": self.failure.to_json() if self.failure else None,
             "parts": self.parts.to_json(),

@@ -19,7 +19,7 @@ from .cycle import Cycle
 from .gate import StreamGate
 from .machine import Machine
 from .results import sent_activity
-from .sender import Sender
+from .sender import Sender, cancelled
 
 __all__ = ["Clock", "Handler", "LoopClock", "StreamDriver"]
 
@@ -46,19 +46,24 @@ class LoopClock:
 class StreamDriver:
     """Drives one machine. To be used in the thread of the event loop it was made in."""
 
-    def __init__(self, machine: Machine, sender: Sender, gate: StreamGate, clock: Clock) -> None:
+    def __init__(
+        self, owner: object, machine: Machine, sender: Sender, gate: StreamGate, clock: Clock, patience: float
+    ) -> None:
+        self.owner = owner
+        """The stream that is driven: it must live while there is anything to drive."""
         self.chunk_handlers: list[Handler] = []
         self.close_handlers: list[Handler] = []
         self.stop_callbacks: list[Callable[[], object]] = []
         self.on_acknowledged: Callable[[], Awaitable[None] | None] | None = None
-        self.broken: Exception | None = None
-        """A defect of ours that ended the driving."""
+        self.broken: BaseException | None = None
+        """What ended the driving before its time: a defect of ours, or the end of the event loop."""
         self.waits = 0
         self.waited = 0.0
         self._machine = machine
         self._sender = sender
         self._gate = gate
         self._clock = clock
+        self._patience = patience
         self._loop = asyncio.get_running_loop()
         self._pump: asyncio.Task[None] | None = None
         self._waiting: Wait | None = None
@@ -88,8 +93,11 @@ class StreamDriver:
             if cycle not in self._closing:
                 self._closing[cycle] = self._loop.create_future()
             await asyncio.shield(self._closing[cycle])
-        if self._tasks:
-            await asyncio.wait(self._tasks)
+        if tasks := self._tasks - {asyncio.current_task()}:
+            _, late = await asyncio.wait(tasks, timeout=self._patience)
+            for task in late:
+                logger.error("a handler of on_chunk or on_close took over %g s: cancelled", self._patience)
+                task.cancel()
 
     async def _run(self) -> None:
         try:
@@ -100,16 +108,22 @@ class StreamDriver:
                     case Wait():
                         await self._pause(action)
                     case Rest():
+                        if self._machine.message is None:
+                            self._gate.leave(self.wake)
                         return
                     case Done():
                         self._gate.leave(self.wake)
                         return
                     case _:
                         await self._perform(action)
-        except Exception as error:  # whoever closes the stream must see it
-            logger.exception("the stream broke")
+        except BaseException as error:  # whoever closes the stream must see it, and others go on
             self.broken = error
+            self._machine.abandon(self._clock.now())
+            self._gate.leave(self.wake)
             self._settle()
+            if not isinstance(error, Exception):
+                raise
+            logger.exception("the stream broke")
         finally:
             self._pump = None
             self._gate.moved(self.wake)
@@ -142,10 +156,13 @@ class StreamDriver:
             self._notify(self.chunk_handlers, sent)
         if self.on_acknowledged is not None:
             try:
-                result = self.on_acknowledged()
-                if inspect.isawaitable(result):
-                    await result
-            except Exception:
+                async with asyncio.timeout(self._patience):
+                    result = self.on_acknowledged()
+                    if inspect.isawaitable(result):
+                        await result
+            except (Exception, asyncio.CancelledError) as error:
+                if cancelled(error):
+                    raise
                 logger.exception("on_acknowledged failed; the stream goes on")
 
     def stopped(self) -> None:

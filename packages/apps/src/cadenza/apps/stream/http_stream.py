@@ -84,7 +84,9 @@ class HttpStream:
             on_empty=on_empty,
         )
         self._sender = Sender(api, ref, limits.request_timeout)
-        self._driver = StreamDriver(self._machine, self._sender, gate, self._clock)
+        self._driver = StreamDriver(
+            self, self._machine, self._sender, gate, self._clock, limits.request_timeout
+        )
         if on_acknowledged is not None:
             self._driver.on_acknowledged = lambda: on_acknowledged(self.snapshot())
         self._loop = asyncio.get_running_loop()
@@ -188,7 +190,7 @@ class HttpStream:
     @property
     def canceled(self) -> bool:
         """Whether the user stopped this answer (until the next close)."""
-        return self._machine.phase is Phase.STOPPED
+        return self._machine.stopped
 
     @property
     def closed(self) -> bool:
@@ -256,7 +258,7 @@ class HttpStream:
         if threading.get_ident() == self._thread:
             self._driver.tell(event)
         elif self.canceled:
-            self._machine.handle(event, self._clock.now())
+            raise StreamCancelledError("The user stopped this answer: nothing is sent until close().")
         else:
             self._loop.call_soon_threadsafe(self._tell_late, event)
 
@@ -270,7 +272,7 @@ class HttpStream:
         outcome = cycle.outcome
         if outcome is None:
             raise StreamDeliveryError(
-                "The stream broke by a defect of Cadenza; its log says how.",
+                "The stream broke, by a defect of Cadenza or with its event loop; the log says how.",
                 undelivered=cycle.message.unacknowledged,
                 sent=tuple(filter(None, cycle.ids)),
             ) from self._driver.broken

@@ -202,7 +202,6 @@ class Machine:
         self._stopped = False
         self._flight: tuple[Cycle, Message, Request] | None = None
         self._typing_at = -inf
-        self._deadline = inf
         names = ("emits", "posts", "text_posts", "failures", "updates_ignored", "orphans")
         self._counts = dict.fromkeys(names, 0)
 
@@ -215,6 +214,11 @@ class Machine:
         if not self._cycles:
             return CLOSED if self._last else IDLE
         return CLOSING if self._cycles[0].closing else OPEN
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the phase is STOPPED."""
+        return self._stopped
 
     @property
     def channel(self) -> Channel:
@@ -262,7 +266,6 @@ class Machine:
 
     def _open(self, event: ev.Emit | ev.Update, now: float) -> None:
         self._cycles.append(Cycle(Message(self._first_channel()), self._limits.message_units))
-        self._deadline = inf
         self._add(event, now)
 
     def _first_channel(self) -> Channel:
@@ -297,6 +300,7 @@ class Machine:
             return
         message = cycle.message
         message.clear()
+        self.unsent = 0
         if message.resend and message.resend.step is Step.CHUNK:
             message.resend = None
 
@@ -322,15 +326,13 @@ class Machine:
             if self._cycles:
                 self._stop(None)
             else:
-                self._stopped, self._last = True, self._ended_by_stop()
+                self._stopped = True
+                self._last = self._ended(Outcome(Result.STOPPED, undelivered=self.undelivered))
             return
-        if event.deadline is not None:
-            self._deadline = event.deadline
         for cycle in self._cycles:
             cycle.closing = True
-            deadline = cycle.message.deadline
-            if deadline is not None:
-                cycle.message.deadline = min(deadline, self._deadline)
+            if event.deadline is not None:
+                cycle.deadline = min(cycle.deadline, event.deadline)
 
     # What to do next
 
@@ -371,8 +373,8 @@ class Machine:
     def _closing_deadline(self, cycle: Cycle, now: float) -> float:
         message = cycle.message
         if message.deadline is None:
-            message.deadline = min(now + self._limits.final_deadline, self._deadline)
-        return message.deadline
+            message.deadline = now + self._limits.final_deadline
+        return min(message.deadline, cycle.deadline)
 
     def _take(self, cycle: Cycle, wish: Request, now: float) -> Action:
         message = cycle.message
@@ -380,7 +382,7 @@ class Machine:
         self._flight = (cycle, message, wish)
         self._counts["posts"] += 1
         if wish.text and not wish.line:
-            self._counts["text_posts"] += 1
+            self._counts["text_posts"] += self.unsent > 0
             self.unsent = 0
         if wish.paced:
             self._pace.begin(self, start=wish.step is Step.START)
@@ -438,7 +440,7 @@ class Machine:
             at = max(at, message.start_at, self._pace.open_until)
             if text.strip():
                 return Request(Step.START, text=self._first_part(cycle, text), fields=format_, at=at)
-            return self._wish_line(Step.START, message, at) if message.line and not text else None
+            return self._wish_line(Step.START, message, at) if message.line else None
         end = message.started_at + self._limits.lifetime
         if now >= end:
             return self._wish_expiry(cycle, message, at)
@@ -448,7 +450,7 @@ class Machine:
                 return self._wish_roll(Step.FINAL, cycle, message, at)
             if fitting != message.acked:
                 return Request(Step.CHUNK, text=fitting, fields=format_, at=at)
-        elif message.line and not text and not message.offered and message.line.text != message.shown_line:
+        elif message.line and not message.offered and message.line.text != message.shown_line:
             return self._wish_line(Step.LINE, message, at)
         silent_at = message.answered_at + (self._limits.keep_alive or inf)
         if silent_at < end:
@@ -498,15 +500,15 @@ class Machine:
         return Request(step, Purpose.ROLL, head, fields, cut=place, at=at)
 
     def _wish_buffer(self, cycle: Cycle, message: Message) -> Request | None:
-        text = message.text
-        if self._fallback == "edit" and message.show_early and text.strip():
-            text = self._first_part(cycle, text)
+        shows_early = self._fallback == "edit" and message.show_early
+        if shows_early and not message.blank:
+            text = self._first_part(cycle, message.text)
             fields = cycle.parts.metadata(text, last=False, before=cycle.before)
             return Request(Step.PLAIN, text=text, fields=fields, at=message.not_before)
         if not self._typing or self._pace.holder not in (None, self):  # no indicator beside a stream
             return None
         at = max(self._typing_at, message.not_before, self._pace.open_until)
-        return Request(Step.TYPING, idle=True, at=at)
+        return Request(Step.TYPING, idle=shows_early, at=at)
 
     def _wish_edit(self, cycle: Cycle, message: Message, now: float) -> Request | None:
         text, at = message.text, message.not_before
@@ -637,7 +639,7 @@ class Machine:
                     self._to_edit(message)
             case Purpose.WITHDRAW:
                 if self._on_empty == "keep" and not cycle.has_text and not cycle.extras_due:
-                    self._replace(cycle, Message(Channel.BUFFER))
+                    self._forget(cycle)
                 else:
                     self._restart(message, Plan.DELETE)
                     self._pace.release(self)
@@ -960,6 +962,7 @@ class Machine:
     def _stop(self, failure: Failure | None) -> None:
         """The user pressed Stop: every cycle ends, nothing more is sent."""
         self.stops += 1
+        self.unsent = 0
         newest, message = self._cycles[-1], self._cycles[0].message
         self.undelivered = "".join(cycle.message.unacknowledged for cycle in self._cycles)
         for cycle in self._cycles:
@@ -973,10 +976,16 @@ class Machine:
             self._leave_open(message)
         self._pace.release(self)
 
-    def _ended_by_stop(self) -> Cycle:
+    def _ended(self, outcome: Outcome) -> Cycle:
         cycle = Cycle(Message(self._first_channel()), self._limits.message_units)
-        cycle.outcome = Outcome(Result.STOPPED, undelivered=self.undelivered)
+        cycle.outcome = outcome
         return cycle
+
+    def abandon(self, now: float) -> None:
+        """The driver is gone: other streams of the conversation need not wait for this one."""
+        self._pace.answered(self, now, self._limits.interval)
+        self._pace.leave(self)
+        self._pace.release(self)
 
     # Snapshots
 
@@ -990,6 +999,7 @@ class Machine:
             "undelivered": self.undelivered,
             "pace": self._pace.to_json(now),
             "cycles": [cycle.to_json(now) for cycle in self._cycles],
+            "outcome": self._last.outcome.to_json() if self._last and self._last.outcome else None,
             "in_flight": flight[2].to_json() if flight and current else None,
         }
 
@@ -1003,8 +1013,8 @@ class Machine:
         self.undelivered = data["undelivered"]
         self._pace.restore(data["pace"], now - passed)
         self._cycles.extend(Cycle.from_json(cycle, now - passed) for cycle in data["cycles"])
-        if self._stopped:
-            self._last = self._ended_by_stop()
+        if data["outcome"]:
+            self._last = self._ended(Outcome.from_json(data["outcome"]))
         if not self._cycles:
             return
         head = self._cycles[0]

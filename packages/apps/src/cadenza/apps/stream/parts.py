@@ -10,6 +10,7 @@ the last, the AI label with all, citations and mentions where the text uses them
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import deepcopy
 from typing import Any
 
 __all__ = ["Parts"]
@@ -102,13 +103,13 @@ class Parts:
         return tuple(name for name, value in held if value)
 
     def to_json(self) -> Json:
-        return {name: getattr(self, name) for name in self.__slots__}
+        return {name: deepcopy(getattr(self, name)) for name in self.__slots__}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Parts:
         parts = cls()
         for name in cls.__slots__:
-            setattr(parts, name, data[name])
+            setattr(parts, name, deepcopy(data[name]))
         return parts
 
 

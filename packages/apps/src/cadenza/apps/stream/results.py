@@ -19,7 +19,7 @@ def sent_activity(outcome: Outcome) -> SentActivity:
 
 def delivery_error(outcome: Outcome) -> StreamDeliveryError:
     """What is raised for an answer that was not, or maybe not, delivered whole."""
-    failure: Failure = outcome.failure or Failure(FailureKind.REJECTED)
+    failure = outcome.failure or Failure(FailureKind.REJECTED)
     lost = [f"{len(outcome.undelivered)} characters of text"] if outcome.undelivered else []
     lost += outcome.missing
     what = " and ".join(lost) or "the end of the message"

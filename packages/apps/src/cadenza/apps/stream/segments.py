@@ -10,11 +10,14 @@ from __future__ import annotations
 import re
 import unicodedata
 from dataclasses import dataclass
+from typing import NamedTuple
 
 __all__ = ["Cut", "clip", "cut", "units", "whole"]
 
 _FENCE = re.compile(r"^ {0,3}(`{3,}|~{3,})(.*)$")
 _ZERO_WIDTH_JOINER = "\u200d"
+_LONGEST_REPAIR = 100
+"""Characters. A longer line that opens a code block is not repeated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +65,19 @@ def cut(text: str, limit: int, floor: int = 0) -> Cut:
     room = limit
     while True:
         at = _place(text, room, floor)
-        closing, opening = _fence_at(text, at)
+        fence = _fence_at(text, at)
+        if fence is None:
+            return Cut(at)
+        if max(floor, 0) < fence.begins and at <= fence.content:  # not in the line that opens a code block
+            return Cut(fence.begins)
+        closing = ("" if text[at - 1] == "\n" else "\n") + fence.mark
+        opening = f"{fence.mark}{fence.info}\n"
+        if at < fence.content or len(opening) > _LONGEST_REPAIR or len(opening) >= at - fence.begins:
+            return Cut(at)  # a repair would not help, or the rest would never get shorter
         excess = units(text[:at]) + len(closing) - limit
         if excess <= 0 or at <= floor or room <= 1:
             return Cut(at, closing, opening)
-        room -= excess
+        room = max(1, room - excess)
 
 
 def _place(text: str, limit: int, floor: int) -> int:
@@ -84,7 +95,7 @@ def _place(text: str, limit: int, floor: int) -> int:
 
 
 def _prefix(text: str, limit: int) -> int:
-    """How many characters of `text` fit into `limit` UTF-16 code units."""
+    """How many characters of `text` fit into `limit` (0 or more) UTF-16 code units."""
     end = min(len(text), limit)
     while (over := units(text[:end]) - limit) > 0:
         end -= max(1, over // 2)
@@ -98,6 +109,7 @@ def _joined(text: str, at: int) -> bool:
     before, after = text[at - 1], text[at]
     return (
         (before == "\r" and after == "\n")
+        or ("\ud800" <= before <= "\udbff" and "\udc00" <= after <= "\udfff")
         or _ZERO_WIDTH_JOINER in (before, after)
         or unicodedata.combining(after) != 0
         or "\ufe00" <= after <= "\ufe0f"  # variation selectors
@@ -105,19 +117,31 @@ def _joined(text: str, at: int) -> bool:
     )
 
 
-def _fence_at(text: str, at: int) -> tuple[str, str]:
-    """The repairs of a cut at `at`: empty, unless a fenced code block is open there."""
-    mark = info = ""
-    for line in text[:at].splitlines():
-        found = _FENCE.match(line)
+class _Fence(NamedTuple):
+    """A fenced code block that is open at some place."""
+
+    mark: str
+    info: str
+    begins: int
+    """Position of the line that opens it."""
+    content: int
+    """Position of the line after that one."""
+
+
+def _fence_at(text: str, at: int) -> _Fence | None:
+    """The code block that is open at position `at`, if one is."""
+    fence: _Fence | None = None
+    begins = 0
+    for line in text[:at].splitlines(keepends=True):
+        found = _FENCE.match(line.rstrip("\r\n"))
+        begins += len(line)
         if not found:
             continue
         run, rest = found.groups()
-        if not mark:
+        if fence is None:
             if run[0] == "~" or "`" not in rest:
-                mark, info = run, rest.strip()
-        elif run[0] == mark[0] and len(run) >= len(mark) and not rest.strip():
-            mark = ""
-    if not mark:
-        return "", ""
-    return ("" if text[at - 1] == "\n" else "\n") + mark, f"{mark}{info}\n"
+                complete = line.endswith(("\n", "\r"))
+                fence = _Fence(run, rest.strip(), begins - len(line), begins if complete else at + 1)
+        elif run[0] == fence.mark[0] and len(run) >= len(fence.mark) and not rest.strip():
+            fence = None
+    return fence

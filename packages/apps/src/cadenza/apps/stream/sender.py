@@ -13,6 +13,7 @@ from cadenza.api import (
     ConversationReference,
     HttpStatusError,
     TransportError,
+    UntrustedHostError,
     encode_json,
 )
 
@@ -24,11 +25,15 @@ from .wire import body
 __all__ = ["Sender"]
 
 
+_TOKEN_SECONDS = 30.0
+"""Longest wait for the bot's token, in seconds. Ours."""
+
+
 class Sender:
     """Sends to one conversation. `timeout`: longest wait for one answer, in seconds."""
 
     def __init__(self, api: ApiClient, ref: ConversationReference, timeout: float) -> None:
-        self.cause: Exception | None = None
+        self.cause: BaseException | None = None
         """The exception behind the last failure."""
         self.bytes = 0
         """Bytes of all bodies sent."""
@@ -50,33 +55,48 @@ class Sender:
                 method, path = "PUT", [*self._path, action.id]
             case Delete():
                 method, path = "DELETE", [*self._path, action.id]
+        token_timeout = self._timeout + _TOKEN_SECONDS
         try:
             content = None if isinstance(action, Delete) else encode_json(body(action, self._address))
             self.bytes += len(content or b"")
-            async with asyncio.timeout(self._timeout):
+            async with asyncio.timeout(token_timeout):
                 response = await self._api.call(
-                    method, *path, json=content, retry=NO_RETRY, fresh_token=action.fresh_token
+                    method,
+                    *path,
+                    json=content,
+                    retry=NO_RETRY,
+                    fresh_token=action.fresh_token,
+                    timeout=self._timeout,
                 )
-        except Exception as error:
+        except (Exception, asyncio.CancelledError) as error:
+            if cancelled(error):
+                raise
             self.cause = error
-            return Failed(self._failure(error))
+            return Failed(_failure(error))
         if STALE_CODE.encode() in response.body:
             return Failed(Failure(FailureKind.STALE, response.status, STALE_CODE))
         return Sent(_activity_id(response.body))
 
-    def _failure(self, error: Exception) -> Failure:
-        match error:
-            case HttpStatusError():
-                failure = classify(error.status, error.code, error.message, error.retry_after)
-                return failure or Failure(FailureKind.REJECTED, error.status, error.code, error.message)
-            case TimeoutError():
-                return unanswered(f"no answer within {self._timeout:g} s", left=True)
-            case ConnectError():
-                return unanswered(str(error), left=False)
-            case TransportError():
-                return unanswered(str(error), left=True)
-            case _:  # no token, an untrusted host, a body that is no JSON: it never left
-                return Failure(FailureKind.REJECTED, message=str(error))
+
+def cancelled(error: BaseException) -> bool:
+    """Whether `error` is the cancellation of the running task, and not of something that it awaited."""
+    task = asyncio.current_task()
+    return isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling() > 0
+
+
+def _failure(error: BaseException) -> Failure:
+    match error:
+        case HttpStatusError():
+            failure = classify(error.status, error.code, error.message, error.retry_after)
+            return failure or Failure(FailureKind.REJECTED, error.status, error.code, error.message)
+        case TransportError():
+            return unanswered(str(error), left=not isinstance(error, ConnectError))
+        case asyncio.CancelledError():
+            return unanswered("the request was cancelled from outside", left=True)
+        case UntrustedHostError() | TypeError() | ValueError():  # it cannot be sent, now or later
+            return Failure(FailureKind.REJECTED, message=str(error))
+        case _:  # no token for the moment: it never left
+            return unanswered(str(error) or type(error).__name__, left=False)
 
 
 def _activity_id(content: bytes) -> str | None:

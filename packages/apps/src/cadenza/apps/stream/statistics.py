@@ -18,7 +18,7 @@ class StreamStatistics:
     bytes: int = 0
     """Bytes of all request bodies."""
     text_posts: int = 0
-    """Requests that carried text of the answer."""
+    """Requests that carried text which none before had carried."""
     failures: int = 0
     """Requests that were refused or got no answer."""
     waits: int = 0

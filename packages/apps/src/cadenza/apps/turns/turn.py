@@ -21,6 +21,7 @@ from ..context import ActivityContext
 from ..pipeline import Pipeline
 from ..routing.responses import InvokeResponse, error_body
 from ..stream import AbortReason, HttpStream, StreamCancelledError, StreamError
+from ..stream.events import Clear, Emit, Update
 
 SHUTTING_DOWN = InvokeResponse(503, error_body("ServiceUnavailable", "The bot is shutting down."))
 
@@ -38,6 +39,16 @@ class TurnStream(HttpStream):
     """
 
     seen = False
+    _sealed: StreamError | None = None
+
+    def seal(self, error: StreamError) -> None:
+        """Take nothing more: from now on emit, update and clear_text raise `error`."""
+        self._sealed = self._sealed or error
+
+    def _tell(self, event: Emit | Update | Clear) -> None:
+        if self._sealed is not None:
+            raise self._sealed
+        super()._tell(event)
 
     async def close(self) -> SentActivity | None:
         self.seen = False
@@ -72,6 +83,7 @@ class Turn:
         self.fatal: BaseException | None = None
         """What the handlers raised, if it was no `Exception`: a test that failed, for instance."""
         self.abort_reason: AbortReason | None = None
+        self._end: StreamError | None = None
         self._pipeline = pipeline
         self._stop_seconds = stop_seconds
         self._logger = logger
@@ -80,6 +92,13 @@ class Turn:
         self._patience: asyncio.TimerHandle | None = None
         self._deadline: float | None = None
         self._hurry: asyncio.Task[None] | None = None
+
+    def adopt(self, stream: TurnStream) -> None:
+        """`stream` is `ctx.stream`."""
+        self.stream = stream
+        stream.on_stop(lambda: self.abort(AbortReason.STOP))
+        if self._end is not None:
+            stream.seal(self._end)
 
     def abort(self, reason: AbortReason, deadline: float | None = None) -> None:
         """Cancel the handlers, once; where they are done already, let the stream be finalized sooner.
@@ -94,6 +113,8 @@ class Turn:
             return
         self.abort_reason = reason
         self._deadline = deadline
+        if reason is AbortReason.STOP:
+            self._seal(StreamCancelledError("The user stopped this turn: its stream takes nothing more."))
         if self._handler is not None:
             self._handler.cancel()
             loop = asyncio.get_running_loop()
@@ -109,8 +130,14 @@ class Turn:
                 self._patience.cancel()
             if self._handler is not None and not self._given_up.done():
                 self._handler.cancel()
+            self._seal(StreamError("This turn is over: open a stream with app.stream(ctx.conversation_ref)."))
             if not self.answered.done():
                 self.answered.set_result(SHUTTING_DOWN)
+
+    def _seal(self, error: StreamError) -> None:
+        self._end = self._end or error
+        if self.stream is not None:
+            self.stream.seal(self._end)
 
     async def _run(self) -> None:
         self._handler = asyncio.create_task(self._pipeline.handle(self.ctx))

@@ -1,0 +1,96 @@
+"""When a turn is over, nothing of it goes on: no late text, no open bubble, no dropped stream."""
+
+import asyncio
+import gc
+from typing import Any
+
+import pytest
+from cadenza.api import MessageActivity
+from cadenza.apps import ActivityContext, App, HttpStream, StreamCancelledError, StreamError
+from cadenza.testing import Teams, User
+
+
+async def test_a_task_that_a_handler_leaves_behind_cannot_open_its_stream_again(app: App, user: User) -> None:
+    late: list[BaseException] = []
+    tasks = []
+
+    @app.on_message
+    async def answer(ctx: ActivityContext[MessageActivity]) -> None:
+        async def linger() -> None:
+            await asyncio.sleep(30)
+            try:
+                ctx.stream.emit("too late")
+            except StreamError as error:
+                late.append(error)
+
+        tasks.append(asyncio.create_task(linger()))
+        ctx.stream.emit("in time")
+
+    await user.say("hi")
+    await asyncio.gather(*tasks)
+    assert "This turn is over" in str(late[0])
+    assert user.screen.text == "in time"
+
+
+async def test_a_stream_that_is_first_asked_for_after_the_turn_takes_nothing(app: App, user: User) -> None:
+    contexts: list[ActivityContext[Any]] = []
+
+    @app.on_message
+    async def answer(ctx: ActivityContext[MessageActivity]) -> None:
+        contexts.append(ctx)
+
+    await user.say("hi")
+    with pytest.raises(StreamError, match="This turn is over"):
+        contexts[0].stream.emit("too late")
+
+
+async def test_after_stop_a_handler_that_cleans_up_cannot_stream_on(app: App, user: User) -> None:
+    @app.on_message
+    async def answer(ctx: ActivityContext[MessageActivity]) -> None:
+        ctx.stream.emit("one ")
+        try:
+            await asyncio.sleep(1)
+            user.press_stop()
+            ctx.stream.emit("two ")
+            await asyncio.sleep(60)
+        finally:
+            await ctx.stream.close()
+            with pytest.raises(StreamCancelledError):
+                ctx.stream.emit("I was stopped")
+
+    await user.say("hi")
+    assert [(message.state, message.text) for message in user.screen.messages] == [("stopped", "one ")]
+
+
+async def test_a_proactive_stream_that_its_caller_dropped_is_finalized_at_the_end(
+    app: App, teams: Teams, user: User
+) -> None:
+    @app.on_message
+    async def answer(ctx: ActivityContext[MessageActivity]) -> None:
+        app.stream(ctx.conversation_ref).emit("dropped")
+        await asyncio.sleep(2)
+        gc.collect()
+
+    await user.say("hi")
+    await app.stop()
+    assert [(message.state, message.text) for message in user.screen.messages] == [("final", "dropped")]
+
+
+async def test_a_stopped_app_sends_nothing_more(app: App, teams: Teams, user: User) -> None:
+    ref = teams.conversation_reference(user)
+    await app.stop()
+    with pytest.raises(RuntimeError, match="has been stopped"):
+        app.stream(ref)
+    with pytest.raises(RuntimeError, match="has been stopped"):
+        await app.send(ref, "hello")
+
+
+async def test_turns_that_only_look_at_their_stream_leave_nothing_behind(app: App, user: User) -> None:
+    @app.on_message
+    async def answer(ctx: ActivityContext[MessageActivity]) -> None:
+        assert not ctx.stream.canceled
+
+    for _ in range(50):
+        await user.say("hi")
+    gc.collect()
+    assert sum(isinstance(thing, HttpStream) for thing in gc.get_objects()) <= 1
