@@ -163,8 +163,8 @@ class Schedule:
             return None  # it arrived before: the service can only say so
         if action.effect == "final" and exchange.kind == "final":
             return None  # it would claim that an earlier final arrived which did not
-        if exchange.kind == "put" and action.delay > 1.0:
-            return None  # it may be applied after a later edit: no client can help that
+        if exchange.kind in ("put", "final") and action.delay > 1.0:
+            return None  # it may be applied after what came later: no client can help that
         return action
 
     def _send(self, action: Post | Put | Delete) -> None:

@@ -98,3 +98,9 @@ def test_what_checks_no_tokens_listens_on_this_machine_only() -> None:
 def test_a_token_without_a_client_id_is_refused() -> None:
     with pytest.raises(ValueError, match="token is given without client_id"):
         Settings.resolve({"token": lambda scope, tenant: "token"}, {})
+
+
+def test_an_unknown_option_of_the_stream_is_named() -> None:
+    options: AppOptions = {"stream": {"fallbak": "edit"}}  # type: ignore[typeddict-item]
+    with pytest.raises(TypeError, match="The option stream of App has no fallbak"):
+        Settings.resolve(options, {})

@@ -94,3 +94,28 @@ async def test_turns_that_only_look_at_their_stream_leave_nothing_behind(app: Ap
         await user.say("hi")
     gc.collect()
     assert sum(isinstance(thing, HttpStream) for thing in gc.get_objects()) <= 1
+
+
+async def test_text_that_comes_while_the_turn_is_being_closed_is_refused_and_opens_nothing(
+    app: App, teams: Teams, user: User
+) -> None:
+    refused: list[StreamError] = []
+    tasks = []
+
+    @app.on_message
+    async def answer(ctx: ActivityContext[MessageActivity]) -> None:
+        async def later() -> None:
+            await asyncio.sleep(0.5)  # while the final waits for its interval
+            try:
+                ctx.stream.emit("late")
+            except StreamError as error:
+                refused.append(error)
+
+        tasks.append(asyncio.create_task(later()))
+        ctx.stream.emit("now")
+        await asyncio.sleep(0.1)
+
+    await user.say("hi")
+    await asyncio.gather(*tasks)
+    assert len(refused) == 1
+    assert [(message.state, message.text) for message in user.screen.messages] == [("final", "now")]

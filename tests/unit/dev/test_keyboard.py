@@ -1,3 +1,4 @@
+import asyncio
 import os
 import pty
 from collections.abc import Iterator
@@ -26,15 +27,18 @@ async def test_lines_come_one_by_one_and_none_at_the_end(pipe: tuple[int, int]) 
     ]
 
 
-async def test_what_is_typed_at_the_prompt_is_echoed_by_the_terminal_and_what_was_typed_before_is_not() -> (
-    None
-):
+async def test_the_terminal_echoes_what_is_typed_at_the_prompt_and_not_what_came_before() -> None:
     master, slave = pty.openpty()
     try:
         keyboard = Keyboard(slave)
-        os.write(master, b"one\ntwo\n\x04")
-        assert await keyboard.read() == ("one", True)
-        assert await keyboard.read() == ("two", False)
+        os.write(master, b"early\n")
+        while keyboard._lines.empty():  # noqa: ASYNC110 - a thread brings it
+            await asyncio.sleep(0.001)
+        assert await keyboard.read() == ("early", False)
+        reading = asyncio.create_task(keyboard.read())
+        await asyncio.sleep(0)
+        os.write(master, b"late\n\x04")
+        assert await reading == ("late", True)
         assert await keyboard.read() is None
     finally:
         os.close(master)

@@ -149,6 +149,31 @@ def test_a_terminal_shows_the_end_of_a_long_text_while_it_grows_and_all_of_it_wh
     assert "end of message, 3.0 s" in out.getvalue()
 
 
+def test_a_terminal_keeps_what_is_seen_of_a_message_that_never_became_final(
+    rich: RichView, out: io.StringIO
+) -> None:
+    grow(rich, streaming(), "One", "One two")
+    rich.close()
+    bubble = out.getvalue().rpartition("\x1b[2K")[2]  # after the last erased line
+    assert "One two" in bubble
+    assert "\x1b[?25h" in out.getvalue()  # the cursor is back
+
+
+def test_a_terminal_shows_a_message_that_comes_between_two_chunks_above_the_one_that_grows(
+    rich: RichView, out: io.StringIO
+) -> None:
+    message = streaming()
+    grow(rich, message, "One")
+    rich.observe(change("new", ScreenMessage("2", "message", "By the way")))
+    assert out.getvalue().rindex("By the way") < out.getvalue().rindex("One")
+
+
+def test_a_line_that_never_became_whole_is_ended(plain: PlainView, out: io.StringIO) -> None:
+    grow(plain, streaming(), "One")
+    plain.close()
+    assert out.getvalue() == "One\n"
+
+
 def test_a_terminal_shows_informative_lines_cards_and_suggested_actions(
     rich: RichView, out: io.StringIO
 ) -> None:
@@ -210,3 +235,10 @@ def test_a_reader_that_goes_away_is_no_error() -> None:
         output = Output(stream)
         output.write("nobody reads this")
         output.write("nor this")
+
+
+def test_control_characters_of_a_bot_do_not_steer_the_terminal() -> None:
+    out = io.StringIO()
+    view = PlainView(Output(out))
+    view.observe(change("text", streaming("a\x1b[2Jb\x07\x9bc\td\n")))
+    assert out.getvalue() == "a\u241b[2Jb\u2407\ufffdc\td\n"

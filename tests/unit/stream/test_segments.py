@@ -109,3 +109,8 @@ def test_only_a_first_half_at_the_end_is_held_back() -> None:
     assert whole("x\ud83d") == "x"
     assert whole("x\ud83d\ude00") == "x\ud83d\ude00"
     assert whole("") == ""
+
+
+def test_where_the_shown_text_ends_with_a_word_no_further_word_is_torn() -> None:
+    text = "0123456789 " * 20
+    assert cut(text, 100, floor=99).at == 99

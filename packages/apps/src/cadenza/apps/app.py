@@ -150,8 +150,9 @@ class App(Routes):
         """Call `handler(ctx, error)` when a turn has failed: a handler raised, or its stream could not be
         delivered (then `error` is a `StreamDeliveryError`, with the text in `error.undelivered`).
 
-        The stream has been finalized by then, and nothing was sent to the user yet. For an invoke, what the
-        handler returns is the response in place of the 500.
+        The stream has been finalized by then. Afterwards the user gets the short reply of the option
+        `error_reply`; give `error_reply=False` if your function tells the user itself. For an invoke, what
+        the handler returns is the response in place of the 500.
         """
         self._pipeline.on_error(checked(handler, "on_error"))
         return handler

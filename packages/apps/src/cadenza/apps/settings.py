@@ -154,6 +154,9 @@ class Settings:
         unknown = sorted(set(options) - set(AppOptions.__annotations__))
         if unknown:
             raise TypeError(f"App has no option {', '.join(unknown)}.")
+        unknown = sorted(set(options.get("stream") or {}) - set(StreamOptions.__annotations__))
+        if unknown:
+            raise TypeError(f"The option stream of App has no {', '.join(unknown)}.")
         given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
 
         def choose(option: str) -> Any:

@@ -49,18 +49,18 @@ def command_line() -> typer.Typer:
     return cadenza
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"cadenza {version('cadenza')}")
+        raise typer.Exit
+
+
 def _options(
-    version: Annotated[
-        bool, typer.Option("--version", help="Print the version and exit.", callback=lambda on: _version(on))
+    show_version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", callback=_print_version)
     ] = False,
 ) -> None:
     pass
-
-
-def _version(wanted: bool) -> None:
-    if wanted:
-        typer.echo(f"cadenza {version('cadenza')}")
-        raise typer.Exit
 
 
 def _add(cadenza: typer.Typer, name: str, entry: EntryPoint) -> None:

@@ -27,12 +27,15 @@ def run(
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
-        app = load_app(path)
+        asyncio.run(_serve(path, port))
     except BotError as error:
         print(f"{error.format_cause()}cadenza run: {error}", file=sys.stderr)
         raise typer.Exit(1) from None
-    try:
-        asyncio.run(app.start(port))
     except OSError as error:
         print(f"cadenza run: the bot cannot listen: {error}", file=sys.stderr)
         raise typer.Exit(1) from None
+
+
+async def _serve(path: str, port: int | None) -> None:
+    app = load_app(path)  # inside the loop, so that a bot which starts itself is told that it must not
+    await app.start(port)

@@ -80,7 +80,10 @@ def _make_view(plain: bool, json: bool) -> View:
     from cadenza.dev.rich_view import RichView
     from rich.console import Console
 
-    return RichView(Console())
+    console = Console()
+    if console.is_dumb_terminal:  # nothing can be redrawn there
+        return views.PlainView(views.Output(sys.stdout))
+    return RichView(console)
 
 
 def _read_faults(path: Path) -> list[Fault]:

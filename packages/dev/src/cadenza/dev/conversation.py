@@ -39,6 +39,8 @@ async def converse(
     except BotError as error:
         print(f"{error.format_cause()}cadenza chat: {error}", file=sys.stderr)
         return 1
+    finally:
+        view.close()
     return _report(session)
 
 
@@ -62,21 +64,21 @@ async def _typed(keyboard: Keyboard, view: View, path: str) -> AsyncIterator[str
 
 
 async def _talk(session: Session, texts: AsyncIterator[str], view: View, *, typed: bool) -> None:
-    async for text in texts:
-        try:
-            if text.startswith(CLICK):
-                await session.click(*_read_click(text.removeprefix(CLICK)))
-            else:
+    try:
+        async for text in texts:
+            if not text.startswith(CLICK):
                 await session.say(text)
-        except (LookupError, ValueError) as error:  # a click that cannot be done
-            if typed:
-                view.note(f"({error})")
-            else:
-                session.failures.append(str(error))
-        except TurnTimeoutError as error:
-            view.note(f"({error}, and is given up)")
-            session.failures.append(str(error))
-            return
+                continue
+            try:
+                await session.click(*_read_click(text.removeprefix(CLICK)))
+            except (LookupError, ValueError) as error:  # there is no such button, or it does nothing
+                if typed:
+                    view.note(f"({error})")
+                else:
+                    session.failures.append(str(error))
+    except TurnTimeoutError as error:
+        view.note(f"({error}, and is given up)")
+        session.failures.append(str(error))
 
 
 def _read_click(words: str) -> tuple[str, dict[str, str]]:

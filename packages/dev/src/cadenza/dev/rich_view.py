@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+
 from cadenza.dev.outline import attached, buttons, card_of, outline
-from cadenza.dev.views import ENDS, PROMPT
+from cadenza.dev.views import ENDS, PROMPT, printable
 from cadenza.testing import Exchange, ScreenChange, ScreenMessage
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -29,11 +31,12 @@ class RichView:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._live: Live | None = None
+        self._growing: ScreenMessage | None = None  # what the live display shows
         self._texts: dict[str, str] = {}
         self._prompting = False
 
     def prompt(self) -> None:
-        self._end_live()
+        self._leave_live()
         self._console.print(Text(f"\n{PROMPT}", style="bold cyan"), end="")
         self._prompting = True
 
@@ -43,8 +46,11 @@ class RichView:
             self._console.print(Text(text))
 
     def note(self, text: str) -> None:
-        self._end_live()
+        self._leave_live()
         self._console.print(Text(text, style="dim"))
+
+    def close(self) -> None:
+        self._leave_live()
 
     def observe(self, event: Exchange | ScreenChange) -> None:
         if isinstance(event, Exchange):
@@ -66,25 +72,40 @@ class RichView:
         elif message.state == "streaming":
             self._grow(message)
         else:
-            self._end_live()
-            self._console.print(self._whole(message, event))
+            if message is self._growing:
+                self._end_live()
+            self._console.print(self._whole(message, event))  # above the one that grows
 
     def _grow(self, message: ScreenMessage) -> None:
         if self._live is None:
-            self._live = Live(console=self._console, auto_refresh=False, transient=True)
+            # Logs go above the bubble, but not where stderr goes somewhere else.
+            to_terminal = sys.stderr.isatty()
+            self._live = Live(
+                console=self._console, auto_refresh=False, transient=True, redirect_stderr=to_terminal
+            )
             self._live.start()
+        self._growing = message
         self._live.update(self._open(message), refresh=True)
 
     def _end_live(self) -> None:
         if self._live is not None:
             self._live.stop()
-            self._live = None
+            self._live = self._growing = None
+
+    def _leave_live(self) -> None:
+        """End the live display of a message that may never be final, and leave on the terminal what it is."""
+        message = self._growing
+        if message is not None:
+            self._end_live()
+            self._console.print(self._open(message))
 
     def _open(self, message: ScreenMessage) -> Panel:
         """A message that streams: its informative line, or as many of its last lines as there is room for."""
         if not message.text:
-            return self._bubble(Text(message.informative or "", style="italic dim"), "streaming", "yellow")
-        lines = Text(message.text.rstrip()).wrap(self._console, self._width - FRAME)
+            return self._bubble(
+                Text(printable(message.informative or ""), style="italic dim"), "streaming", "yellow"
+            )
+        lines = Text(printable(message.text.rstrip())).wrap(self._console, self._width - FRAME)
         room = max(1, self._console.height - FRAME)
         return self._bubble(Text("\n").join(lines[-room:]), "streaming", "yellow")
 
@@ -97,16 +118,18 @@ class RichView:
         parts: list[RenderableType] = []
         text = message.text[len(shown) :] if continued else message.text
         if text:
-            parts.append(Text(text.rstrip()))
+            parts.append(Text(printable(text.rstrip())))
         for attachment in message.attachments:
             card = card_of(attachment)
             if card is None:
-                parts.append(Text(attached(attachment)))
+                parts.append(Text(printable(attached(attachment))))
             else:
-                parts.append(Panel(Text("\n".join(outline(card))), title="card", title_align="left"))
+                parts.append(
+                    Panel(Text(printable("\n".join(outline(card)))), title="card", title_align="left")
+                )
         row = buttons((message.suggested_actions or {}).get("actions"))
         if row:
-            parts.append(Text(row, style="cyan"))
+            parts.append(Text(printable(row), style="cyan"))
         end = ENDS.get(event.change, "edited" if message.edited else "")
         if event.change in ENDS:
             end += f", {event.time - message.created_at:.1f} s"

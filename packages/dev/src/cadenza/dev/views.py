@@ -11,7 +11,7 @@ from typing import Any, Protocol, TextIO
 from cadenza.dev.outline import attached, buttons, card_of, outline
 from cadenza.testing import Exchange, ScreenChange, ScreenMessage
 
-__all__ = ["ENDS", "PROMPT", "JsonView", "Output", "PlainView", "View", "extras"]
+__all__ = ["ENDS", "PROMPT", "JsonView", "Output", "PlainView", "View", "extras", "printable"]
 
 PROMPT = "you: "
 
@@ -20,6 +20,15 @@ WIDTH = 78
 
 ENDS = {"final": "end of message", "stopped": "stopped by the user", "expired": "the stream has expired"}
 """How a streamed message ends, by the change of the screen that says so."""
+
+
+_PICTURES = {code: 0x2400 + code for code in range(32) if chr(code) not in "\n\t"} | {0x7F: 0x2421}
+_PICTURES |= dict.fromkeys(range(0x80, 0xA0), 0xFFFD)
+
+
+def printable(text: str) -> str:
+    """`text` with pictures of its control characters: a bot must not steer the terminal."""
+    return text.translate(_PICTURES)
 
 
 class View(Protocol):
@@ -41,6 +50,10 @@ class View(Protocol):
         """Say something that is no part of the conversation."""
         ...
 
+    def close(self) -> None:
+        """Nothing more will be shown."""
+        ...
+
 
 class Output:
     """A text stream whose reader may go away: what is written afterwards is dropped."""
@@ -50,7 +63,7 @@ class Output:
 
     def write(self, text: str) -> None:
         try:
-            self._stream.write(text)
+            self._stream.write(printable(text))
             self._stream.flush()
         except BrokenPipeError:
             # The interpreter flushes once more when it ends, and would complain.
@@ -58,7 +71,8 @@ class Output:
 
 
 class JsonView:
-    """The transcript: an object a line for each request, and for each change of the screen."""
+    """The transcript: an object a line for each request, and for each change of the screen. Times are
+    seconds of a monotonic clock."""
 
     def __init__(self, output: Output) -> None:
         self._output = output
@@ -80,6 +94,9 @@ class JsonView:
 
     def note(self, text: str) -> None:
         print(text, file=sys.stderr)
+
+    def close(self) -> None:
+        pass
 
 
 class PlainView:
@@ -123,6 +140,9 @@ class PlainView:
         self._finish_line()
         self._output.write(f"{text}\n")
         self._empty = False
+
+    def close(self) -> None:
+        self._finish_line()
 
     def _show(self, event: ScreenChange) -> None:
         message = event.message

@@ -40,11 +40,16 @@ async def clock() -> AsyncIterator[VirtualClock]:
 
 @async_fixture
 async def teams(clock: VirtualClock | None) -> AsyncIterator[Teams]:
-    """An emulated Teams, served over HTTP at `teams.url` and in this process by `teams.transport`."""
+    """An emulated Teams, served over HTTP at `teams.url` and in this process by `teams.transport`.
+
+    SERVICE_URL names it as long, so that a bot writes to nobody else of its own accord.
+    """
     from cadenza.testing.teams import Teams
 
     async with Teams() as teams, teams.serve():
-        yield teams
+        with pytest.MonkeyPatch.context() as environment:
+            environment.setenv("SERVICE_URL", teams.url)
+            yield teams
 
 
 @pytest.fixture

@@ -22,8 +22,8 @@ class FailureKind(Enum):
     """The kinds of failure that the machine tells apart; the value is what a person reads."""
 
     THROTTLED = "too many requests"
-    TRANSIENT = "the request was certainly not processed, and may be repeated"
-    LOST = "no answer, or a gateway's: the request may have been processed"
+    TRANSIENT = "the service could not be reached, or could not take the request"
+    LOST = "no answer says whether the request was processed"
     SERVER = "the service failed"
     STALE = "a later chunk was already there"
     UNAUTHORIZED = "the token was refused"

@@ -812,7 +812,7 @@ class Machine:
         self._pace.release(self)
         if refused and not message.starts:
             self._streaming = False
-        if failure.kind in (FailureKind.SERVER, FailureKind.STALE) and not message.starts:
+        if failure.kind in (FailureKind.SERVER, FailureKind.STALE):
             self._orphan(message, request)
 
     def _move_edit(self, cycle: Cycle, request: Request, failure: Failure, now: float) -> None:

@@ -85,10 +85,15 @@ def _place(text: str, limit: int, floor: int) -> int:
     if end <= floor:
         return floor
     start = max(floor, _prefix(text, limit * 4 // 5))
+    whole_words = (
+        start == floor and text[max(floor - 1, 0)].isspace()
+    )  # the floor itself is the end of a word
     for mark in ("\n\n", "\n", ". ", " "):
         found = text.rfind(mark, start, end)
         if found >= 0 and found + len(mark) > floor:
             return found + len(mark)
+    if whole_words and floor > 0:
+        return floor
     while end > max(start, 1) and _joined(text, end):
         end -= 1
     return max(end, floor, 1)

@@ -145,6 +145,7 @@ class Turn:
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         error = self._outcome(self._handler)
         errors = [] if error is None else [error]
+        self._seal(StreamError("This turn is over: open a stream with app.stream(ctx.conversation_ref)."))
         if error is None:
             self.answered.set_result(self._response(self._handler))
         try:
