@@ -104,3 +104,10 @@ def test_an_unknown_option_of_the_stream_is_named() -> None:
     options: AppOptions = {"stream": {"fallbak": "edit"}}  # type: ignore[typeddict-item]
     with pytest.raises(TypeError, match="The option stream of App has no fallbak"):
         Settings.resolve(options, {})
+
+
+async def test_a_client_id_without_a_secret_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    app = App(client_id="bot")
+    await app.initialize()
+    await app.stop()
+    assert "it cannot answer anybody" in caplog.text

@@ -43,3 +43,12 @@ async def test_the_terminal_echoes_what_is_typed_at_the_prompt_and_not_what_came
     finally:
         os.close(master)
         os.close(slave)
+
+
+async def test_a_standard_input_that_is_closed_has_no_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", None)
+    assert await Keyboard().read() is None
+
+
+async def test_a_descriptor_that_cannot_be_read_has_no_lines() -> None:
+    assert await Keyboard(9999).read() is None

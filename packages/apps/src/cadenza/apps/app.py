@@ -185,6 +185,11 @@ class App(Routes):
                 "and CLIENT_SECRET, or, on your own machine, DANGEROUSLY_ALLOW_UNAUTHENTICATED_REQUESTS=true."
             )
 
+        if settings.client_id is not None and settings.client_secret is None and settings.token is None:
+            self.logger.warning(
+                "The App has a client_id, but neither client_secret nor token: it cannot answer anybody."
+            )
+
     async def start(self, port: int | None = None) -> None:
         """Listen on `port` (else PORT, else 3978; 0 takes a free one), and serve until `stop()` is called,
         SIGTERM or SIGINT comes, or this call is cancelled; then stop in good order.
@@ -220,6 +225,8 @@ class App(Routes):
         self._stop_wanted.set()
         try:
             await self.server.stop_listening()
+            seconds = self._settings.shutdown_seconds
+            self.logger.info("Stopping: %d turns may go on for %g s.", self._runner.running, seconds)
             await self._runner.drain(self._settings.shutdown_seconds)
             await self._runner.shut_down(self._settings.stop_seconds + FINALIZE_SECONDS)
             await self._finalize_streams()

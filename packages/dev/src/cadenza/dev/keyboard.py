@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -22,9 +23,13 @@ class Keyboard:
 
     def __init__(self, descriptor: int = 0) -> None:
         self._descriptor = descriptor
-        self._terminal = os.isatty(descriptor)
         self._loop = asyncio.get_running_loop()
         self._lines: asyncio.Queue[str | None] = asyncio.Queue()
+        closed = descriptor == 0 and sys.stdin is None  # then something else has the number by now
+        self._terminal = not closed and os.isatty(descriptor)
+        if closed:
+            self._lines.put_nowait(None)
+            return
         threading.Thread(target=self._read, name="cadenza-keyboard", daemon=True).start()
 
     async def read(self) -> tuple[str, bool] | None:
@@ -36,11 +41,12 @@ class Keyboard:
 
     def _read(self) -> None:
         rest = b""
-        with suppress(OSError, RuntimeError):  # the descriptor, or the loop, is closed
-            while chunk := os.read(self._descriptor, 65536):
-                *lines, rest = (rest + chunk).split(b"\n")
-                for line in lines:
-                    self._put(line.decode(errors="replace").rstrip("\r"))
+        with suppress(RuntimeError):  # the loop is closed
+            with suppress(OSError):  # the descriptor is
+                while chunk := os.read(self._descriptor, 65536):
+                    *lines, rest = (rest + chunk).split(b"\n")
+                    for line in lines:
+                        self._put(line.decode(errors="replace").rstrip("\r"))
             if rest:
                 self._put(rest.decode(errors="replace"))
             self._put(None)

@@ -93,11 +93,15 @@ class CallableTokens:
         return await token if inspect.isawaitable(token) else token
 
 
+class MissingCredentialsError(TokenError, ValueError):
+    """There is nothing to get bot tokens with: trying again does not help."""
+
+
 class NoTokens:
     """Stands where a client id came without anything to get tokens with."""
 
     async def get(self, *, fresh: bool) -> str | None:
-        raise TokenError(
+        raise MissingCredentialsError(
             "The App has a client_id, but nothing to get bot tokens with: give it client_secret (or "
             "CLIENT_SECRET), or token, a function that returns a bot token."
         )

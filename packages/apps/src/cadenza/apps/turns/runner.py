@@ -52,6 +52,11 @@ class TurnRunner:
             self._entries[turn] = entry
         self._start(self._lanes.feed(Arrived(turn, lane), self._now()))
 
+    @property
+    def running(self) -> int:
+        """How many turns run."""
+        return len(self._tasks)
+
     async def drain(self, seconds: float) -> None:
         """Wait until no turn runs or waits, for `seconds` at most."""
         deadline = self._now() + seconds
