@@ -499,3 +499,17 @@ def test_where_streams_are_not_shown_none_is_started(kind: str) -> None:
     machine = Machine(Limits(), streaming=False, typing=kind != "channel")
     machine.handle(Emit("Hello"), 0.0)
     assert words(machine.next(0.0), 0) == ("rest" if kind == "channel" else "typing")
+
+
+def test_an_edit_that_may_have_arrived_is_taken_down_where_its_text_was_cleared() -> None:
+    probe = stream()
+    probe.machine = Machine(Limits(), on_empty="keep")
+    probe.tell(Update("Searching..."))
+    probe.accept("s1")
+    probe.now = 115
+    probe.accept()
+    probe.tell(Emit("Hello"))
+    assert words(probe.request(), 0) == "put 'Hello'"
+    probe.refuse(FailureKind.LOST)
+    probe.tell(Clear())
+    assert [words(action, 0) for action in finish(probe)] == ["delete"]

@@ -512,7 +512,7 @@ class Machine:
 
     def _wish_edit(self, cycle: Cycle, message: Message, now: float) -> Request | None:
         text, at = message.text, message.not_before
-        shown = bool(message.acked)
+        shown = bool(message.offered)
         if not text.strip():
             if cycle.closing:
                 if self._on_empty == "keep" and not shown and not cycle.extras_due:
