@@ -29,6 +29,7 @@ def finish(probe: Probe) -> list[Post | Put | Delete]:
     while not isinstance(action := probe.step(), Done):
         assert isinstance(action, Post | Put | Delete), "close() would hang"
         sent.append(action)
+        assert len(sent) < 50, "close() would never end"
         probe.tell(Sent(f"id{len(sent)}"))
     return sent
 
@@ -193,7 +194,7 @@ def test_a_deadline_holds_for_the_answers_that_were_there_and_for_no_later_one()
     probe.request()
     probe.tell(Emit("next"))
     probe.refuse(FailureKind.TRANSIENT)
-    while words(probe.step(), 0).startswith("final"):
+    while words(probe.step(), 0).startswith("final"):  # each has a deadline
         assert probe.now <= ends
         probe.refuse(FailureKind.TRANSIENT)
     assert probe.machine.undelivered == "x"
