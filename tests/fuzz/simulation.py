@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 from cadenza.apps.stream.actions import Delete, Done, Post, Put, Rest, Result, Wait
 from cadenza.apps.stream.classify import STALE_CODE, Failure, FailureKind, classify, unanswered
-from cadenza.apps.stream.cycle import Cycle, Step
+from cadenza.apps.stream.cycle import Cycle
 from cadenza.apps.stream.errors import StreamCancelledError
 from cadenza.apps.stream.events import Abort, AbortReason, Clear, Close, Emit, Event, Failed, Sent, Update
 from cadenza.apps.stream.limits import Limits
@@ -613,4 +613,4 @@ def draw_options(draw: random.Random) -> Options:
     )
 
 
-__all__ = ["Answer", "Options", "Schedule", "Step", "joins_to"]
+__all__ = ["Answer", "Options", "Schedule", "joins_to"]

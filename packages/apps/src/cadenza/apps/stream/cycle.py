@@ -218,6 +218,13 @@ class Message:
         self.blank = True
         self.opening = ""
 
+    def show(self, request: Request) -> None:
+        """What `request` carried is on the screen."""
+        if request.line:
+            self.shown_line = request.text
+        else:
+            self.acked = self.offered = request.text
+
     @property
     def started(self) -> bool:
         """Whether the service has a stream open for it."""

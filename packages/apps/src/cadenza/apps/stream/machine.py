@@ -221,11 +221,6 @@ class Machine:
         return self._stopped
 
     @property
-    def channel(self) -> Channel:
-        """How the current message (or else the next one) reaches the user."""
-        return self._cycles[0].message.channel if self._cycles else self._first_channel()
-
-    @property
     def in_flight(self) -> Request | None:
         """The request that waits for its answer."""
         return self._flight[2] if self._flight else None
@@ -602,10 +597,7 @@ class Machine:
                 if message.id is None:
                     message.id, message.started_at = event.id, request.sent_at
                 message.sequence += 1
-                if request.line:
-                    message.shown_line = request.text
-                else:
-                    message.acked = message.offered = request.text
+                message.show(request)
             case Step.TYPING:
                 self._typing_at = now + self._limits.typing_interval
             case Step.FINAL:
@@ -615,10 +607,7 @@ class Machine:
                 self._sent_plain(cycle, message, request)
             case Step.EDIT | Step.CLOSING_EDIT:
                 message.fields = request.fields
-                if request.line:
-                    message.shown_line = request.text
-                else:
-                    message.acked = message.offered = request.text
+                message.show(request)
                 if request.step is Step.CLOSING_EDIT:
                     self._complete(cycle, request)
             case Step.DELETE:
@@ -626,8 +615,7 @@ class Machine:
 
     def _sent_final(self, cycle: Cycle, message: Message, request: Request) -> None:
         message.fields = request.fields
-        if not request.line:
-            message.acked = message.offered = request.text
+        message.show(request)
         match request.purpose:
             case Purpose.EXPIRE:
                 self._to_edit(message)
@@ -647,8 +635,8 @@ class Machine:
                 self._complete(cycle, request)
 
     def _sent_plain(self, cycle: Cycle, message: Message, request: Request) -> None:
-        message.acked = message.offered = request.text
         message.fields = request.fields
+        message.show(request)
         if request.purpose is not Purpose.SHOW:
             self._complete(cycle, request)
         elif message.id is not None:
@@ -707,7 +695,6 @@ class Machine:
     # Failure
 
     def _failed(self, event: ev.Failed, now: float) -> None:
-        refreshed = self._flight is not None and self._flight[2].fresh
         cycle, message, request = self._landed(now)
         failure, kind = event.failure, event.failure.kind
         self._counts["failures"] += 1
@@ -717,7 +704,7 @@ class Machine:
             self._pace.block(now + (failure.retry_after or 0.0))
         if not self._is_current(cycle):
             if request.step is Step.START and kind in (FailureKind.LOST, FailureKind.SERVER):
-                self._orphan(message, request)
+                self._orphan(request)
             return
         cycle.failure = failure
         if kind is FailureKind.THROTTLED and self._overdue(message, request, now):
@@ -729,7 +716,7 @@ class Machine:
             if (edits or grows) and not request.line:
                 message.offered = request.text
         move = MOVES[kind][request.step]
-        if move is Move.REFRESH and refreshed:
+        if move is Move.REFRESH and request.fresh:
             move = MOVES[FailureKind.REJECTED][request.step]
         message.failures += 1
         do: Callable[[Cycle, Request, Failure, float], None] = getattr(self, f"_move_{move.name.lower()}")
@@ -774,13 +761,13 @@ class Machine:
     def _move_start_again(self, cycle: Cycle, request: Request, failure: Failure, now: float) -> None:
         message = cycle.message
         message.starts += 1
-        self._orphan(message, request)
+        self._orphan(request)
         if message.starts > 1:
             self._move_buffer(cycle, request, failure, now)
         else:
             self._later(cycle, request, failure, now)
 
-    def _orphan(self, message: Message, request: Request) -> None:
+    def _orphan(self, request: Request) -> None:
         self._counts["orphans"] += 1
         self._pace.release(self, maybe_open_until=self._service_end(request.sent_at))
 
@@ -813,7 +800,7 @@ class Machine:
         if refused and not message.starts:
             self._streaming = False
         if failure.kind in (FailureKind.SERVER, FailureKind.STALE):
-            self._orphan(message, request)
+            self._orphan(request)
 
     def _move_edit(self, cycle: Cycle, request: Request, failure: Failure, now: float) -> None:
         deletes = cycle.message.plan is Plan.WITHDRAW
@@ -846,13 +833,13 @@ class Machine:
         if message.plan is Plan.WITHDRAW:
             self._leave_bubble(cycle)
         elif message.plan is Plan.SETTLE or (request.step is Step.FINAL and _bare(request, message.offered)):
-            self._settle_refused(cycle, failure)
+            self._settle_refused(cycle)
         elif message.offered and (message.text.strip() or not cycle.closing):
             self._restart(message, Plan.SETTLE)
         else:
             self._restart(message, Plan.WITHDRAW)
 
-    def _settle_refused(self, cycle: Cycle, failure: Failure) -> None:
+    def _settle_refused(self, cycle: Cycle) -> None:
         message = cycle.message
         self._leave_open(message)
         if not message.text.startswith(message.acked):
@@ -921,7 +908,7 @@ class Machine:
         elif message.plan is Plan.WITHDRAW:
             self._leave_bubble(cycle)
         elif message.plan is Plan.SETTLE:
-            self._settle_refused(cycle, failure)
+            self._settle_refused(cycle)
         elif request.step is Step.FINAL and not cycle.closing:
             self._leave_open(message)
             self._to_edit(message)

@@ -85,14 +85,11 @@ def _place(text: str, limit: int, floor: int) -> int:
     if end <= floor:
         return floor
     start = max(floor, _prefix(text, limit * 4 // 5))
-    whole_words = (
-        start == floor and text[max(floor - 1, 0)].isspace()
-    )  # the floor itself is the end of a word
     for mark in ("\n\n", "\n", ". ", " "):
         found = text.rfind(mark, start, end)
         if found >= 0 and found + len(mark) > floor:
             return found + len(mark)
-    if whole_words and floor > 0:
+    if start == floor > 0 and text[floor - 1].isspace():  # what is shown ends with a word
         return floor
     while end > max(start, 1) and _joined(text, end):
         end -= 1
