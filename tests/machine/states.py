@@ -80,6 +80,22 @@ class Probe:
         self.tell(Failed(Failure(kind, status, None, "", retry_after)))
 
 
+def stream(limits: Limits | None = None) -> Probe:
+    return Probe(Channel.STREAM, limits)
+
+
+def finish(probe: Probe) -> list[Post | Put | Delete]:
+    """Close, and accept everything until the end."""
+    probe.tell(Close())
+    sent = []
+    while not isinstance(action := probe.step(), Done):
+        assert isinstance(action, Post | Put | Delete), "close() would hang"
+        sent.append(action)
+        assert len(sent) < 50, "close() would never end"
+        probe.tell(Sent(f"id{len(sent)}"))
+    return sent
+
+
 def reach(phase: Phase, channel: Channel, *, in_flight: bool = False) -> Probe:
     """A machine in `phase` and `channel`, two seconds after its last answer; with `in_flight`, its next
     request is under way, where it has one."""

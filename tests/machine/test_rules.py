@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from cadenza.apps.stream.actions import Delete, Done, Post, PostKind, Put, Rest, Wait
+from cadenza.apps.stream.actions import Done, Post, PostKind, Put, Rest, Wait
 from cadenza.apps.stream.classify import FailureKind
 from cadenza.apps.stream.cycle import Channel
 from cadenza.apps.stream.events import Abort, AbortReason, Clear, Close, Emit, Sent, Update
@@ -13,25 +13,9 @@ from cadenza.apps.stream.limits import COPILOT, WEB_CHAT, Limits
 from cadenza.apps.stream.machine import Machine, Phase
 from cadenza.apps.stream.pacing import Pace
 from cadenza.apps.stream.segments import units
-from machine.states import Probe, reach, words
+from machine.states import Probe, finish, reach, stream, words
 
 CARD = {"contentType": "application/vnd.microsoft.card.adaptive", "content": {"type": "AdaptiveCard"}}
-
-
-def stream(limits: Limits | None = None) -> Probe:
-    return Probe(Channel.STREAM, limits)
-
-
-def finish(probe: Probe) -> list[Post | Put | Delete]:
-    """Close, and accept everything until the end."""
-    probe.tell(Close())
-    sent = []
-    while not isinstance(action := probe.step(), Done):
-        assert isinstance(action, Post | Put | Delete), "close() would hang"
-        sent.append(action)
-        assert len(sent) < 50, "close() would never end"
-        probe.tell(Sent(f"id{len(sent)}"))
-    return sent
 
 
 def test_the_interval_counts_from_the_answer_and_not_from_the_request() -> None:
@@ -90,6 +74,58 @@ def test_a_line_after_text_is_ignored_and_counted() -> None:
     probe.tell(Update("late"))
     assert isinstance(probe.next(), Wait)
     assert probe.machine.statistics().updates_ignored == 1
+
+
+def test_a_line_that_is_shown_is_not_sent_again() -> None:
+    probe = stream()
+    probe.tell(Update("Searching..."))
+    probe.accept("s1")
+    probe.tell(Update("Searching..."))
+    assert words(probe.request(), 0) == "final 'Searching...'"
+    assert probe.now == 115
+
+
+def test_a_line_of_white_space_is_no_line() -> None:
+    probe = stream()
+    probe.tell(Update(" \n"))
+    assert probe.next() == Rest()
+
+
+def test_a_line_after_a_text_that_was_cleared_in_time_is_shown() -> None:
+    probe = stream()
+    probe.tell(Emit("no"), Clear(), Update("Searching..."))
+    assert words(probe.next(), 0) == "informative 'Searching...' #1"
+
+
+def test_a_line_in_a_buffered_answer_is_ignored_and_counted() -> None:
+    probe = Probe(Channel.BUFFER)
+    probe.machine = Machine(Limits(), streaming=False)
+    probe.tell(Emit(" "), Update("Searching..."))
+    assert probe.machine.statistics().updates_ignored == 1
+
+
+@pytest.mark.parametrize("limits", [Limits(), COPILOT])
+def test_what_waits_for_the_clock_alone_looks_up_when_text_comes(limits: Limits) -> None:
+    probe = stream(limits)
+    probe.tell(Emit("Hello"))
+    probe.accept("s1")
+    probe.now = 5.0
+    assert isinstance(wait := probe.next(), Wait)
+    assert wait.eager
+    probe.tell(Emit(" world"))
+    assert words(probe.next(), 0) == "chunk 'Hello world' #2"
+
+
+def test_what_no_request_has_carried_yet_is_counted() -> None:
+    probe = stream()
+    probe.tell(Emit("a"), Emit("b"))
+    assert probe.machine.unsent == 2
+    probe.accept("s1")
+    assert probe.machine.unsent == 0
+    probe.tell(Emit("c"), Clear())
+    assert probe.machine.unsent == 0
+    statistics = probe.machine.statistics()
+    assert (statistics.emits, statistics.text_posts, statistics.coalesced) == (3, 1, 2)
 
 
 def test_lines_without_an_answer_are_taken_off_the_screen() -> None:
@@ -381,6 +417,59 @@ def test_parts_are_sent_once() -> None:
     assert final.fields == {"attachments": [CARD], "channelData": {"x": 1}}
 
 
+def test_where_an_answer_becomes_several_messages_each_part_is_where_it_belongs() -> None:
+    label = {"type": "https://schema.org/Message", "additionalType": ["AIGeneratedContent"]}
+    cited = {"type": "https://schema.org/Message", "citation": [{"position": 1}, {"position": 2}]}
+    mentions = [{"type": "mention", "text": f"<at>{name}</at>"} for name in ("Ada", "Ben")]
+    probe = stream(Limits(message_units=100))
+    probe.tell(
+        Emit(
+            "[1] <at>Ada</at>" + "a" * 70 + "\n\n",
+            {
+                "attachments": [CARD],
+                "channelData": {"x": 1},
+                "suggestedActions": {"to": ["u"]},
+            },
+        ),
+        Emit("[2] <at>Ben</at>" + "b" * 50, {"entities": [label, cited, *mentions], "textFormat": "xml"}),
+    )
+    first, last = finish(probe)
+    assert first.fields == {
+        "textFormat": "xml",
+        "entities": [label | {"citation": [{"position": 1}]}, mentions[0]],
+    }
+    assert last.fields == {
+        "textFormat": "xml",
+        "entities": [label | {"citation": [{"position": 2}]}, mentions[1]],
+        "channelData": {"x": 1},
+        "attachments": [CARD],
+        "suggestedActions": {"to": ["u"]},
+    }
+    assert words(probe.next(), 0) == "done sent"
+
+
+def test_a_code_block_goes_on_in_the_next_message() -> None:
+    probe = stream(Limits(message_units=100))
+    probe.tell(Emit("```py\n" + "x = 1\n" * 20))
+    first, last = finish(probe)
+    assert isinstance(first, Post)
+    assert isinstance(last, Post)
+    assert first.text.endswith("x = 1\n```")
+    assert last.text.startswith("```py\nx = 1\n")
+    assert (first.text[:-3] + last.text.removeprefix("```py\n")) == "```py\n" + "x = 1\n" * 20
+
+
+def test_the_repair_of_a_code_block_is_not_called_undelivered() -> None:
+    probe = stream(Limits(message_units=100))
+    probe.tell(Emit("```py\n" + "x = 1\n" * 20), Close())
+    first = probe.accept("m1")
+    assert isinstance(first, Post)
+    probe.request()
+    probe.refuse(FailureKind.REJECTED)
+    assert words(probe.next(), 0) == "done failed"
+    assert first.text[:-3] + probe.machine.undelivered == "```py\n" + "x = 1\n" * 20
+
+
 def test_after_an_expiry_attachments_follow_as_one_message() -> None:
     probe = reach(Phase.OPEN, Channel.STREAM)
     probe.tell(Emit("world"))
@@ -398,6 +487,7 @@ def test_copilot_is_kept_alive() -> None:
     probe = stream(COPILOT)
     probe.tell(Emit("Hello"))
     probe.accept("s1")
+    probe.now = 1
     assert words(probe.next(), 0) == "wait 35"
     probe.now = 35
     assert words(probe.accept(), 0) == "chunk 'Hello' #2"
@@ -481,7 +571,8 @@ def test_a_snapshot_is_json_and_keeps_sequence_and_age() -> None:
     other.machine.restore(snapshot, other.now, passed=3.0)
     other.tell(Emit("world"))
     assert words(other.accept(), 0) == "chunk 'Hello world' #2"
-    assert words(other.next(), other.now) == "wait 110"  # 115, less 2 seconds before and 3 between
+    other.now += 1
+    assert words(other.next(), other.now) == "wait 109"  # 115, less 2 seconds before, 3 between and 1 since
 
 
 def test_a_final_that_was_under_way_when_the_process_died_is_repeated() -> None:
@@ -493,6 +584,48 @@ def test_a_final_that_was_under_way_when_the_process_died_is_repeated() -> None:
     assert words(other.request(), 0) == "final 'Hello world '"
     other.refuse(FailureKind.COMPLETED)
     assert words(other.next(), 0) == "done sent"
+
+
+@pytest.mark.parametrize("channel", Channel)
+@pytest.mark.parametrize("phase", Phase)
+def test_what_was_taken_over_from_a_snapshot_gives_the_same_snapshot(phase: Phase, channel: Channel) -> None:
+    probe = reach(phase, channel)
+    snapshot = probe.machine.snapshot(probe.now)
+    if snapshot["in_flight"]:
+        probe.tell(Sent("m2"))
+        snapshot = probe.machine.snapshot(probe.now)
+    other = Probe(channel)
+    other.now = probe.now + 1000
+    other.machine.restore(json.loads(json.dumps(snapshot, allow_nan=False)), other.now)
+    assert other.machine.phase is probe.machine.phase
+    assert other.machine.snapshot(other.now) == snapshot
+
+
+def test_a_snapshot_keeps_the_line_the_parts_and_what_is_to_be_repeated() -> None:
+    first, second = stream(), reach(Phase.OPEN, Channel.STREAM)
+    first.tell(Update("Searching...", "plain"))
+    second.tell(Emit("x", {"attachments": [CARD], "channelData": {"x": 1}, "importance": "high"}))
+    second.request()
+    second.refuse(FailureKind.LOST)
+    for probe in (first, second):
+        snapshot = json.loads(json.dumps(probe.machine.snapshot(probe.now), allow_nan=False))
+        other = stream()
+        other.now = probe.now
+        other.machine.restore(snapshot, other.now)
+        assert other.machine.snapshot(other.now) == snapshot
+        assert other.request() == probe.request()
+
+
+def test_a_silence_that_the_service_asked_for_goes_on_in_the_next_process() -> None:
+    probe = reach(Phase.OPEN, Channel.STREAM)
+    probe.tell(Emit("x"))
+    probe.request()
+    probe.refuse(FailureKind.THROTTLED, retry_after=30.0)
+    other = stream()
+    other.now = 1000.0
+    other.machine.restore(probe.machine.snapshot(probe.now), other.now, passed=10.0)
+    assert words(other.request(), 0) == "chunk 'Hello x' #2"
+    assert other.now == 1020.0
 
 
 @pytest.mark.parametrize("kind", ["groupChat", "channel"])

@@ -44,7 +44,7 @@ EVENT_TABLE = """
     OPEN    | STREAM | update | OPEN    | wait 113
     OPEN    | STREAM | clear  | OPEN    | wait 113
     OPEN    | STREAM | close  | CLOSING | final 'Hello '
-    OPEN    | STREAM | sent   | OPEN    | wait 103
+    OPEN    | STREAM | sent   | OPEN    | wait 1
     OPEN    | STREAM | failed | OPEN    | wait 1
     OPEN    | STREAM | tick   | OPEN    | wait 113
     OPEN    | STREAM | abort  | CLOSING | final 'Hello '

@@ -66,14 +66,12 @@ async def application(*routes: web.RouteDef) -> AsyncIterator[str]:
 async def transport(
     *,
     connect_timeout: float = 5.0,
-    read_timeout: float = 5.0,
     total_timeout: float = 5.0,
     proxy: str | None = None,
     context: ssl.SSLContext | None = None,
 ) -> AsyncIterator[AiohttpTransport]:
     made = AiohttpTransport(
         connect_timeout=connect_timeout,
-        read_timeout=read_timeout,
         total_timeout=total_timeout,
         proxy=proxy,
         ssl=context,
@@ -184,7 +182,7 @@ async def test_a_url_that_cannot_be_sent_to_is_a_connect_error() -> None:
 
 
 async def test_r3_a_service_that_never_answers_ends_in_an_error() -> None:
-    async with listening(silent) as url, transport(read_timeout=0.05) as made:
+    async with listening(silent) as url, transport(total_timeout=0.05) as made:
         with pytest.raises(RequestTimeoutError, match="may have been applied"):
             await made.send(Request("POST", url, {}, b"{}"))
 
@@ -203,7 +201,7 @@ async def test_r3_a_service_that_drips_for_ever_ends_in_an_error() -> None:
             await made.send(Request("GET", url))
 
 
-@pytest.mark.parametrize("name", ["connect_timeout", "read_timeout", "total_timeout"])
+@pytest.mark.parametrize("name", ["connect_timeout", "total_timeout"])
 @pytest.mark.parametrize("value", [0, -1.0, float("nan")])
 def test_r3_no_time_out_can_be_switched_off(name: str, value: float) -> None:
     with pytest.raises(ValueError, match=f"{name} is a number of seconds above 0"):

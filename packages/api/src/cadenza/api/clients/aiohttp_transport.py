@@ -19,11 +19,11 @@ from .transport import Request, Response
 class AiohttpTransport:
     """Sends requests over one shared aiohttp session that is opened with the first request.
 
-    ``connect_timeout`` bounds waiting for a connection, TLS included; ``read_timeout`` each silence of the
-    service; ``total_timeout`` a whole request. All are in seconds and none can be switched off, so that a
-    service that never answers ends in an error. ``proxy`` is an http(s) URL, with credentials if it needs
-    some. ``ssl`` is a context to verify the service with (a private CA, client certificates); by default the
-    system's authorities. ``limit`` is how many connections are open at once; idle ones are kept for reuse.
+    ``connect_timeout`` bounds waiting for a connection, TLS included, and ``total_timeout`` a whole request.
+    Both are in seconds and neither can be switched off, so that a service that never answers ends in an
+    error. ``proxy`` is an http(s) URL, with credentials if it needs some. ``ssl`` is a context to verify the
+    service with (a private CA, client certificates); by default the system's authorities. ``limit`` is how
+    many connections are open at once; idle ones are kept for reuse.
 
     Redirects are answers like any other and are not followed; cookies are not kept. One transport serves one
     running event loop at a time; when that loop is closed and another one sends, a new session is opened.
@@ -33,7 +33,6 @@ class AiohttpTransport:
         self,
         *,
         connect_timeout: float = 10.0,
-        read_timeout: float = 30.0,
         total_timeout: float = 60.0,
         proxy: str | None = None,
         ssl: tls.SSLContext | None = None,
@@ -41,14 +40,13 @@ class AiohttpTransport:
     ) -> None:
         times = {
             "connect_timeout": connect_timeout,
-            "read_timeout": read_timeout,
             "total_timeout": total_timeout,
         }
         for name, seconds in times.items():
             if not seconds > 0:
                 raise ValueError(f"{name} is a number of seconds above 0, not {seconds!r}")
         self._timeout = aiohttp.ClientTimeout(
-            total=total_timeout, connect=connect_timeout, sock_connect=connect_timeout, sock_read=read_timeout
+            total=total_timeout, connect=connect_timeout, sock_connect=connect_timeout
         )
         self._proxy = proxy
         self._ssl = ssl
@@ -106,9 +104,7 @@ def _transport_error(error: Exception, request: Request, timeout: aiohttp.Client
         return ConnectError(f"{what}: no connection within {timeout.connect:g} s; nothing was sent", request)
     if isinstance(error, TimeoutError):
         return RequestTimeoutError(
-            f"{what}: no answer within {timeout.sock_read:g} s of silence or {timeout.total:g} s in all; "
-            "it may have been applied",
-            request,
+            f"{what}: no answer within {timeout.total:g} s; it may have been applied", request
         )
     if isinstance(
         error,

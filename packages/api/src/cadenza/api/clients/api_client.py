@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import replace
-from functools import cache
+from functools import cache, cached_property, lru_cache
 from inspect import isawaitable
-from json import dumps
+from json import JSONEncoder
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar, runtime_checkable
 from urllib.parse import quote, urlencode
@@ -30,6 +29,9 @@ from .retry import DEFAULT_RETRY, RetryPolicy
 from .transport import Request, Response, Transport
 
 T = TypeVar("T")
+
+TOKEN_TIMEOUT = 30.0
+"""Longest wait for the bot's token, in seconds. Ours."""
 
 
 @runtime_checkable
@@ -182,21 +184,22 @@ class ApiClient:
             await asyncio.sleep(delay)
 
     async def _attempt(self, request: Request, fresh_token: bool, timeout: float | None) -> Response:
-        token = await self._get_token(fresh_token)
-        if token and not self.cloud.trusts(request.url):
+        token = self._token if isinstance(self._token, str | None) else await self._ask(request, fresh_token)
+        if token and not self._trusted:
             raise UntrustedHostError(
                 f"the bot's token is not sent to {self.service_url!r}: it is no https URL of a host on the "
                 "cloud's allow-list. If you trust it, add its host with "
                 "with_overrides(cloud, service_hosts=(*cloud.service_hosts, ...)). Nothing was sent",
                 request,
             )
-        if not is_http_url(request.url):
+        if not self._is_http:
             raise ConnectError(
                 f"{self.service_url!r} is no http or https service URL; nothing was sent", request
             )
         signed = request
         if token:
-            signed = replace(request, headers={**request.headers, "Authorization": f"Bearer {token}"})
+            headers = {**request.headers, "Authorization": f"Bearer {token}"}
+            signed = Request(request.method, request.url, headers, request.body)
         try:
             async with asyncio.timeout(timeout):
                 response = await self.transport.send(signed)
@@ -213,16 +216,34 @@ class ApiClient:
             raise status_error(request, response)
         return response
 
-    async def _get_token(self, fresh: bool) -> str | None:
+    @cached_property
+    def _trusted(self) -> bool:
+        """Whether the token may go below the service URL: no path changes the host."""
+        return self.cloud.trusts(f"{self.service_url}/")
+
+    @cached_property
+    def _is_http(self) -> bool:
+        return is_http_url(f"{self.service_url}/")
+
+    async def _ask(self, request: Request, fresh: bool) -> str | None:
+        """The token, from a source that may have to fetch it."""
         source = self._token
-        if source is None or isinstance(source, str):
-            return source
-        if isinstance(source, TokenSource):
-            return await source.get(fresh=fresh)
-        token = source()
-        return await token if isawaitable(token) else token
+        try:
+            async with asyncio.timeout(TOKEN_TIMEOUT):
+                if isinstance(source, TokenSource):
+                    return await source.get(fresh=fresh)
+                assert callable(source)
+                token = source()
+                return await token if isawaitable(token) else token
+        except TimeoutError as error:
+            raise ConnectError(
+                f"{request.method} {request.url}: the bot's token did not come within {TOKEN_TIMEOUT:g} s; "
+                "nothing was sent",
+                request,
+            ) from error
 
 
+@lru_cache(maxsize=4096)
 def _segment(value: str) -> str:
     if not isinstance(value, str) or value in ("", ".", ".."):
         raise ValueError(f"{value!r} is no id: it cannot be one segment of a path")
@@ -233,11 +254,14 @@ def _query_value(value: str | int | bool) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
+_ENCODER = JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
 def encode_json(value: object) -> bytes:
     """The JSON of a request body. Raises TypeError or ValueError for what JSON cannot hold."""
     if isinstance(value, bytes):
         return value
-    text = dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    text = _ENCODER.encode(value)
     try:
         return text.encode()
     except UnicodeEncodeError:

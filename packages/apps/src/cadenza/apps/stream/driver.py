@@ -25,6 +25,8 @@ __all__ = ["Clock", "Handler", "LoopClock", "StreamDriver"]
 
 logger = logging.getLogger(__name__)
 
+_CAN_WAIT = (ev.Emit, ev.Update)
+
 Handler = Callable[[SentActivity], Awaitable[None]]
 
 
@@ -62,20 +64,20 @@ class StreamDriver:
         self._machine = machine
         self._sender = sender
         self._gate = gate
-        self._clock = clock
+        self._now = clock.now
         self._patience = patience
         self._loop = asyncio.get_running_loop()
         self._pump: asyncio.Task[None] | None = None
         self._waiting: Wait | None = None
-        self._wakeup = asyncio.Event()
+        self._wakeup: asyncio.Future[None] | None = None
         self._closing: dict[Cycle, asyncio.Future[None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     def tell(self, event: ev.Event) -> Cycle | None:
         """Tell the machine, and see to what follows from it. A token that can wait wakes nobody."""
-        cycle = self._machine.handle(event, self._clock.now())
-        patient = isinstance(event, ev.Emit | ev.Update) and self._waiting and not self._waiting.eager
-        if not patient:
+        cycle = self._machine.handle(event, self._now())
+        waiting = self._waiting
+        if waiting is None or waiting.eager or not isinstance(event, _CAN_WAIT):
             self.wake()
         return cycle
 
@@ -84,8 +86,8 @@ class StreamDriver:
         if self._pump is None:
             self._gate.join(self.wake)
             self._pump = self._loop.create_task(self._run())
-        else:
-            self._wakeup.set()
+        elif self._wakeup is not None and not self._wakeup.done():
+            self._wakeup.set_result(None)
 
     async def end_of(self, cycle: Cycle) -> None:
         """Wait until `cycle` has an outcome (or the driving broke). Cancelling this only ends the waiting."""
@@ -102,7 +104,7 @@ class StreamDriver:
     async def _run(self) -> None:
         try:
             while True:
-                action = self._machine.next(self._clock.now())
+                action = self._machine.next(self._now())
                 self._settle()
                 match action:
                     case Wait():
@@ -118,7 +120,7 @@ class StreamDriver:
                         await self._perform(action)
         except BaseException as error:  # whoever closes the stream must see it, and others go on
             self.broken = error
-            self._machine.abandon(self._clock.now())
+            self._machine.abandon(self._now())
             self._gate.leave(self.wake)
             self._settle()
             if not isinstance(error, Exception):
@@ -129,23 +131,23 @@ class StreamDriver:
             self._gate.moved(self.wake)
 
     async def _pause(self, wait: Wait) -> None:
-        began = self._clock.now()
-        self._wakeup.clear()
-        timer = self._loop.call_later(max(0.0, wait.until - began), self._wakeup.set)
+        began = self._now()
+        self._wakeup = self._loop.create_future()
+        timer = self._loop.call_later(max(0.0, wait.until - began), self.wake)
         self._waiting = wait
         try:
-            await self._wakeup.wait()
+            await self._wakeup
         finally:
-            self._waiting = None
+            self._waiting = self._wakeup = None
             timer.cancel()
         self.waits += 1
-        self.waited += self._clock.now() - began
+        self.waited += self._now() - began
 
     async def _perform(self, action: Post | Put | Delete) -> None:
         machine = self._machine
         answer = await self._sender.send(action)
         stops = machine.stops
-        machine.handle(answer, self._clock.now())
+        machine.handle(answer, self._now())
         self._gate.moved(self.wake)
         if machine.stops > stops:
             self.stopped()

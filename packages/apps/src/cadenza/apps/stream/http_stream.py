@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import threading
 import time
 from collections.abc import AsyncIterable, Awaitable, Callable, Mapping
+from threading import get_ident
 from types import TracebackType
 from typing import Any, Literal, Self
 
@@ -90,7 +90,7 @@ class HttpStream:
         if on_acknowledged is not None:
             self._driver.on_acknowledged = lambda: on_acknowledged(self.snapshot())
         self._loop = asyncio.get_running_loop()
-        self._thread = threading.get_ident()
+        self._thread = get_ident()
 
     # What a handler calls
 
@@ -255,7 +255,7 @@ class HttpStream:
         return stream
 
     def _tell(self, event: ev.Emit | ev.Update | ev.Clear) -> None:
-        if threading.get_ident() == self._thread:
+        if get_ident() == self._thread:
             self._driver.tell(event)
         elif self.canceled:
             raise StreamCancelledError("The user stopped this answer: nothing is sent until close().")

@@ -41,6 +41,8 @@ Json = Mapping[str, Any]
 class Phase(Enum):
     """Where the newest answer stands."""
 
+    __hash__ = object.__hash__  # in C; the one of Enum is asked for every token otherwise
+
     IDLE = "nothing was emitted yet"
     OPEN = "a cycle takes text"
     CLOSING = "a cycle is being finalized"
@@ -202,7 +204,8 @@ class Machine:
         self._stopped = False
         self._flight: tuple[Cycle, Message, Request] | None = None
         self._typing_at = -inf
-        names = ("emits", "posts", "text_posts", "failures", "updates_ignored", "orphans")
+        self._emits = 0
+        names = ("posts", "text_posts", "failures", "updates_ignored", "orphans")
         self._counts = dict.fromkeys(names, 0)
 
     # What is seen from outside
@@ -239,7 +242,11 @@ class Machine:
         if ended and ended.last_emit is not None and ended.outcome and ended.outcome.result is Result.SENT:
             last = ended.message.answered_at - ended.last_emit
         return StreamStatistics(
-            **self._counts, first_token_latency=first, last_token_latency=last, **counted_by_driver
+            emits=self._emits,
+            **self._counts,
+            first_token_latency=first,
+            last_token_latency=last,
+            **counted_by_driver,
         )
 
     # Events
@@ -247,8 +254,7 @@ class Machine:
     def handle(self, event: ev.Event, now: float) -> Cycle | None:
         """Take in `event`. Answers a Close with the cycle whose `outcome` it waits for (None: nothing to
         finalize). Raises StreamCancelledError where the table says so."""
-        do: Callable[[Any, float], Cycle | None] = getattr(self, TABLE[self.phase, type(event)].do)
-        return do(event, now)
+        return _DO[self.phase][type(event)](self, event, now)
 
     def _nothing(self, event: ev.Event, now: float) -> None:
         pass
@@ -270,24 +276,26 @@ class Machine:
         cycle = self._cycles[-1]
         if cycle.closing:
             self._open(event, now)
-            return
-        if isinstance(event, ev.Update):
-            if cycle.has_text or cycle.message.channel is Channel.BUFFER:
-                self._counts["updates_ignored"] += 1
-            else:
-                limits = self._limits
-                text = clip(event.text, limits.informative_units, limits.informative_bytes)
-                cycle.message.line = Line(text, event.text_format) if text.strip() else None
-            return
-        if event.activity:
-            cycle.parts.merge(event.activity)
-        if event.text:
-            cycle.message.add(event.text)
-            self._counts["emits"] += 1
-            self.unsent += 1
-            cycle.last_emit = now
-            if cycle.first_emit is None:
-                cycle.first_emit = now
+        elif isinstance(event, ev.Update):
+            self._set_line(cycle, event)
+        else:
+            if event.activity:
+                cycle.parts.merge(event.activity)
+            if event.text:
+                cycle.message.add(event.text)
+                self._emits += 1
+                self.unsent += 1
+                cycle.last_emit = now
+                if cycle.first_emit is None:
+                    cycle.first_emit = now
+
+    def _set_line(self, cycle: Cycle, event: ev.Update) -> None:
+        message, limits = cycle.message, self._limits
+        if cycle.has_text or message.channel is Channel.BUFFER:
+            self._counts["updates_ignored"] += 1
+        else:
+            text = clip(event.text, limits.informative_units, limits.informative_bytes)
+            message.line = Line(text, event.text_format) if text.strip() else None
 
     def _clear(self, event: ev.Clear, now: float) -> None:
         cycle = self._cycles[-1]
@@ -341,6 +349,10 @@ class Machine:
                 self._pace.leave(self)
                 return Done(self._last.outcome) if self._last and self._last.outcome else Rest()
             cycle = self._cycles[0]
+            if now < self._pace.ready_at and cycle.message.started and not cycle.closing:
+                # Whatever comes meanwhile, an open stream says nothing before the interval is over.
+                self._pace.leave(self)
+                return Wait(self._pace.ready_at)
             wish = self._wish(cycle, now)
             if wish is None:
                 self._pace.leave(self)
@@ -1014,6 +1026,13 @@ class Machine:
             if request.paced:
                 self._pace.begin(self, start=request.step is Step.START)
             self._failed(ev.Failed(unanswered("the process ended before the answer came", left=True)), now)
+
+
+_Do = Callable[[Machine, Any, float], Cycle | None]
+_DO: dict[Phase, dict[type[ev.Event], _Do]] = {phase: {} for phase in Phase}
+"""`TABLE`, ready to call: it is asked for every token."""
+for (_phase, _event), _rule in TABLE.items():
+    _DO[_phase][_event] = getattr(Machine, _rule.do)
 
 
 def _known(id_: str | None) -> str:

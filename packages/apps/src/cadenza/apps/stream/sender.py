@@ -25,8 +25,7 @@ from .wire import body
 __all__ = ["Sender"]
 
 
-_TOKEN_SECONDS = 30.0
-"""Longest wait for the bot's token, in seconds. Ours."""
+_STALE = STALE_CODE.encode()
 
 
 class Sender:
@@ -55,27 +54,28 @@ class Sender:
                 method, path = "PUT", [*self._path, action.id]
             case Delete():
                 method, path = "DELETE", [*self._path, action.id]
-        token_timeout = self._timeout + _TOKEN_SECONDS
         try:
             content = None if isinstance(action, Delete) else encode_json(body(action, self._address))
             self.bytes += len(content or b"")
-            async with asyncio.timeout(token_timeout):
-                response = await self._api.call(
-                    method,
-                    *path,
-                    json=content,
-                    retry=NO_RETRY,
-                    fresh_token=action.fresh_token,
-                    timeout=self._timeout,
-                )
+            response = await self._api.call(
+                method,
+                *path,
+                json=content,
+                retry=NO_RETRY,
+                fresh_token=action.fresh_token,
+                timeout=self._timeout,
+            )
         except (Exception, asyncio.CancelledError) as error:
             if cancelled(error):
                 raise
             self.cause = error
             return Failed(_failure(error))
-        if STALE_CODE.encode() in response.body:
+        if _STALE in response.body:
             return Failed(Failure(FailureKind.STALE, response.status, STALE_CODE))
-        return Sent(_activity_id(response.body))
+        known = (
+            isinstance(action, Post) and action.stream_id is not None
+        )  # the id of a stream is the message's
+        return Sent(None if known else _activity_id(response.body))
 
 
 def cancelled(error: BaseException) -> bool:
