@@ -6,6 +6,7 @@ from typing import Any
 import aiohttp
 import pytest
 from cadenza.testing import Rules, at, forbid, reset, status
+from cadenza.testing.answers import error
 
 COMPLETED = "Content stream is not allowed on an already completed streamed message"
 EXPIRED = "Content stream finished due to exceeded streaming time."
@@ -191,3 +192,13 @@ async def test_a_forced_end_holds_from_then_on(serve: Any, reason: str, state: s
         await asyncio.sleep(1)
     assert wire.screen.last.state == state
     assert len(wire.broken) == 1
+
+
+async def test_a_refusal_of_another_code_ends_no_stream_whatever_its_words(serve: Any) -> None:
+    removed = error(403, "BotNotInConversationRoster", "The installation of the bot was cancelled.")
+    wire = await serve(faults=[at(1, status(403, removed), kind="chunk")])
+    id = await wire.opened("Hello")
+    assert (await wire.chunk(id, 2, "Hello world")).status == 403
+    await asyncio.sleep(1)
+    assert (await wire.final(id, "Hello")).status == 202
+    wire.teams.check()

@@ -21,6 +21,9 @@ __all__ = [
     "throttled",
 ]
 
+ABOUT_STREAMS = frozenset(("", "ContentStreamNotAllowed"))
+"""Codes of a 403 that says something of a stream (teams-protocol.md 3); with another code it is of the chat."""
+
 TOLERANCE = 1e-6
 """Seconds. Sums of floats may fall short of an interval by less than this."""
 
@@ -118,13 +121,18 @@ def note_answer(conversation: Conversation, exchange: Exchange, reply: Reply | N
     elif reply.status == 429:
         retry_after = float(reply.headers.get("retry-after", 0))
         stream.told.resume_at = max(stream.told.resume_at, now + retry_after)
-    elif reply.status == 403:
+    elif reply.status == 403 and _code(reply) in ABOUT_STREAMS:
         if "cancel" in message:
             stream.told.end = "stopped"
         elif "exceeded streaming time" in message:
             stream.told.end = "expired"
         elif "completed streamed message" in message:
             stream.told.end = "final"
+
+
+def _code(reply: Reply) -> str:
+    error = reply.body.get("error") if isinstance(reply.body, dict) else None
+    return str(error.get("code") or "") if isinstance(error, dict) else ""
 
 
 def grows(text: str, previous: str, rules: Rules) -> bool:

@@ -243,10 +243,14 @@ class ApiClient:
             ) from error
 
 
-@lru_cache(maxsize=4096)
 def _segment(value: str) -> str:
     if not isinstance(value, str) or value in ("", ".", ".."):
         raise ValueError(f"{value!r} is no id: it cannot be one segment of a path")
+    return _quoted(value)
+
+
+@lru_cache(maxsize=4096)  # a conversation is written to many times in a row
+def _quoted(value: str) -> str:
     return quote(value, safe="")
 
 

@@ -101,19 +101,18 @@ class HttpStream:
         an informative line, as `update` shows it. Raises TypeError for anything else, StreamCancelledError
         after the user's Stop. `activity` is not changed.
         """
-        match activity:
-            case str():
-                self._tell(ev.Emit(activity))
-            case MessageActivityInput():
-                wire = activity.to_wire()
-                self._tell(ev.Emit(wire.get("text") or "", wire))
-            case TypingActivityInput():
-                self.update(activity.text or "", activity.text_format)
-            case _:
-                raise TypeError(
-                    f"emit() takes a str, a MessageActivityInput or a TypingActivityInput, not "
-                    f"{type(activity).__name__}: wrap a card in MessageActivityInput().add_card(card)"
-                )
+        if isinstance(activity, str):  # first, and by itself: this is called for every token
+            self._tell(ev.Emit(activity))
+        elif isinstance(activity, MessageActivityInput):
+            wire = activity.to_wire()
+            self._tell(ev.Emit(wire.get("text") or "", wire))
+        elif isinstance(activity, TypingActivityInput):
+            self.update(activity.text or "", activity.text_format)
+        else:
+            raise TypeError(
+                f"emit() takes a str, a MessageActivityInput or a TypingActivityInput, not "
+                f"{type(activity).__name__}: wrap a card in MessageActivityInput().add_card(card)"
+            )
 
     def update(self, text: str, text_format: str | None = None) -> None:
         """Show an informative line ("Searching...") until the first text; the newest one counts.
