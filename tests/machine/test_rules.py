@@ -262,8 +262,9 @@ def test_a_start_that_gets_no_id_is_no_stream() -> None:
     probe = stream()
     probe.tell(Emit("Hello"))
     probe.request()
-    probe.tell(Sent(None))
-    assert [words(action, 0) for action in finish(probe)][-1] == "plain 'Hello'"
+    probe.tell(Sent(None), Emit(" world"))
+    assert words(probe.accept(), 0) == "typing"
+    assert [words(action, 0) for action in finish(probe)] == ["plain 'Hello world'"]
 
 
 def test_a_refused_chunk_finalizes_what_is_shown_and_the_rest_comes_plain() -> None:
@@ -434,6 +435,8 @@ def test_where_an_answer_becomes_several_messages_each_part_is_where_it_belongs(
         Emit("[2] <at>Ben</at>" + "b" * 50, {"entities": [label, cited, *mentions], "textFormat": "xml"}),
     )
     first, last = finish(probe)
+    assert isinstance(first, Post)
+    assert isinstance(last, Post)
     assert first.fields == {
         "textFormat": "xml",
         "entities": [label | {"citation": [{"position": 1}]}, mentions[0]],
@@ -647,3 +650,50 @@ def test_an_edit_that_may_have_arrived_is_taken_down_where_its_text_was_cleared(
     probe.refuse(FailureKind.LOST)
     probe.tell(Clear())
     assert [words(action, 0) for action in finish(probe)] == ["delete"]
+
+
+def late(by: float) -> Probe:
+    """A stream whose chunk left that many seconds after its time, and which has more to say."""
+    probe = stream()
+    probe.tell(Emit("One "))
+    probe.accept("s1")
+    probe.tell(Emit("two "))
+    due = probe.next()
+    assert isinstance(due, Wait)
+    probe.now = due.until + by
+    probe.accept()
+    probe.tell(Emit("three"))
+    return probe
+
+
+def test_a_stream_that_was_late_gives_the_process_room() -> None:
+    probe = late(0.05)
+    assert words(probe.next(), probe.now) == "wait 1.5"
+    probe.accept()
+    probe.tell(Emit("four"))
+    assert words(probe.next(), probe.now) == "wait 1"
+
+
+def test_the_room_that_a_late_stream_gives_has_a_bound() -> None:
+    probe = late(30.0)
+    assert words(probe.next(), probe.now) == "wait 3"
+
+
+def test_a_final_gives_no_room() -> None:
+    probe = late(0.05)
+    probe.tell(Close())
+    assert words(probe.next(), probe.now) == "wait 1"
+    assert words(probe.accept(), 0) == "final 'One two three'"
+
+
+def test_a_token_that_comes_late_is_no_sign_of_a_busy_process() -> None:
+    probe = stream()
+    probe.tell(Emit("One "))
+    probe.accept("s1")
+    probe.now += 1
+    assert isinstance(probe.next(), Wait)
+    probe.now += 30
+    probe.tell(Emit("two "))
+    probe.accept()
+    probe.tell(Emit("three"))
+    assert words(probe.next(), probe.now) == "wait 1"

@@ -22,7 +22,7 @@ __all__ = [
 ]
 
 ABOUT_STREAMS = frozenset(("", "ContentStreamNotAllowed"))
-"""Codes of a 403 that says something of a stream (teams-protocol.md 3); with another code it is of the chat."""
+"""Codes of a 403 that is about a stream (teams-protocol.md 3); with another code it is about the chat."""
 
 TOLERANCE = 1e-6
 """Seconds. Sums of floats may fall short of an interval by less than this."""

@@ -152,6 +152,7 @@ class Message:
         "offered",
         "opening",
         "plan",
+        "relief",
         "resend",
         "sequence",
         "server_failures",
@@ -186,6 +187,8 @@ class Message:
         self.answered_at = -inf
         """When the last request of this message was answered."""
         self.not_before = -inf
+        self.relief = 0.0
+        """Seconds to add to the interval, because the process is late."""
         self.resend: Request | None = None
         self.fresh = False
         """Whether the next request needs a new token."""

@@ -29,7 +29,7 @@ from .classify import Failure, FailureKind, unanswered
 from .cycle import Channel, Cycle, Line, Message, Plan, Purpose, Request, Step
 from .errors import StreamCancelledError
 from .limits import Limits
-from .pacing import Pace
+from .pacing import Pace, relief
 from .segments import clip, cut, units, whole
 from .statistics import StreamStatistics
 
@@ -204,6 +204,8 @@ class Machine:
         self._stopped = False
         self._flight: tuple[Cycle, Message, Request] | None = None
         self._typing_at = -inf
+        self._due = inf
+        """When the driver was to ask again."""
         self._emits = 0
         names = ("posts", "text_posts", "failures", "updates_ignored", "orphans")
         self._counts = dict.fromkeys(names, 0)
@@ -342,6 +344,12 @@ class Machine:
     def next(self, now: float) -> Action:
         """The next thing to do. After a Post, Put or Delete nothing more is answered until `Sent` or
         `Failed`."""
+        late = max(0.0, now - self._due)
+        action = self._decide(now, late)
+        self._due = action.until if isinstance(action, Wait) and not action.eager else inf
+        return action
+
+    def _decide(self, now: float, late: float) -> Action:
         while True:
             if self._flight:
                 return Rest()
@@ -349,10 +357,12 @@ class Machine:
                 self._pace.leave(self)
                 return Done(self._last.outcome) if self._last and self._last.outcome else Rest()
             cycle = self._cycles[0]
-            if now < self._pace.ready_at and cycle.message.started and not cycle.closing:
+            if cycle.message.started and not cycle.closing:
                 # Whatever comes meanwhile, an open stream says nothing before the interval is over.
-                self._pace.leave(self)
-                return Wait(self._pace.ready_at)
+                quiet_until = self._pace.ready_at + cycle.message.relief
+                if now < quiet_until:
+                    self._pace.leave(self)
+                    return Wait(quiet_until)
             wish = self._wish(cycle, now)
             if wish is None:
                 self._pace.leave(self)
@@ -375,6 +385,7 @@ class Machine:
                 self._pace.leave(self)
             if at > now:
                 return Wait(at, wish.idle)
+            cycle.message.relief = relief(late)
             return self._take(cycle, wish, now)
 
     def _closing_deadline(self, cycle: Cycle, now: float) -> float:

@@ -9,7 +9,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from math import inf
 
-__all__ = ["Pace"]
+__all__ = ["Pace", "relief"]
+
+RELIEF = 10.0
+"""Seconds that a stream leaves a busy process alone, for each second that it was late itself. Ours."""
+MOST_RELIEF = 2.0
+"""Seconds."""
+
+
+def relief(late: float) -> float:
+    """Seconds to add to the interval of a stream whose last request left `late` seconds after its time.
+
+    A process that cannot keep up has its streams send less often, all of them alike, and more text at once;
+    else each would wait its turn in an event loop that comes round ever more slowly. A closing request does
+    not wait for this.
+    """
+    return min(late * RELIEF, MOST_RELIEF)
 
 
 class Pace:
