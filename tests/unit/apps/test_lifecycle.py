@@ -1,5 +1,6 @@
 import asyncio
 import functools
+import gc
 import os
 import signal
 import socket
@@ -44,6 +45,33 @@ async def test_p12_the_start_event_comes_when_the_socket_is_open(app: App) -> No
     assert ports == [app.port]
     await app.stop()
     await serving
+
+
+async def test_a_serving_app_has_everything_collected_seldom(app: App) -> None:
+    usual = gc.get_threshold()
+    try:
+        gc.set_threshold(700, 10, 10)  # Python's own, up to 3.12
+        serving = await start(app)
+        young, middle, old = gc.get_threshold()
+        assert young * middle * old >= 10_000_000
+        await app.stop()
+        await serving
+        assert gc.get_threshold() == (700, 10, 10)
+    finally:
+        gc.set_threshold(*usual)
+
+
+async def test_thresholds_that_somebody_chose_are_left_alone(app: App) -> None:
+    usual = gc.get_threshold()
+    try:
+        gc.set_threshold(701, 10, 10)
+        serving = await start(app)
+        assert gc.get_threshold() == (701, 10, 10)
+        await app.stop()
+        await serving
+        assert gc.get_threshold() == (701, 10, 10)
+    finally:
+        gc.set_threshold(*usual)
 
 
 async def test_stop_ends_start_and_comes_with_an_event(app: App) -> None:

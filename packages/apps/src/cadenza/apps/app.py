@@ -24,6 +24,7 @@ from cadenza.state import LocalStorage, MemoryInbox, Storage
 from .auth.inbound import Caller, RefusedError, doorkeeper
 from .auth.keys import SigningKeys
 from .auth.outbound import token_source
+from .collector import calm_collector
 from .context import ActivityContext
 from .events import ActivitySentEvent, EventEmitter, EventHandler, StartEvent, StopEvent, event_name_of
 from .http.adapter import HttpServerAdapter
@@ -192,7 +193,8 @@ class App(Routes):
 
     async def start(self, port: int | None = None) -> None:
         """Listen on `port` (else PORT, else 3978; 0 takes a free one), and serve until `stop()` is called,
-        SIGTERM or SIGINT comes, or this call is cancelled; then stop in good order.
+        SIGTERM or SIGINT comes, or this call is cancelled; then stop in good order. Meanwhile Python's
+        garbage collector is set for many answers at once, unless you have set it yourself (collector.py).
 
         The `start` event comes when the socket is open. Raises OSError if it cannot be opened, and
         RuntimeError if the App was started or stopped before.
@@ -203,7 +205,8 @@ class App(Routes):
         await self.initialize()
         try:
             await self.server.start(self._settings.host, self._settings.port if port is None else port)
-            with stop_signals(self._stop_wanted.set):  # not beyond: a second signal ends the process
+            # The signals not beyond this: a second one ends the process.
+            with calm_collector(), stop_signals(self._stop_wanted.set):
                 self.logger.info("Listening on %s port %s.", self._settings.host, self.port)
                 await self.events.dispatch("start", StartEvent(self.port))
                 await self._stop_wanted.wait()
