@@ -76,7 +76,7 @@ async def test_close_is_idempotent_and_shared(open_stream: OpenStream, teams: Te
     await asyncio.sleep(0)
     results = await asyncio.gather(stream.close(), stream.close(), stream.close())
     again = await stream.close()
-    assert {result.id for result in (*results, again) if result} == {teams.screen().last.id}
+    assert {result.id if result else None for result in (*results, again)} == {teams.screen().last.id}
     assert kinds(teams).count("final") == 1
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import pytest
 from cadenza.api import CitationAppearance, MessageActivityInput
 from cadenza.apps.stream.parts import Parts
 
@@ -64,3 +65,72 @@ def test_what_is_missing_is_named() -> None:
     parts.merge({"attachments": [{}], "channelData": {"x": 1}})
     assert parts.missing(extras=True, metadata=True) == ("attachments", "channelData")
     assert parts.missing(extras=False, metadata=False) == ()
+
+
+def test_every_other_field_of_a_message_is_kept_and_the_newest_counts() -> None:
+    parts = Parts()
+    parts.merge({"type": "message", "text": "a", "importance": "high", "summary": "first"})
+    parts.merge({"id": "1", "replyToId": "2", "summary": "second"})
+    assert parts.metadata("a", last=True) == {"importance": "high", "summary": "second"}
+
+
+def test_sensitivity_joins_the_label_of_an_earlier_emit() -> None:
+    kind = "https://schema.org/Message"
+    parts = Parts()
+    parts.merge(
+        {"entities": [{"type": kind, "additionalType": ["AIGeneratedContent"], "usageInfo": {"name": "old"}}]}
+    )
+    parts.merge({"entities": [{"type": kind, "usageInfo": {"name": "Confidential"}}]})
+    assert parts.metadata("x", last=True)["entities"] == [
+        {"type": kind, "additionalType": ["AIGeneratedContent"], "usageInfo": {"name": "Confidential"}}
+    ]
+
+
+def test_a_citation_replaces_the_one_of_its_position() -> None:
+    def entity(*names: str) -> dict[str, object]:
+        citations = [{"position": int(name[0]), "name": name} for name in names]
+        return {"entities": [{"type": "https://schema.org/Message", "citation": citations}]}
+
+    parts = Parts()
+    parts.merge(entity("1 draft", "2 other"))
+    parts.merge(entity("1 final"))
+    (merged,) = parts.metadata("[1] [2]", last=True)["entities"]
+    assert [citation["name"] for citation in merged["citation"]] == ["2 other", "1 final"]
+
+
+def test_citations_that_are_all_elsewhere_leave_no_empty_entity() -> None:
+    assert merged(cited("[1]", 1)).metadata("see [2]", last=False) == {}
+
+
+@pytest.mark.parametrize(
+    "kept", [{"additionalType": ["AIGeneratedContent"]}, {"usageInfo": {"name": "Secret"}}]
+)
+def test_a_label_stays_where_no_citation_does(kept: dict[str, object]) -> None:
+    kind = {"type": "https://schema.org/Message"}
+    parts = Parts()
+    parts.merge({"entities": [{**kind, **kept, "citation": [{"position": 1}]}]})
+    assert parts.metadata("see [2]", last=False) == {"entities": [kind | kept]}
+
+
+def test_a_mention_goes_with_the_message_that_names_it() -> None:
+    mention = {"type": "mention", "text": "<at>Ada</at>", "mentioned": {"id": "a"}}
+    other = {"type": "clientInfo"}
+    parts = Parts()
+    parts.merge({"entities": [mention, other]})
+    assert parts.metadata("Hello <at>Ada</at>", last=False)["entities"] == [mention]
+    assert parts.metadata("bye", last=True, before="Hello <at>Ada</at>")["entities"] == [
+        {"type": "clientInfo"}
+    ]
+    assert parts.metadata("bye", last=True)["entities"] == [mention, other]
+
+
+def test_suggested_actions_of_all_emits_are_shown_once_each() -> None:
+    yes, no = {"title": "Yes"}, {"title": "No"}
+    parts = Parts()
+    parts.merge({"suggestedActions": {"to": [], "actions": [yes]}, "attachmentLayout": "carousel"})
+    parts.merge({"suggestedActions": {"actions": [yes, no]}})
+    assert parts.extras() == {
+        "suggestedActions": {"to": [], "actions": [yes, no]},
+        "attachmentLayout": "carousel",
+    }
+    assert parts.metadata("x", last=True) == {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from cadenza.apps.stream.segments import clip, cut, units, whole
+from cadenza.apps.stream.segments import Cut, clip, cut, units, whole
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -82,9 +82,45 @@ def test_a_code_fence_is_closed_and_opened_again() -> None:
     assert units(text[: place.at] + place.closing) <= 100
 
 
+@pytest.mark.parametrize(
+    "lines", ["```\n```py\n", "````\n```\n", "~~~\n```\n", "```\n~~~\n", "  ```\n    ```\n"]
+)
+def test_a_code_block_ends_only_with_a_fence_that_closes_it(lines: str) -> None:
+    opening = lines.splitlines(keepends=True)[0].lstrip()
+    assert cut(lines + "x = 1\n" * 30, 100).opening == opening
+
+
+def test_backticks_with_more_backticks_behind_open_no_code_block() -> None:
+    assert cut("```x``` is code\n" + "word " * 30, 100).opening == ""
+
+
+def test_a_line_of_code_that_is_longer_than_a_message_is_cut_with_its_fence() -> None:
+    text = "```py\n" + "x" * 300
+    place = cut(text, 100)
+    assert (place.closing, place.opening) == ("\n```", "```py\n")
+    assert len(text[: place.at] + place.closing) == 100
+
+
+def test_a_long_code_block_is_cut_and_not_put_off() -> None:
+    place = cut("Look:\n```py\n" + "x = 1\n" * 100, 100)
+    assert place.at > 80
+    assert (place.closing, place.opening) == ("```", "```py\n")
+
+
+def test_no_message_ends_with_an_empty_code_block() -> None:
+    text = "w" * 80 + "\n```py\n" + "x" * 100
+    assert cut(text, 100) == Cut(81)
+
+
 def test_a_closed_fence_needs_no_repair() -> None:
     place = cut("```py\nx = 1\n```\n" + "word " * 40, 100)
     assert (place.closing, place.opening) == ("", "")
+
+
+@pytest.mark.parametrize("character", ["e\u0301", "\u2764\ufe0f", "\u261d\U0001f3fb", "\r\n"])
+def test_what_a_reader_takes_for_one_character_is_not_torn(character: str) -> None:
+    text = "x" * 99 + character + "y" * 20
+    assert cut(text, 100).at == 99
 
 
 def test_an_emoji_family_is_not_torn_apart() -> None:

@@ -17,15 +17,13 @@ from . import events as ev
 from .actions import Delete, Done, Post, PostKind, Put, Rest, Result, Wait
 from .cycle import Cycle
 from .gate import StreamGate
-from .machine import Machine
+from .machine import Machine, Phase
 from .results import sent_activity
 from .sender import Sender, cancelled
 
 __all__ = ["Clock", "Handler", "LoopClock", "StreamDriver"]
 
 logger = logging.getLogger(__name__)
-
-_CAN_WAIT = (ev.Emit, ev.Update)
 
 Handler = Callable[[SentActivity], Awaitable[None]]
 
@@ -69,17 +67,36 @@ class StreamDriver:
         self._loop = asyncio.get_running_loop()
         self._pump: asyncio.Task[None] | None = None
         self._waiting: Wait | None = None
+        self._noted: list[str] | None = None
+        """Tokens that the machine was not told of yet; None where it wants to be told at once."""
+        self._noted_at = 0.0
         self._wakeup: asyncio.Future[None] | None = None
         self._closing: dict[Cycle, asyncio.Future[None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
+    def emit(self, text: str) -> None:
+        """`tell` of an Emit, for every token: while nothing can be sent anyway, it is only noted down."""
+        if self._noted is None:
+            self.tell(ev.Emit(text))
+        else:
+            self._noted.append(text)
+            self._noted_at = self._now()
+
     def tell(self, event: ev.Event) -> Cycle | None:
         """Tell the machine, and see to what follows from it. A token that can wait wakes nobody."""
+        self.tell_noted()
         cycle = self._machine.handle(event, self._now())
         waiting = self._waiting
-        if waiting is None or waiting.eager or not isinstance(event, _CAN_WAIT):
+        if waiting is None or waiting.eager or not isinstance(event, ev.Emit | ev.Update):
             self.wake()
         return cycle
+
+    def tell_noted(self) -> None:
+        """Tell the machine of the tokens that were noted down; to be called before it is asked anything."""
+        if self._noted:
+            texts = [text for text in self._noted if text]
+            self._noted.clear()
+            self._machine.handle(ev.Emit("".join(texts), None, len(texts)), self._noted_at)
 
     def wake(self) -> None:
         """Look again whether something is due."""
@@ -135,10 +152,13 @@ class StreamDriver:
         self._wakeup = self._loop.create_future()
         timer = self._loop.call_later(max(0.0, wait.until - began), self.wake)
         self._waiting = wait
+        if not wait.eager and self._machine.phase is Phase.OPEN:
+            self._noted = []
         try:
             await self._wakeup
         finally:
-            self._waiting = self._wakeup = None
+            self.tell_noted()
+            self._waiting = self._wakeup = self._noted = None
             timer.cancel()
         self.waits += 1
         self.waited += self._now() - began

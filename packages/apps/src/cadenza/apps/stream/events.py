@@ -23,12 +23,14 @@ class AbortReason(Enum):
     """These three: the stream is finalized with what it has."""
 
 
-@dataclass(slots=True)  # not frozen: one is made for every token, and a frozen one costs three times as much
+@dataclass(frozen=True, slots=True)
 class Emit:
     """Text, and maybe the rest of a message (as JSON of the wire), to be added to the answer."""
 
     text: str
     activity: Mapping[str, Any] | None = None
+    count: int = 1
+    """How many emits this is: a driver may join those between which nothing else was told."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from . import events as ev
 from .actions import Result
 from .cycle import Cycle
 from .driver import Clock, Handler, LoopClock, StreamDriver
-from .errors import StreamCancelledError, StreamDeliveryError
+from .errors import StreamCancelledError, StreamDeliveryError, StreamError
 from .gate import StreamGate
 from .limits import Limits, limits_for
 from .machine import Machine, Phase
@@ -91,6 +91,7 @@ class HttpStream:
             self._driver.on_acknowledged = lambda: on_acknowledged(self.snapshot())
         self._loop = asyncio.get_running_loop()
         self._thread = get_ident()
+        self._sealed: StreamError | None = None
 
     # What a handler calls
 
@@ -101,8 +102,11 @@ class HttpStream:
         an informative line, as `update` shows it. Raises TypeError for anything else, StreamCancelledError
         after the user's Stop. `activity` is not changed.
         """
-        if isinstance(activity, str):  # first, and by itself: this is called for every token
-            self._tell(ev.Emit(activity))
+        if isinstance(activity, str):
+            if self._sealed is None and get_ident() == self._thread:
+                self._driver.emit(activity)
+            else:
+                self._tell(ev.Emit(activity))
         elif isinstance(activity, MessageActivityInput):
             wire = activity.to_wire()
             self._tell(ev.Emit(wire.get("text") or "", wire))
@@ -153,6 +157,10 @@ class HttpStream:
         self._driver.tell(ev.Abort(reason, at))
         return await self.close()
 
+    def seal(self, error: StreamError) -> None:
+        """Take nothing more, on behalf of an app: from now on emit, update and clear_text raise `error`."""
+        self._sealed = self._sealed or error
+
     async def pipe(
         self, source: AsyncIterable[str | MessageActivityInput | TypingActivityInput]
     ) -> SentActivity | None:
@@ -199,6 +207,7 @@ class HttpStream:
     @property
     def count(self) -> int:
         """How many emits added text that no request has carried yet."""
+        self._driver.tell_noted()
         return self._machine.unsent
 
     @property
@@ -214,6 +223,7 @@ class HttpStream:
 
     def statistics(self) -> StreamStatistics:
         """The counters so far, as a frozen snapshot."""
+        self._driver.tell_noted()
         return self._machine.statistics(
             bytes=self._sender.bytes, waits=self._driver.waits, waited=self._driver.waited
         )
@@ -234,6 +244,7 @@ class HttpStream:
 
     def snapshot(self) -> dict[str, Any]:
         """What another process needs to carry the answer on with `resume`, as JSON."""
+        self._driver.tell_noted()
         return {"version": 1, "saved_at": time.time(), "machine": self._machine.snapshot(self._clock.now())}
 
     @classmethod
@@ -254,6 +265,8 @@ class HttpStream:
         return stream
 
     def _tell(self, event: ev.Emit | ev.Update | ev.Clear) -> None:
+        if self._sealed is not None:
+            raise self._sealed
         if get_ident() == self._thread:
             self._driver.tell(event)
         elif self.canceled:

@@ -41,8 +41,6 @@ Json = Mapping[str, Any]
 class Phase(Enum):
     """Where the newest answer stands."""
 
-    __hash__ = object.__hash__  # in C; the one of Enum is asked for every token otherwise
-
     IDLE = "nothing was emitted yet"
     OPEN = "a cycle takes text"
     CLOSING = "a cycle is being finalized"
@@ -206,8 +204,7 @@ class Machine:
         self._typing_at = -inf
         self._due = inf
         """When the driver was to ask again."""
-        self._emits = 0
-        names = ("posts", "text_posts", "failures", "updates_ignored", "orphans")
+        names = ("emits", "posts", "text_posts", "failures", "updates_ignored", "orphans")
         self._counts = dict.fromkeys(names, 0)
 
     # What is seen from outside
@@ -244,11 +241,7 @@ class Machine:
         if ended and ended.last_emit is not None and ended.outcome and ended.outcome.result is Result.SENT:
             last = ended.message.answered_at - ended.last_emit
         return StreamStatistics(
-            emits=self._emits,
-            **self._counts,
-            first_token_latency=first,
-            last_token_latency=last,
-            **counted_by_driver,
+            **self._counts, first_token_latency=first, last_token_latency=last, **counted_by_driver
         )
 
     # Events
@@ -256,7 +249,8 @@ class Machine:
     def handle(self, event: ev.Event, now: float) -> Cycle | None:
         """Take in `event`. Answers a Close with the cycle whose `outcome` it waits for (None: nothing to
         finalize). Raises StreamCancelledError where the table says so."""
-        return _DO[self.phase][type(event)](self, event, now)
+        do: Callable[[Any, float], Cycle | None] = getattr(self, TABLE[self.phase, type(event)].do)
+        return do(event, now)
 
     def _nothing(self, event: ev.Event, now: float) -> None:
         pass
@@ -285,8 +279,8 @@ class Machine:
                 cycle.parts.merge(event.activity)
             if event.text:
                 cycle.message.add(event.text)
-                self._emits += 1
-                self.unsent += 1
+                self._counts["emits"] += event.count
+                self.unsent += event.count
                 cycle.last_emit = now
                 if cycle.first_emit is None:
                     cycle.first_emit = now
@@ -1037,13 +1031,6 @@ class Machine:
             if request.paced:
                 self._pace.begin(self, start=request.step is Step.START)
             self._failed(ev.Failed(unanswered("the process ended before the answer came", left=True)), now)
-
-
-_Do = Callable[[Machine, Any, float], Cycle | None]
-_DO: dict[Phase, dict[type[ev.Event], _Do]] = {phase: {} for phase in Phase}
-"""`TABLE`, ready to call: it is asked for every token."""
-for (_phase, _event), _rule in TABLE.items():
-    _DO[_phase][_event] = getattr(Machine, _rule.do)
 
 
 def _known(id_: str | None) -> str:

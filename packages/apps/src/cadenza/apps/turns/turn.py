@@ -21,7 +21,6 @@ from ..context import ActivityContext
 from ..pipeline import Pipeline
 from ..routing.responses import InvokeResponse, error_body
 from ..stream import AbortReason, HttpStream, StreamCancelledError, StreamError
-from ..stream.events import Clear, Emit, Update
 
 SHUTTING_DOWN = InvokeResponse(503, error_body("ServiceUnavailable", "The bot is shutting down."))
 
@@ -39,16 +38,6 @@ class TurnStream(HttpStream):
     """
 
     seen = False
-    _sealed: StreamError | None = None
-
-    def seal(self, error: StreamError) -> None:
-        """Take nothing more: from now on emit, update and clear_text raise `error`."""
-        self._sealed = self._sealed or error
-
-    def _tell(self, event: Emit | Update | Clear) -> None:
-        if self._sealed is not None:
-            raise self._sealed
-        super()._tell(event)
 
     async def close(self) -> SentActivity | None:
         self.seen = False
