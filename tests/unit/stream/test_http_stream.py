@@ -70,6 +70,37 @@ async def test_it_streams_ends_with_a_card_and_streams_again(
     assert first.parts == (one.id,)
 
 
+async def test_tokens_between_two_requests_are_counted_and_saved_at_once(
+    open_stream: OpenStream, teams: Teams, user: User
+) -> None:
+    stream = open_stream()
+    stream.emit("One ")
+    await asyncio.sleep(0.1)
+    stream.emit("two ")
+    assert stream.count == 1
+    stream.emit("")
+    stream.emit("three ")
+    assert stream.statistics().emits == 3
+    stream.emit("four")
+    snapshot = json.loads(json.dumps(stream.snapshot()))
+    assert snapshot["machine"]["cycles"][0]["message"]["text"] == "One two three four"
+    assert stream.count == 3
+    await stream.close()
+
+
+async def test_what_is_emitted_before_a_clear_is_forgotten_and_what_comes_after_it_stays(
+    open_stream: OpenStream, user: User
+) -> None:
+    stream = open_stream()
+    stream.emit("One ")
+    await asyncio.sleep(0.1)
+    stream.emit("two ")
+    stream.clear_text()
+    stream.emit("One and a half")
+    await stream.close()
+    assert user.screen.text == "One and a half"
+
+
 async def test_close_is_idempotent_and_shared(open_stream: OpenStream, teams: Teams) -> None:
     stream = open_stream()
     stream.emit("Hello")

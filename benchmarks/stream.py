@@ -1,0 +1,166 @@
+# /// script
+# requires-python = ">=3.12"
+# dependencies = [
+#     "cadenza-api",
+#     "cadenza-apps",
+#     "cadenza-state",
+#     "cadenza-testing",
+#     "matplotlib>=3.9",
+#     "microsoft-agents-hosting-aiohttp",
+#     "microsoft-teams-apps",
+# ]
+#
+# [tool.uv.sources]
+# cadenza-api = { path = "../packages/api", editable = true }
+# cadenza-apps = { path = "../packages/apps", editable = true }
+# cadenza-state = { path = "../packages/state", editable = true }
+# cadenza-testing = { path = "../packages/testing", editable = true }
+# ///
+"""What a crowd of streams costs, beside the peers and beside a bare HTTP client, in one run.
+
+    uv run benchmarks/stream.py                       # everything: about 15 minutes
+    uv run benchmarks/stream.py --streams 100 --subjects cadenza bare
+
+Needs Linux and two cores: the SDK has one, the emulated service the other. README.md says what is measured.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from answers import Crowd
+from tables import tables
+
+HERE = Path(__file__).parent
+PACKAGES = {
+    "bare": "aiohttp",
+    "cadenza": "cadenza-apps",
+    "agents": "microsoft-agents-hosting-aiohttp",
+    "teams-apps": "microsoft-teams-apps",
+}
+SUBJECTS = tuple(PACKAGES)
+STARTS_PER_SECOND = 1000
+PATIENCE = 400  # seconds for one measurement
+
+
+def measure(subject: str, crowd: Crowd) -> dict[str, Any]:
+    """One measurement: the SDK in one process, the service in another, each on its own core."""
+    numbers = [str(crowd.streams), str(crowd.tokens), str(crowd.starts_per_second)]
+    with _process(0, "service.py", *numbers) as service:
+        assert service.stdout
+        url = service.stdout.readline().strip()
+        with _process(1, "load.py", subject, url, *numbers) as load:
+            said, _ = load.communicate(timeout=PATIENCE)
+        if load.returncode:
+            raise SystemExit(f"{subject} with {crowd.streams} streams ended with status {load.returncode}")
+        seen, _ = service.communicate(timeout=60)
+    return _figures(subject, crowd, json.loads(said), json.loads(seen))
+
+
+@contextmanager
+def _process(core: int, script: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    cores = sorted(os.sched_getaffinity(0))
+    process = subprocess.Popen(
+        [sys.executable, str(HERE / script), *arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONWARNINGS": "ignore"},
+        preexec_fn=lambda: os.sched_setaffinity(0, {cores[core % len(cores)]}),
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _figures(subject: str, crowd: Crowd, load: dict[str, Any], seen: dict[str, Any]) -> dict[str, Any]:
+    """The figures of one measurement, in the units that the tables show."""
+    began, ended, closed = [], [], []
+    for span, first, final in zip(load["spans"], seen["first"], seen["final"], strict=True):
+        if span is not None and first is not None and final is not None:
+            began.append((first - span[0]) * 1e3)
+            ended.append(final - span[1])
+            closed.append(span[2] - span[1])
+    answers = seen["whole"]
+    lags = sorted(lag * 1e3 for lag in load["lags"])
+    return {
+        "subject": subject,
+        "version": version(PACKAGES[subject]),
+        "streams": crowd.streams,
+        "tokens": crowd.tokens,
+        "most_open": load["most_open"],
+        "whole": answers,
+        "lost_characters": seen["lost_characters"],
+        "doubled_characters": seen["doubled_characters"],
+        "violations": seen["violations"],
+        "errors": load["errors"],
+        "unobserved": load["unobserved"],
+        "statuses": seen["statuses"],
+        "seconds": load["seconds"],
+        "service_busy": seen["cpu"] / load["seconds"],
+        "requests_per_answer": seen["requests"] / crowd.streams,
+        "bytes_per_answer": seen["bytes"] / crowd.streams,
+        "cpu_ms_per_answer": load["cpu"] * 1e3 / max(1, answers),
+        "harness_cpu_ms_per_answer": load["harness_cpu"] * 1e3 / max(1, answers),
+        "memory_kb_per_stream": load["memory"] / 1024 / crowd.streams,
+        "lag_ms": _quantiles(lags),
+        "first_ms": _quantiles(sorted(began)),
+        "final_s": _quantiles(sorted(ended)),
+        "closed_s": _quantiles(sorted(closed)),
+    }
+
+
+def _quantiles(values: list[float]) -> dict[str, float]:
+    """`values` in ascending order: the median, the 99th percentile and the greatest."""
+    if not values:
+        return {"p50": float("nan"), "p99": float("nan"), "max": float("nan")}
+    return {"p50": median(values), "p99": values[int(0.99 * (len(values) - 1))], "max": values[-1]}
+
+
+def write(results: list[dict[str, Any]], out: Path, *, plots: bool) -> None:
+    """Write the tables, the figures behind them, and the plots."""
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "stream.json").write_text(json.dumps(results, indent=1) + "\n")
+    text = tables(results)
+    (out / "stream.md").write_text(text)
+    print(text)
+    if plots:
+        from plots import draw
+
+        draw(results, out)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--streams", type=int, nargs="+", default=[1, 100, 1000, 5000], metavar="N")
+    parser.add_argument("--subjects", nargs="+", choices=SUBJECTS, default=list(SUBJECTS))
+    parser.add_argument("--tokens", type=int, default=400, metavar="N", help="tokens of an answer")
+    parser.add_argument("--out", type=Path, default=HERE / "results", help="directory of tables and plots")
+    parser.add_argument("--no-plots", action="store_true", help="leave the PNG files out")
+    options = parser.parse_args()
+    results = []
+    for streams in options.streams:
+        for subject in options.subjects:
+            print(f"{streams} streams, {subject}: ", end="", file=sys.stderr, flush=True)
+            results.append(measure(subject, Crowd(streams, options.tokens, STARTS_PER_SECOND)))
+            took = results[-1]["seconds"]
+            print(f"{results[-1]['whole']} whole answers in {took:.0f} s", file=sys.stderr, flush=True)
+    write(results, options.out, plots=not options.no_plots)
+
+
+if __name__ == "__main__":
+    main()
