@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from cadenza.apps.stream.actions import Done, Post, PostKind, Put, Rest, Wait
+from cadenza.apps.stream.actions import Done, Post, PostKind, Put, Rest, Result, Wait
 from cadenza.apps.stream.classify import FailureKind
 from cadenza.apps.stream.cycle import Channel
 from cadenza.apps.stream.events import Abort, AbortReason, Clear, Close, Emit, Sent, Update
@@ -124,8 +124,10 @@ def test_what_no_request_has_carried_yet_is_counted() -> None:
     assert probe.machine.unsent == 0
     probe.tell(Emit("c"), Clear())
     assert probe.machine.unsent == 0
+    probe.tell(Emit("d"), Abort(AbortReason.STOP))
+    assert probe.machine.unsent == 0
     statistics = probe.machine.statistics()
-    assert (statistics.emits, statistics.text_posts, statistics.coalesced) == (3, 1, 2)
+    assert (statistics.emits, statistics.text_posts, statistics.coalesced) == (4, 1, 3)
 
 
 def test_lines_without_an_answer_are_taken_off_the_screen() -> None:
@@ -368,6 +370,17 @@ def test_nothing_is_cut_below_what_the_user_sees() -> None:
     assert units(action.text) <= 100
 
 
+def test_the_end_of_a_shown_paragraph_is_no_place_to_cut() -> None:
+    probe = stream(Limits(message_units=100))
+    shown = "a" * 85 + "\n\n" + "b" * 8
+    probe.tell(Emit(shown))
+    probe.accept("s1")
+    probe.tell(Emit("c" * 20))
+    final = probe.request()
+    assert isinstance(final, Post)
+    assert final.text == shown + "c" * 5
+
+
 def test_a_size_that_the_service_refuses_halves_the_limit() -> None:
     probe = stream()
     probe.tell(Emit("x" * 4000), Close())
@@ -391,6 +404,7 @@ def test_a_card_that_is_too_large_is_named_and_the_text_is_delivered() -> None:
     probe.request()
     probe.refuse(FailureKind.TOO_LARGE)
     assert isinstance(done := probe.next(), Done)
+    assert done.outcome.result is Result.FAILED
     assert (done.outcome.undelivered, done.outcome.missing) == ("", ("attachments",))
 
 

@@ -65,6 +65,9 @@ def test_what_is_missing_is_named() -> None:
     parts.merge({"attachments": [{}], "channelData": {"x": 1}})
     assert parts.missing(extras=True, metadata=True) == ("attachments", "channelData")
     assert parts.missing(extras=False, metadata=False) == ()
+    others = Parts()
+    others.merge({"suggestedActions": {"to": ["u"]}, "entities": [{"type": "clientInfo"}]})
+    assert others.missing(extras=True, metadata=True) == ("suggestedActions", "entities")
 
 
 def test_every_other_field_of_a_message_is_kept_and_the_newest_counts() -> None:

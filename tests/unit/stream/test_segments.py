@@ -141,6 +141,12 @@ def test_a_clipped_line_keeps_both_limits(text: str) -> None:
     assert clipped == text or clipped.endswith("…")
 
 
+def test_a_line_is_clipped_no_more_than_it_must() -> None:
+    assert clip("x" * 1000, 1000, 1024) == "x" * 1000
+    assert clip("x" * 1001, 1000, 1024) == "x" * 999 + "…"
+    assert clip("é" * 513, 1000, 1024) == "é" * 510 + "…"
+
+
 def test_only_a_first_half_at_the_end_is_held_back() -> None:
     assert whole("x\ud83d") == "x"
     assert whole("x\ud83d\ude00") == "x\ud83d\ude00"

@@ -162,6 +162,7 @@ class Message:
         "started_at",
         "starts",
         "tries",
+        "unsure_final",
     )
 
     def __init__(self, channel: Channel, text: str = "", opening: str = "") -> None:
@@ -190,6 +191,8 @@ class Message:
         self.relief = 0.0
         """Seconds to add to the interval, because the process is late."""
         self.resend: Request | None = None
+        self.unsure_final: Request | None = None
+        """The newest final that failed and may have arrived all the same."""
         self.fresh = False
         """Whether the next request needs a new token."""
         self.start_at = -inf
@@ -256,6 +259,7 @@ class Message:
             "shown_line": self.shown_line,
             "age": now - self.started_at if self.started_at != inf else None,
             "resend": self.resend.to_json() if self.resend else None,
+            "unsure_final": self.unsure_final.to_json() if self.unsure_final else None,
             "starts": self.starts,
             "show_early": self.show_early,
         }
@@ -270,6 +274,8 @@ class Message:
         message.line = Line(*data["line"]) if data["line"] else None
         message.started_at = now - data["age"] if data["age"] is not None else inf
         message.resend = Request.from_json(data["resend"]) if data["resend"] else None
+        unsure = data.get("unsure_final")
+        message.unsure_final = Request.from_json(unsure) if unsure else None
         return message
 
 

@@ -728,6 +728,8 @@ class Machine:
             kind = FailureKind.EXPIRED
         if kind in (FailureKind.LOST, FailureKind.SERVER):
             request.repeated = True
+            if request.step is Step.FINAL:
+                message.unsure_final = request
             edits = request.step in (Step.EDIT, Step.CLOSING_EDIT)
             grows = request.step in (Step.CHUNK, Step.FINAL) and request.text.startswith(message.offered)
             if (edits or grows) and not request.line:
@@ -826,8 +828,11 @@ class Machine:
             cycle.message.plan = Plan.DELETE
 
     def _move_completed(self, cycle: Cycle, request: Request, failure: Failure, now: float) -> None:
-        if request.repeated or request.purpose in (Purpose.SETTLE, Purpose.WITHDRAW):
-            self._sent_final(cycle, cycle.message, request)
+        message = cycle.message
+        if message.unsure_final is not None:  # it did arrive; a later one may have carried less
+            self._sent_final(cycle, message, message.unsure_final)
+        elif request.purpose in (Purpose.SETTLE, Purpose.WITHDRAW):
+            self._sent_final(cycle, message, request)
         else:
             self._move_edit(cycle, request, failure, now)
 
