@@ -187,7 +187,7 @@ async def main(name: str, url: str, crowd: Crowd) -> None:
 
 
 if __name__ == "__main__":
-    gc.set_threshold(5_000, 10, 1_000)  # what App.start() of Cadenza sets: here for all, since it helps all
+    gc.set_threshold(5_000, 4, 2_500)  # what App.start() of Cadenza sets: here for all, since it helps all
     logging.disable(logging.CRITICAL)  # asyncio's own words go to the exception handler all the same
     name, url, *numbers = sys.argv[1:]
     asyncio.run(main(name, url, Crowd(*map(int, numbers))))

@@ -680,17 +680,29 @@ def late(by: float) -> Probe:
     return probe
 
 
-def test_a_stream_that_was_late_gives_the_process_room() -> None:
-    probe = late(0.05)
-    assert words(probe.next(), probe.now) == "wait 1.5"
-    probe.accept()
-    probe.tell(Emit("four"))
-    assert words(probe.next(), probe.now) == "wait 1"
+def test_a_stream_that_was_late_gives_the_process_room_and_takes_it_back_slowly() -> None:
+    probe = late(0.052)
+    waits = []
+    for _ in range(40):
+        wait = probe.next()
+        assert isinstance(wait, Wait)
+        waits.append(wait.until - probe.now)
+        probe.accept()
+        probe.tell(Emit("more "))
+    assert waits[:3] == pytest.approx([2.0, 1.8, 1.64])
+    assert waits == sorted(waits, reverse=True)
+    assert waits[-1] == pytest.approx(1.0, abs=0.001)
 
 
 def test_the_room_that_a_late_stream_gives_has_a_bound() -> None:
     probe = late(30.0)
-    assert words(probe.next(), probe.now) == "wait 3"
+    wait = probe.next()
+    assert isinstance(wait, Wait)
+    assert 2.9 < wait.until - probe.now < 3
+
+
+def test_a_timer_that_is_a_little_late_is_no_sign_of_a_busy_process() -> None:
+    assert words((probe := late(0.002)).next(), probe.now) == "wait 1"
 
 
 def test_a_final_gives_no_room() -> None:

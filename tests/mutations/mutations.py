@@ -1,8 +1,8 @@
-"""Twenty ways to break the stream, each a change of one line, each of which the tests must notice.
+"""Ways to break the stream, each a change of one line, each of which the tests must notice.
 
 A mutation stands for a promise of the stream. `run.py` makes each of them in a copy of the tree and runs the
-tests there: those that pass all the same prove nothing. All but two are in machine.py, pacing.py, segments.py
-and classify.py; what is acknowledged is kept in cycle.py, and channelData is merged in parts.py.
+tests there: those that pass all the same prove nothing. Twenty are in machine.py, pacing.py, segments.py and
+classify.py, and two beside them: what is acknowledged is kept in cycle.py, and channelData merged in parts.py.
 """
 
 from __future__ import annotations
@@ -67,6 +67,20 @@ MUTATIONS: tuple[Mutation, ...] = (
         "end = message.started_at + self._limits.lifetime",
         "end = inf",
         "A stream is finalized at 115 s, before the service ends it, and edits carry it on.",
+    ),
+    Mutation(
+        "busy-process-ignored",
+        _STREAM + "machine.py",
+        "quiet_until = self._pace.ready_at + cycle.message.relief",
+        "quiet_until = self._pace.ready_at",
+        "The streams of a process that cannot keep up send less often.",
+    ),
+    Mutation(
+        "relief-forgotten-at-once",
+        _STREAM + "pacing.py",
+        "return max(MOST_RELIEF * late / (late + LATE), LASTING * before)",
+        "return MOST_RELIEF * late / (late + LATE)",
+        "They do not all come back at once.",
     ),
     # What goes over the wire
     Mutation(

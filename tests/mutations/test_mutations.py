@@ -35,8 +35,9 @@ def test_the_tests_that_a_mutation_names_are_there(mutation: Mutation) -> None:
         assert f"def {name.split('[')[0]}(" in (ROOT / path).read_text() if name else True
 
 
-def test_twenty_mutations_of_the_stream_are_listed_and_no_name_is_given_twice() -> None:
-    assert len(MUTATIONS) == 20
+def test_twenty_mutations_of_the_rules_are_listed_and_no_name_is_given_twice() -> None:
+    rules = ("machine.py", "pacing.py", "segments.py", "classify.py")
+    assert sum(Path(mutation.file).name in rules for mutation in MUTATIONS) >= 20
     assert all("/cadenza/apps/stream/" in mutation.file for mutation in MUTATIONS)
     assert len({mutation.name for mutation in ALL}) == len(ALL)
 

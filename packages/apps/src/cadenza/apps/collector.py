@@ -13,8 +13,8 @@ from contextlib import contextmanager
 
 __all__ = ["calm_collector"]
 
-CALM = (5_000, 10, 1_000)
-"""A young collection after 5,000 new objects (under a millisecond), a middle one after 50,000 (under ten),
+CALM = (5_000, 4, 2_500)
+"""A young collection after 5,000 new objects (about a millisecond), a middle one after 20,000 (up to ten),
 and one of everything after 50 million."""
 
 _DEFAULTS = frozenset(((700, 10, 10), (2_000, 10, 10)))

@@ -379,7 +379,7 @@ class Machine:
                 self._pace.leave(self)
             if at > now:
                 return Wait(at, wish.idle)
-            cycle.message.relief = relief(late)
+            cycle.message.relief = relief(late, cycle.message.relief)
             return self._take(cycle, wish, now)
 
     def _closing_deadline(self, cycle: Cycle, now: float) -> float:

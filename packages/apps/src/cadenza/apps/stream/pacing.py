@@ -11,20 +11,26 @@ from math import inf
 
 __all__ = ["Pace", "relief"]
 
-RELIEF = 10.0
-"""Seconds that a stream leaves a busy process alone, for each second that it was late itself. Ours."""
 MOST_RELIEF = 2.0
-"""Seconds."""
+"""Seconds that a stream leaves a busy process alone, at most. Ours, as are the next three."""
+LATE = 0.05
+"""Seconds of lateness that lead to half of that."""
+ON_TIME = 0.002
+"""Seconds by which a timer may be late without the process being busy."""
+LASTING = 0.8
+"""What stays of the relief after a request that was on time: else all streams would come back at once."""
 
 
-def relief(late: float) -> float:
-    """Seconds to add to the interval of a stream whose last request left `late` seconds after its time.
+def relief(late: float, before: float) -> float:
+    """Seconds to add to the interval of a stream whose request left `late` seconds after its time, and which
+    had added `before` seconds so far.
 
     A process that cannot keep up has its streams send less often, all of them alike, and more text at once;
     else each would wait its turn in an event loop that comes round ever more slowly. A closing request does
-    not wait for this.
+    not wait for this. The curve has no corner, so that streams that were late together spread out.
     """
-    return min(late * RELIEF, MOST_RELIEF)
+    late = max(0.0, late - ON_TIME)
+    return max(MOST_RELIEF * late / (late + LATE), LASTING * before)
 
 
 class Pace:
