@@ -2,7 +2,7 @@
 
 A mutation stands for a promise of the stream. `run.py` makes each of them in a copy of the tree and runs the
 tests there: those that pass all the same prove nothing. Twenty are in machine.py, pacing.py, segments.py and
-classify.py, and two beside them: what is acknowledged is kept in cycle.py, and channelData merged in parts.py.
+classify.py, two beside them: what is acknowledged is kept in cycle.py, and channelData merged in parts.py.
 """
 
 from __future__ import annotations
