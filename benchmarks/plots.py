@@ -24,7 +24,13 @@ FIGURES: tuple[tuple[str, str, Callable[[Result], float]], ...] = (
     ("final", "last emit to final, p99, s", lambda r: r["final_s"]["p99"]),
     ("whole", "whole answers, %", lambda r: 100 * r["whole"] / r["streams"]),
 )
-MARKS = {"bare": "k--o", "cadenza": "C0-o", "agents": "C1-s", "teams-apps": "C3-^"}
+MARKS = {
+    "bare": "k--o",
+    "cadenza": "C0-o",
+    "agents": "C1-s",
+    "teams-apps": "C3-^",
+    "teams-apps-unthrottled": "C4-v",
+}
 
 
 def draw(results: list[Result], out: Path) -> None:

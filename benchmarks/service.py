@@ -1,6 +1,9 @@
 """The process of the emulated service: serves until its standard input ends, then says what it saw.
 
-Its first line on standard output is the URL, its last one a JSON object.
+    service.py STREAMS TOKENS STARTS_PER_SECOND INTERVAL
+
+`INTERVAL` is in seconds: what comes sooner after the last request of its stream is refused with 429. The
+first line on standard output is the URL, the last one a JSON object.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ from typing import Any
 from answers import Crowd, conversation_id, tenant_id, tokens
 from cadenza.testing.driver import Driver
 from cadenza.testing.exchange import Exchange, Reply, ServiceRequest
+from cadenza.testing.rules import Rules
 from cadenza.testing.server import Server
 from cadenza.testing.service import Service
 
@@ -76,8 +80,8 @@ class Counting(Driver):
         }
 
 
-async def serve(crowd: Crowd) -> None:
-    service = Service(keep=200_000)
+async def serve(crowd: Crowd, interval: float) -> None:
+    service = Service(Rules(stream_interval=interval), keep=200_000)
     for index in range(-1, crowd.streams):  # -1: the stream that warms the client up
         service.add_conversation(conversation_id(index), tenant_id=tenant_id(index))
     driver = Counting(service)
@@ -93,5 +97,5 @@ async def serve(crowd: Crowd) -> None:
 
 
 if __name__ == "__main__":
-    streams, count, starts = map(int, sys.argv[1:])
-    asyncio.run(serve(Crowd(streams, count, starts)))
+    streams, count, starts = map(int, sys.argv[1:4])
+    asyncio.run(serve(Crowd(streams, count, starts), float(sys.argv[4])))

@@ -28,6 +28,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import subprocess
 import sys
@@ -48,24 +49,42 @@ PACKAGES = {
     "cadenza": "cadenza-apps",
     "agents": "microsoft-agents-hosting-aiohttp",
     "teams-apps": "microsoft-teams-apps",
+    "teams-apps-unthrottled": "microsoft-teams-apps",
 }
 SUBJECTS = tuple(PACKAGES)
+UNTHROTTLED = "-unthrottled"
+"""Of a subject that is served however often it asks."""
 STARTS_PER_SECOND = 1000
-PATIENCE = 400  # seconds for one measurement
+SECONDS = 180
+"""Longest time for one measurement."""
+CLEAR = 60
+"""A measurement that takes longer than this many seconds is not made again."""
 
 
 def measure(subject: str, crowd: Crowd) -> dict[str, Any]:
     """One measurement: the SDK in one process, the service in another, each on its own core."""
     numbers = [str(crowd.streams), str(crowd.tokens), str(crowd.starts_per_second)]
-    with _process(0, "service.py", *numbers) as service:
+    interval = "0" if subject.endswith(UNTHROTTLED) else "1"
+    with _process(0, "service.py", *numbers, interval) as service:
         assert service.stdout
         url = service.stdout.readline().strip()
-        with _process(1, "load.py", subject, url, *numbers) as load:
-            said, _ = load.communicate(timeout=PATIENCE)
+        with _process(1, "load.py", subject.removesuffix(UNTHROTTLED), url, *numbers) as load:
+            try:
+                said, _ = load.communicate(timeout=SECONDS)
+            except subprocess.TimeoutExpired:
+                said = json.dumps(_nothing(crowd))
         if load.returncode:
             raise SystemExit(f"{subject} with {crowd.streams} streams ended with status {load.returncode}")
         seen, _ = service.communicate(timeout=60)
     return _figures(subject, crowd, json.loads(said), json.loads(seen))
+
+
+def _nothing(crowd: Crowd) -> dict[str, Any]:
+    """The report of a process that had to be killed."""
+    errors = {"not done, and killed": crowd.streams}
+    figures = dict.fromkeys(("cpu", "harness_cpu", "memory", "most_open"), math.nan)
+    spans = [None] * crowd.streams
+    return {**figures, "seconds": SECONDS, "lags": [], "spans": spans, "errors": errors, "unobserved": {}}
 
 
 @contextmanager
@@ -169,7 +188,9 @@ def main() -> None:
         crowd = Crowd(streams, options.tokens, STARTS_PER_SECOND)
         rounds: dict[str, list[dict[str, Any]]] = {subject: [] for subject in options.subjects}
         for _ in range(options.rounds):
-            for subject, measured in rounds.items():  # side by side, so that a noisy minute strikes all alike
+            for subject, measured in rounds.items():  # in turn, so that a noisy minute strikes all alike
+                if measured and measured[-1]["seconds"] > CLEAR:
+                    continue
                 print(f"{streams} streams, {subject}: ", end="", file=sys.stderr, flush=True)
                 measured.append(result := measure(subject, crowd))
                 took, whole = result["seconds"], result["whole"]
