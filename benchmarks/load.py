@@ -20,6 +20,7 @@ from contextlib import suppress
 from typing import Any
 
 from answers import TOKENS_PER_SECOND, Crowd, tokens
+from cadenza.apps.collector import CALM
 from subjects import SUBJECTS, Answer, Subject
 
 __all__ = ["measure"]
@@ -98,11 +99,12 @@ class Probe:
 
     def _look(self) -> None:
         now = self._loop.time()
-        self.lags.append(now - self._expected)
+        while self._expected <= now:  # a stall is as many late timers as should have fired meanwhile
+            self.lags.append(now - self._expected)
+            self._expected += PROBE
         self._looks += 1
         if self._looks % 10 == 0:
             self.memory = max(self.memory, resident())
-        self._expected = now + PROBE
         self._timer = self._loop.call_at(self._expected, self._look)
 
     def stop(self) -> None:
@@ -190,7 +192,7 @@ async def main(name: str, url: str, crowd: Crowd) -> None:
 
 
 if __name__ == "__main__":
-    gc.set_threshold(5_000, 4, 2_500)  # what App.start() of Cadenza sets: here for all, since it helps all
+    gc.set_threshold(*CALM)  # as App.start() of Cadenza does: here for all, since it helps all
     logging.disable(logging.CRITICAL)  # asyncio's own words go to the exception handler all the same
     name, url, *numbers = sys.argv[1:]
     asyncio.run(main(name, url, Crowd(*map(int, numbers))))

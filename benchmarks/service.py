@@ -15,6 +15,7 @@ import sys
 import time
 from collections import Counter
 from typing import Any
+from urllib.parse import quote
 
 from answers import Crowd, conversation_id, tenant_id, tokens
 from cadenza.testing.driver import Driver
@@ -25,6 +26,9 @@ from cadenza.testing.service import Service
 
 __all__ = ["Counting", "serve"]
 
+WARM_UP = quote(conversation_id(-1), safe="")
+"""In the path of what does not count."""
+
 
 class Counting(Driver):
     """Counts what comes in, and when the first and the last request of each conversation came."""
@@ -33,6 +37,7 @@ class Counting(Driver):
         super().__init__(service)
         self.requests = 0
         self.bytes = 0
+        self.began = time.process_time()
         self.statuses: Counter[int] = Counter()
         self.kinds: Counter[str] = Counter()
         self.first: dict[str, float] = {}
@@ -40,9 +45,9 @@ class Counting(Driver):
         service.observers.append(self._note)
 
     async def exchange(self, request: ServiceRequest) -> Reply | None:
-        self.requests += 1
-        if isinstance(request.body, bytes):
-            self.bytes += len(request.body)
+        if WARM_UP not in request.path:
+            self.requests += 1
+            self.bytes += len(request.body) if isinstance(request.body, bytes) else 0
         return await super().exchange(request)
 
     def _note(self, seen: object) -> None:
@@ -50,8 +55,8 @@ class Counting(Driver):
             self.statuses[seen.status or 0] += 1
             self.kinds[seen.kind] += 1
             self.first.setdefault(seen.conversation_id, seen.time)
-            if seen.kind not in ("start", "chunk", "informative", "typing"):
-                self.final[seen.conversation_id] = seen.time
+            if seen.kind in ("final", "plain") and (seen.status or 500) < 300:
+                self.final.setdefault(seen.conversation_id, seen.time)
 
     def report(self, crowd: Crowd) -> dict[str, Any]:
         """What the users of the crowd saw, and what their bot did on the way."""
@@ -60,14 +65,14 @@ class Counting(Driver):
             said = "".join(tokens(index, crowd.tokens))
             messages = self.service.screen(conversation_id(index), self.now()).messages
             shown = "".join(message.text for message in messages if not message.deleted)
-            if shown == said:
+            if shown == said and all(message.state in ("final", "message") for message in messages):
                 whole += 1
             else:
                 lost += max(0, len(said) - len(shown))
                 doubled += max(0, len(shown) - len(said))
         return {
             "requests": self.requests,
-            "cpu": time.process_time(),
+            "cpu": time.process_time() - self.began,
             "bytes": self.bytes,
             "statuses": {str(status): count for status, count in sorted(self.statuses.items())},
             "kinds": dict(self.kinds),

@@ -667,7 +667,7 @@ def test_an_edit_that_may_have_arrived_is_taken_down_where_its_text_was_cleared(
 
 
 def late(by: float) -> Probe:
-    """A stream whose chunk left that many seconds after its time, and which has more to say."""
+    """A stream whose chunk is due, and whose driver asks that many seconds after the time."""
     probe = stream()
     probe.tell(Emit("One "))
     probe.accept("s1")
@@ -675,41 +675,48 @@ def late(by: float) -> Probe:
     due = probe.next()
     assert isinstance(due, Wait)
     probe.now = due.until + by
-    probe.accept()
-    probe.tell(Emit("three"))
     return probe
 
 
-def test_a_stream_that_was_late_gives_the_process_room_and_takes_it_back_slowly() -> None:
-    probe = late(0.052)
-    waits = []
-    for _ in range(40):
-        wait = probe.next()
-        assert isinstance(wait, Wait)
-        waits.append(wait.until - probe.now)
-        probe.accept()
-        probe.tell(Emit("more "))
-    assert waits[:3] == pytest.approx([2.0, 1.8, 1.64])
-    assert waits == sorted(waits, reverse=True)
-    assert waits[-1] == pytest.approx(1.0, abs=0.001)
+def test_a_chunk_that_is_late_gives_way_once_and_carries_what_came_meanwhile() -> None:
+    probe = late(0.102)
+    assert words(probe.next(), probe.now) == "wait 0.75"
+    probe.tell(Emit("three"))
+    probe.now += 0.75 + 5
+    assert words(probe.next(), 0) == "chunk 'One two three' #2"
+    probe.tell(Sent(None), Emit(" four"))
+    assert words(probe.next(), probe.now) == "wait 1"
 
 
-def test_the_room_that_a_late_stream_gives_has_a_bound() -> None:
-    probe = late(30.0)
+def test_a_chunk_does_not_give_way_for_ever() -> None:
+    probe = late(60.0)
     wait = probe.next()
     assert isinstance(wait, Wait)
-    assert 2.9 < wait.until - probe.now < 3
+    assert 1.4 < wait.until - probe.now < 1.5
 
 
-def test_a_timer_that_is_a_little_late_is_no_sign_of_a_busy_process() -> None:
-    assert words((probe := late(0.002)).next(), probe.now) == "wait 1"
+def test_a_chunk_gives_no_way_beyond_the_end_of_its_stream() -> None:
+    probe = late(113.9)
+    assert words(probe.next(), 0) == "wait 115"
+    probe.now = 115
+    assert words(probe.next(), 0) == "final 'One two '"
 
 
-def test_a_final_gives_no_room() -> None:
-    probe = late(0.05)
+def test_a_chunk_that_is_a_little_late_does_not_give_way() -> None:
+    assert words(late(0.002).next(), 0) == "chunk 'One two ' #2"
+
+
+def test_a_final_does_not_give_way() -> None:
+    probe = late(0.5)
     probe.tell(Close())
-    assert words(probe.next(), probe.now) == "wait 1"
-    assert words(probe.accept(), 0) == "final 'One two three'"
+    assert words(probe.next(), 0) == "final 'One two '"
+
+
+def test_a_final_does_not_wait_for_a_chunk_that_gives_way() -> None:
+    probe = late(0.5)
+    assert isinstance(probe.next(), Wait)
+    probe.tell(Close())
+    assert words(probe.next(), 0) == "final 'One two '"
 
 
 def test_a_token_that_comes_late_is_no_sign_of_a_busy_process() -> None:

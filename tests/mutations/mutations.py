@@ -71,16 +71,16 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation(
         "busy-process-ignored",
         _STREAM + "machine.py",
-        "quiet_until = self._pace.ready_at + cycle.message.relief",
-        "quiet_until = self._pace.ready_at",
-        "The streams of a process that cannot keep up send less often.",
+        "return max(self._pace.ready_at, message.gives_way_until)",
+        "return self._pace.ready_at",
+        "The chunks of a process that cannot keep up give way.",
     ),
     Mutation(
-        "relief-forgotten-at-once",
+        "late-without-bound",
         _STREAM + "pacing.py",
-        "return max(MOST_RELIEF * late / (late + LATE), LASTING * before)",
         "return MOST_RELIEF * late / (late + LATE)",
-        "They do not all come back at once.",
+        "return MOST_RELIEF * late / LATE",
+        "A chunk that gives way comes all the same, and soon.",
     ),
     # What goes over the wire
     Mutation(

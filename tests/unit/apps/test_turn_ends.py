@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import weakref
 from typing import Any
 
 import pytest
@@ -123,3 +124,22 @@ async def test_text_that_comes_while_the_turn_is_being_closed_is_refused_and_ope
     await asyncio.gather(*tasks)
     assert len(refused) == 1
     assert [(message.state, message.text) for message in user.screen.messages] == [("final", "now")]
+
+
+async def test_a_turn_that_is_over_needs_no_garbage_collector(app: App, user: User) -> None:
+    streams: list[weakref.ref[HttpStream]] = []
+
+    @app.on_message
+    async def answer(ctx: ActivityContext[MessageActivity]) -> None:
+        ctx.stream.emit("Hello")
+        streams.append(weakref.ref(ctx.stream))
+
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(3):
+            await user.say("hi")
+        await asyncio.sleep(2)
+        assert [stream() for stream in streams] == [None] * 3
+    finally:
+        gc.enable()

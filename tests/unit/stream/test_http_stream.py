@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+import socket
+import weakref
 from collections.abc import AsyncIterator
 from threading import Thread
 from typing import Any
@@ -25,6 +27,7 @@ from cadenza.testing import (
     User,
     VirtualClock,
     at,
+    delay,
     each,
     forbid,
     hold,
@@ -562,3 +565,121 @@ async def test_finish_keeps_its_deadline(open_stream: OpenStream, teams: Teams) 
     with pytest.raises(StreamDeliveryError):
         await stream.finish(AbortReason.SHUTDOWN, deadline=3)
     assert teams.now() - began <= 3
+
+
+async def test_an_open_stream_is_not_crowded_out_by_three_that_edit(
+    open_stream: OpenStream, teams: Teams, user: User, clock: VirtualClock
+) -> None:
+    gate = StreamGate()
+    began = clock.now()
+
+    async def talk(stream: HttpStream) -> None:
+        while clock.now() < began + 480:
+            stream.emit(f"{clock.now() - began:.0f} ")
+            await asyncio.sleep(0.5)
+        await stream.close()
+
+    talks = [asyncio.create_task(talk(open_stream(gate=gate))) for _ in range(4)]
+    behind = []
+    for second in range(360, 470, 10):
+        await asyncio.sleep(began + second - clock.now())
+        newest = user.screen.messages[-1]
+        assert newest.state == "streaming"
+        behind.append(second - int(newest.text.split()[-1]))
+    await asyncio.gather(*talks)
+    assert max(behind) <= 10
+    assert [message.state for message in user.screen.messages] == ["final"] * 4
+
+
+async def test_who_waits_in_line_is_told_when_the_one_before_has_nothing_to_say_any_more(
+    open_stream: OpenStream, teams: Teams, clock: VirtualClock
+) -> None:
+    gate = StreamGate()
+    edits, streams = open_stream(gate=gate), open_stream(gate=gate)
+    edits.emit("One ")
+    await asyncio.sleep(116)
+    edits.emit("two ")
+    await asyncio.sleep(10)
+    streams.emit("Answer ")
+    await asyncio.sleep(10)
+    teams.fault(each(delay(2), kind="put"))
+    edits.emit("three ")
+    await asyncio.sleep(0.5)
+    streams.emit("more ")  # waits in line for the answer to the edit ...
+    await asyncio.sleep(0.1)
+    edits.emit("four ")
+    closing = asyncio.create_task(edits.close())  # ... and this behind it
+    await asyncio.sleep(1.6)
+    streams.clear_text()
+    began = clock.now()
+    assert await closing is not None
+    assert clock.now() - began < 6
+    await streams.close()
+
+
+async def test_a_stream_that_is_over_needs_no_garbage_collector(
+    open_stream: OpenStream, teams: Teams
+) -> None:
+    stream = open_stream()
+    stream.emit("Hello")
+    await stream.close()
+    await asyncio.sleep(2)
+    gone = weakref.ref(stream)
+    gc.collect()
+    gc.disable()
+    try:
+        del stream
+        await asyncio.sleep(0)
+        assert gone() is None
+    finally:
+        gc.enable()
+
+
+async def test_a_new_token_is_asked_for_after_a_401(teams: Teams, user: User) -> None:
+    class Source:
+        asked: list[bool] = []  # noqa: RUF012
+
+        async def get(self, *, fresh: bool) -> str:
+            self.asked.append(fresh)
+            return "token"
+
+    teams.fault(at(2, status(401)))
+    api = ApiClient(teams.url, token=Source(), transport=teams.transport)
+    stream = HttpStream(api, teams.conversation_reference(user))
+    stream.emit("Hello ")
+    await asyncio.sleep(1.5)
+    stream.emit("world")
+    await asyncio.sleep(5)
+    await stream.close()
+    assert user.screen.text == "Hello world"
+    assert Source.asked == [False, False, True, False]
+
+
+async def test_where_nobody_listens_close_says_that_nothing_was_sent(
+    user: User, teams: Teams, clock: VirtualClock
+) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{taken.getsockname()[1]}"
+    async with ApiClient(url) as api:
+        stream = HttpStream(api, teams.conversation_reference(user))
+        stream.emit("Hello world")
+        began = clock.now()
+        with pytest.raises(StreamDeliveryError) as caught:
+            await stream.close()
+    assert not isinstance(caught.value, DeliveryUnknownError)
+    assert caught.value.undelivered == "Hello world"
+    assert clock.now() - began > 30
+    assert stream.statistics().orphans == 0
+
+
+async def test_an_emit_from_another_thread_wakes_the_loop(open_stream: OpenStream, user: User) -> None:
+    stream = open_stream()
+    asyncio.get_running_loop().set_debug(True)  # which refuses calls from the wrong thread
+    await asyncio.to_thread(stream.emit, "Hello ")
+    await asyncio.sleep(1)
+    assert user.screen.text == "Hello "
+    await asyncio.to_thread(stream.emit, "world")
+    await asyncio.sleep(1.5)
+    assert user.screen.text == "Hello world"
+    await stream.close()

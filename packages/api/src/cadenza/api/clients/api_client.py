@@ -65,13 +65,27 @@ class ApiClient:
         cloud: CloudEnvironment = PUBLIC,
         retry: RetryPolicy = DEFAULT_RETRY,
     ) -> None:
-        self.service_url = service_url.rstrip("/")
-        self.cloud = cloud
+        self._service_url = service_url.rstrip("/")
+        self._cloud = cloud
         self.retry = retry
         self.transport = _default_transport() if transport is None else transport
         self._owns_transport = transport is None
         self._token = token
-        self.conversations = ConversationClient(self)
+
+    @property
+    def service_url(self) -> str:
+        """Where the paths begin, without a slash at the end. For another one see :meth:`at`."""
+        return self._service_url
+
+    @property
+    def cloud(self) -> CloudEnvironment:
+        """Says which hosts may have the token."""
+        return self._cloud
+
+    @property
+    def conversations(self) -> ConversationClient:
+        """Messages, members and conversations."""
+        return ConversationClient(self)  # not kept: the two would refer to each other
 
     def at(self, service_url: str) -> ApiClient:
         """A client for another service URL that shares everything else, the transport included. Cheap; needs
@@ -201,9 +215,11 @@ class ApiClient:
             headers = {**request.headers, "Authorization": f"Bearer {token}"}
             signed = Request(request.method, request.url, headers, request.body)
         try:
-            async with asyncio.timeout(timeout):
+            async with asyncio.timeout(timeout) as limit:
                 response = await self.transport.send(signed)
         except TimeoutError as error:
+            if not limit.expired():
+                raise
             raise RequestTimeoutError(
                 f"{request.method} {request.url}: no answer within {timeout:g} s", request
             ) from error
@@ -229,13 +245,15 @@ class ApiClient:
         """The token, from a source that may have to fetch it."""
         source = self._token
         try:
-            async with asyncio.timeout(TOKEN_TIMEOUT):
+            async with asyncio.timeout(TOKEN_TIMEOUT) as limit:
                 if isinstance(source, TokenSource):
                     return await source.get(fresh=fresh)
                 assert callable(source)
                 token = source()
                 return await token if isawaitable(token) else token
         except TimeoutError as error:
+            if not limit.expired():
+                raise
             raise ConnectError(
                 f"{request.method} {request.url}: the bot's token did not come within {TOKEN_TIMEOUT:g} s; "
                 "nothing was sent",

@@ -146,13 +146,13 @@ class Message:
         "failures",
         "fields",
         "fresh",
+        "gives_way_until",
         "id",
         "line",
         "not_before",
         "offered",
         "opening",
         "plan",
-        "relief",
         "resend",
         "sequence",
         "server_failures",
@@ -188,8 +188,8 @@ class Message:
         self.answered_at = -inf
         """When the last request of this message was answered."""
         self.not_before = -inf
-        self.relief = 0.0
-        """Seconds to add to the interval, because the process is late."""
+        self.gives_way_until = -inf
+        """Until when the next chunk waits, because the process is late; -inf: it does not, or not yet."""
         self.resend: Request | None = None
         self.unsure_final: Request | None = None
         """The newest final that failed and may have arrived all the same."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
+import weakref
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
@@ -49,8 +50,10 @@ class StreamDriver:
     def __init__(
         self, owner: object, machine: Machine, sender: Sender, gate: StreamGate, clock: Clock, patience: float
     ) -> None:
-        self.owner = owner
-        """The stream that is driven: it must live while there is anything to drive."""
+        self._owner = weakref.ref(owner)
+        self._kept: object | None = None
+        """The stream that is driven, while there is anything to drive: it must live as long. Not beyond, for
+        it refers to this driver, and would live until the garbage collector comes."""
         self.chunk_handlers: list[Handler] = []
         self.close_handlers: list[Handler] = []
         self.stop_callbacks: list[Callable[[], object]] = []
@@ -68,7 +71,7 @@ class StreamDriver:
         self._pump: asyncio.Task[None] | None = None
         self._waiting: Wait | None = None
         self._noted: list[str] | None = None
-        """Tokens that the machine was not told of yet; None where it wants to be told at once."""
+        """Tokens to tell the machine of later; None where it wants to be told at once."""
         self._noted_at = 0.0
         self._wakeup: asyncio.Future[None] | None = None
         self._closing: dict[Cycle, asyncio.Future[None]] = {}
@@ -78,7 +81,7 @@ class StreamDriver:
         """`tell` of an Emit, for every token: while nothing can be sent anyway, it is only noted down."""
         if self._noted is None:
             self.tell(ev.Emit(text))
-        else:
+        elif text:
             self._noted.append(text)
             self._noted_at = self._now()
 
@@ -88,23 +91,35 @@ class StreamDriver:
         cycle = self._machine.handle(event, self._now())
         waiting = self._waiting
         if waiting is None or waiting.eager or not isinstance(event, ev.Emit | ev.Update):
+            self._noted = None
             self.wake()
         return cycle
 
+    @property
+    def noted(self) -> int:
+        """Tokens that the machine was not told of yet."""
+        return len(self._noted or ())
+
     def tell_noted(self) -> None:
-        """Tell the machine of the tokens that were noted down; to be called before it is asked anything."""
+        """Tell the machine of the tokens that were noted down."""
         if self._noted:
-            texts = [text for text in self._noted if text]
+            text, count = "".join(self._noted), len(self._noted)
             self._noted.clear()
-            self._machine.handle(ev.Emit("".join(texts), None, len(texts)), self._noted_at)
+            self._machine.handle(ev.Emit(text, None, count), self._noted_at)
 
     def wake(self) -> None:
         """Look again whether something is due."""
         if self._pump is None:
+            self._kept = self._owner()
             self._gate.join(self.wake)
             self._pump = self._loop.create_task(self._run())
         elif self._wakeup is not None and not self._wakeup.done():
             self._wakeup.set_result(None)
+
+    def _leave(self) -> None:
+        """Nothing is left to drive."""
+        self._gate.leave(self.wake)
+        self._kept = None
 
     async def end_of(self, cycle: Cycle) -> None:
         """Wait until `cycle` has an outcome (or the driving broke). Cancelling this only ends the waiting."""
@@ -122,23 +137,24 @@ class StreamDriver:
         try:
             while True:
                 action = self._machine.next(self._now())
+                self._gate.moved(self.wake)
                 self._settle()
                 match action:
                     case Wait():
                         await self._pause(action)
                     case Rest():
                         if self._machine.message is None:
-                            self._gate.leave(self.wake)
+                            self._leave()
                         return
                     case Done():
-                        self._gate.leave(self.wake)
+                        self._leave()
                         return
                     case _:
                         await self._perform(action)
         except BaseException as error:  # whoever closes the stream must see it, and others go on
             self.broken = error
             self._machine.abandon(self._now())
-            self._gate.leave(self.wake)
+            self._leave()
             self._settle()
             if not isinstance(error, Exception):
                 raise
@@ -148,20 +164,22 @@ class StreamDriver:
             self._gate.moved(self.wake)
 
     async def _pause(self, wait: Wait) -> None:
-        began = self._now()
+        machine, began = self._machine, self._now()
         self._wakeup = self._loop.create_future()
         timer = self._loop.call_later(max(0.0, wait.until - began), self.wake)
         self._waiting = wait
-        if not wait.eager and self._machine.phase is Phase.OPEN:
+        if not wait.eager and machine.phase is Phase.OPEN and machine.has_text:
             self._noted = []
         try:
             await self._wakeup
         finally:
-            self.tell_noted()
-            self._waiting = self._wakeup = self._noted = None
             timer.cancel()
-        self.waits += 1
-        self.waited += self._now() - began
+            self._waiting = self._wakeup = None
+            self.tell_noted()
+            self._noted = None
+        if machine.unsent or machine.phase is Phase.CLOSING:
+            self.waits += 1
+            self.waited += self._now() - began
 
     async def _perform(self, action: Post | Put | Delete) -> None:
         machine = self._machine

@@ -53,7 +53,7 @@ class Close:
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """The request in flight was accepted. `id` is the activity id of the answer, where it had one."""
+    """The request in flight was accepted. `id`: that of the answer, to a start or a plain message."""
 
     id: str | None = None
 

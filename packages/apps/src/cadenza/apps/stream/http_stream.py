@@ -207,8 +207,7 @@ class HttpStream:
     @property
     def count(self) -> int:
         """How many emits added text that no request has carried yet."""
-        self._driver.tell_noted()
-        return self._machine.unsent
+        return self._machine.unsent + self._driver.noted
 
     @property
     def sequence(self) -> int:
@@ -223,9 +222,9 @@ class HttpStream:
 
     def statistics(self) -> StreamStatistics:
         """The counters so far, as a frozen snapshot."""
-        self._driver.tell_noted()
+        driver = self._driver
         return self._machine.statistics(
-            bytes=self._sender.bytes, waits=self._driver.waits, waited=self._driver.waited
+            noted=driver.noted, bytes=self._sender.bytes, waits=driver.waits, waited=driver.waited
         )
 
     def on_chunk(self, handler: Handler) -> None:
@@ -243,7 +242,8 @@ class HttpStream:
     # Snapshots
 
     def snapshot(self) -> dict[str, Any]:
-        """What another process needs to carry the answer on with `resume`, as JSON."""
+        """What another process needs to carry the answer on with `resume`, as JSON. To be called in the
+        thread of the event loop."""
         self._driver.tell_noted()
         return {"version": 1, "saved_at": time.time(), "machine": self._machine.snapshot(self._clock.now())}
 

@@ -232,7 +232,13 @@ class Machine:
         """The message that is being written now."""
         return self._cycles[0].message if self._cycles else None
 
-    def statistics(self, **counted_by_driver: Any) -> StreamStatistics:
+    @property
+    def has_text(self) -> bool:
+        """Whether the newest answer has text."""
+        return bool(self._cycles) and self._cycles[-1].first_emit is not None
+
+    def statistics(self, noted: int = 0, **counted_by_driver: Any) -> StreamStatistics:
+        """The counters. `noted`: emits that the driver has not told of yet."""
         newest = self._cycles[-1] if self._cycles else self._last
         first = last = None
         if newest and newest.first_emit is not None and newest.first_shown is not None:
@@ -240,8 +246,9 @@ class Machine:
         ended = self._last
         if ended and ended.last_emit is not None and ended.outcome and ended.outcome.result is Result.SENT:
             last = ended.message.answered_at - ended.last_emit
+        counts = {**self._counts, "emits": self._counts["emits"] + noted}
         return StreamStatistics(
-            **self._counts, first_token_latency=first, last_token_latency=last, **counted_by_driver
+            **counts, first_token_latency=first, last_token_latency=last, **counted_by_driver
         )
 
     # Events
@@ -351,11 +358,9 @@ class Machine:
                 self._pace.leave(self)
                 return Done(self._last.outcome) if self._last and self._last.outcome else Rest()
             cycle = self._cycles[0]
-            if cycle.message.started and not cycle.closing:
-                # Whatever comes meanwhile, an open stream says nothing before the interval is over.
-                quiet_until = self._pace.ready_at + cycle.message.relief
+            if cycle.message.started and not (cycle.closing or self._pace.waits(self)):
+                quiet_until = self._quiet_until(cycle.message, now, late)
                 if now < quiet_until:
-                    self._pace.leave(self)
                     return Wait(quiet_until)
             wish = self._wish(cycle, now)
             if wish is None:
@@ -379,8 +384,13 @@ class Machine:
                 self._pace.leave(self)
             if at > now:
                 return Wait(at, wish.idle)
-            cycle.message.relief = relief(late, cycle.message.relief)
             return self._take(cycle, wish, now)
+
+    def _quiet_until(self, message: Message, now: float, late: float) -> float:
+        """Before this, an open stream says nothing, whatever comes meanwhile."""
+        if self.unsent and message.gives_way_until == -inf and (room := relief(late)):
+            message.gives_way_until = min(now + room, message.started_at + self._limits.lifetime)
+        return max(self._pace.ready_at, message.gives_way_until)
 
     def _closing_deadline(self, cycle: Cycle, now: float) -> float:
         message = cycle.message
@@ -391,6 +401,7 @@ class Machine:
     def _take(self, cycle: Cycle, wish: Request, now: float) -> Action:
         message = cycle.message
         wish.fresh, wish.sent_at = message.fresh, now
+        message.gives_way_until = -inf
         self._flight = (cycle, message, wish)
         self._counts["posts"] += 1
         if wish.text and not wish.line:

@@ -11,26 +11,23 @@ from math import inf
 
 __all__ = ["Pace", "relief"]
 
-MOST_RELIEF = 2.0
-"""Seconds that a stream leaves a busy process alone, at most. Ours, as are the next three."""
-LATE = 0.05
+MOST_RELIEF = 1.5
+"""Seconds that a chunk leaves a busy process alone, at most. Ours, as are the next two."""
+LATE = 0.1
 """Seconds of lateness that lead to half of that."""
 ON_TIME = 0.002
 """Seconds by which a timer may be late without the process being busy."""
-LASTING = 0.8
-"""What stays of the relief after a request that was on time: else all streams would come back at once."""
 
 
-def relief(late: float, before: float) -> float:
-    """Seconds to add to the interval of a stream whose request left `late` seconds after its time, and which
-    had added `before` seconds so far.
+def relief(late: float) -> float:
+    """Seconds that a chunk waits once more when its turn came `late` seconds after its time.
 
     A process that cannot keep up has its streams send less often, all of them alike, and more text at once;
-    else each would wait its turn in an event loop that comes round ever more slowly. A closing request does
-    not wait for this. The curve has no corner, so that streams that were late together spread out.
+    else each would wait its turn in an event loop that comes round ever more slowly. Nothing but chunks gives
+    way, and each only once. The curve has no corner, so that those that were late together spread out.
     """
     late = max(0.0, late - ON_TIME)
-    return max(MOST_RELIEF * late / (late + LATE), LASTING * before)
+    return MOST_RELIEF * late / (late + LATE)
 
 
 class Pace:
@@ -75,6 +72,10 @@ class Pace:
         if self._busy is not None or self._waiting[0] is not owner:
             return None
         return max(self.ready_at, self.blocked_until)
+
+    def waits(self, owner: object) -> bool:
+        """Whether `owner` is in line."""
+        return owner in self._waiting
 
     def leave(self, owner: object) -> None:
         """`owner` has nothing to send for now."""

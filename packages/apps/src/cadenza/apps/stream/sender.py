@@ -72,10 +72,9 @@ class Sender:
             return Failed(_failure(error))
         if _STALE in response.body:
             return Failed(Failure(FailureKind.STALE, response.status, STALE_CODE))
-        known = (
-            isinstance(action, Post) and action.stream_id is not None
-        )  # the id of a stream is the message's
-        return Sent(None if known else _activity_id(response.body))
+        if isinstance(action, Post) and action.stream_id is None:
+            return Sent(_activity_id(response.body))
+        return Sent()  # the message has its id
 
 
 def cancelled(error: BaseException) -> bool:

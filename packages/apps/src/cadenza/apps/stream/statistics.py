@@ -22,7 +22,7 @@ class StreamStatistics:
     failures: int = 0
     """Requests that were refused or got no answer."""
     waits: int = 0
-    """Times that something due had to wait."""
+    """Times that new text, or the end of the answer, had to wait."""
     waited: float = 0.0
     """Seconds of these waits."""
     updates_ignored: int = 0

@@ -12,6 +12,7 @@ A handler that goes on after its seconds is given up: its lane moves on, and it 
 
 import asyncio
 import logging
+import weakref
 from contextlib import suppress
 from typing import Any
 
@@ -85,7 +86,7 @@ class Turn:
     def adopt(self, stream: TurnStream) -> None:
         """`stream` is `ctx.stream`."""
         self.stream = stream
-        stream.on_stop(lambda: self.abort(AbortReason.STOP))
+        stream.on_stop(_Aborts(self))
         if self._end is not None:
             stream.seal(self._end)
 
@@ -122,6 +123,8 @@ class Turn:
             self._seal(StreamError("This turn is over: open a stream with app.stream(ctx.conversation_ref)."))
             if not self.answered.done():
                 self.answered.set_result(SHUTTING_DOWN)
+            # The context refers to this turn: without this only the garbage collector would free the two.
+            del self.ctx
 
     def _seal(self, error: StreamError) -> None:
         self._end = self._end or error
@@ -211,3 +214,15 @@ class Turn:
     def _observe(self, handler: asyncio.Task[InvokeResponse[Any]]) -> None:
         if not handler.cancelled() and (error := handler.exception()) is not None:
             self._logger.warning("A handler that was left behind raised.", exc_info=error)
+
+
+class _Aborts:
+    """Aborts a turn on Stop, without keeping it alive: its stream, which has this, belongs to it."""
+
+    def __init__(self, turn: Turn) -> None:
+        self._turn = weakref.ref(turn)
+
+    def __call__(self) -> None:
+        turn = self._turn()
+        if turn is not None:
+            turn.abort(AbortReason.STOP)
