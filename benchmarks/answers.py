@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from random import Random
 
-__all__ = ["TOKENS_PER_SECOND", "Crowd", "conversation_id", "tenant_id", "tokens"]
+__all__ = ["RAMP", "TOKENS_PER_SECOND", "Crowd", "conversation_id", "tenant_id", "tokens"]
 
 TOKENS_PER_SECOND = 50
 STREAMS_PER_TENANT = 40
@@ -28,18 +28,25 @@ WORDS = (
 )
 
 
+RAMP = 7.0
+"""Seconds within which the answers begin, evenly. One takes nine: all are open together for a while."""
+
+
 @dataclass(frozen=True, slots=True)
 class Crowd:
-    """How many streams of how many tokens, and how many of them begin within a second."""
+    """How many streams, of how many tokens."""
 
     streams: int
     tokens: int
-    starts_per_second: int
 
     @property
     def seconds(self) -> float:
         """How long tokens come, from the first of all to the last of all."""
-        return self.streams / self.starts_per_second + self.tokens / TOKENS_PER_SECOND
+        return RAMP + self.tokens / TOKENS_PER_SECOND
+
+    def begins(self, index: int) -> float:
+        """Seconds after the first when that answer begins."""
+        return RAMP * index / self.streams
 
 
 def tokens(index: int, count: int) -> list[str]:

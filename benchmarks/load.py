@@ -1,6 +1,6 @@
 """The process of one SDK: feeds its streams, and measures what that costs.
 
-    load.py SUBJECT URL STREAMS TOKENS STARTS_PER_SECOND
+    load.py SUBJECT URL STREAMS TOKENS
 
 prints one JSON object. Tokens come in ticks of a tenth of a second, five at a time, to every SDK alike;
 the streams are spread over ten phases of the tick, as the tokens of many model calls are.
@@ -139,7 +139,7 @@ async def measure(subject: Subject, crowd: Crowd) -> dict[str, Any]:
 
     async def one(index: int) -> None:
         nonlocal open_now, most
-        await asyncio.sleep(began + 0.1 + index / crowd.starts_per_second - loop.time())
+        await asyncio.sleep(began + 0.1 + crowd.begins(index) - loop.time())
         open_now += 1
         most = max(most, open_now)
         try:

@@ -1,6 +1,6 @@
 """The process of the emulated service: serves until its standard input ends, then says what it saw.
 
-    service.py STREAMS TOKENS STARTS_PER_SECOND INTERVAL
+    service.py STREAMS TOKENS INTERVAL
 
 `INTERVAL` is in seconds: what comes sooner after the last request of its stream is refused with 429. The
 first line on standard output is the URL, the last one a JSON object.
@@ -102,5 +102,5 @@ async def serve(crowd: Crowd, interval: float) -> None:
 
 
 if __name__ == "__main__":
-    streams, count, starts = map(int, sys.argv[1:4])
-    asyncio.run(serve(Crowd(streams, count, starts), float(sys.argv[4])))
+    streams, count, seconds = sys.argv[1:]
+    asyncio.run(serve(Crowd(int(streams), int(count)), float(seconds)))

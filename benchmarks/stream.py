@@ -18,7 +18,7 @@
 # ///
 """What a crowd of streams costs, beside the peers and beside a bare HTTP client, in one run.
 
-    uv run benchmarks/stream.py                       # everything: about 20 minutes
+    uv run benchmarks/stream.py --out benchmarks/results     # everything: about 20 minutes
     uv run benchmarks/stream.py --streams 100 --subjects cadenza bare
 
 Needs Linux and two cores: the SDK has one, the emulated service the other. README.md says what is measured.
@@ -54,16 +54,17 @@ PACKAGES = {
 SUBJECTS = tuple(PACKAGES)
 UNTHROTTLED = "-unthrottled"
 """Of a subject that is served however often it asks."""
-STARTS_PER_SECOND = 1000
-SECONDS = 180
+SECONDS = 120
 """Longest time for one measurement."""
+MANY = 1000
+"""Streams from which on a measurement is made several times."""
 CLEAR = 60
 """A measurement that takes longer than this many seconds is not made again."""
 
 
 def measure(subject: str, crowd: Crowd) -> dict[str, Any]:
     """One measurement: the SDK in one process, the service in another, each on its own core."""
-    numbers = [str(crowd.streams), str(crowd.tokens), str(crowd.starts_per_second)]
+    numbers = [str(crowd.streams), str(crowd.tokens)]
     interval = "0" if subject.endswith(UNTHROTTLED) else "1"
     with _process(0, "service.py", *numbers, interval) as service:
         assert service.stdout
@@ -109,9 +110,9 @@ def _figures(subject: str, crowd: Crowd, load: dict[str, Any], seen: dict[str, A
     """The figures of one measurement, in the units that the tables show."""
     began, ended, closed = [], [], []
     for span, first, final in zip(load["spans"], seen["first"], seen["final"], strict=True):
-        if span is not None and first is not None and final is not None:
-            began.append((first - span[0]) * 1e3)
-            ended.append(final - span[1])
+        if span is not None:
+            began.append((first - span[0]) * 1e3 if first is not None else math.inf)
+            ended.append(final - span[1] if final is not None else math.inf)
             closed.append(span[2] - span[1])
     answers = seen["whole"]
     lags = sorted(lag * 1e3 for lag in load["lags"])
@@ -133,6 +134,7 @@ def _figures(subject: str, crowd: Crowd, load: dict[str, Any], seen: dict[str, A
         "requests_per_answer": seen["requests"] / crowd.streams,
         "bytes_per_answer": seen["bytes"] / crowd.streams,
         "cpu_ms_per_answer": load["cpu"] * 1e3 / max(1, answers),
+        "cpu_ms_per_request": load["cpu"] * 1e3 / max(1, seen["requests"]),
         "harness_cpu_ms_per_answer": load["harness_cpu"] * 1e3 / max(1, answers),
         "memory_kb_per_stream": load["memory"] / 1024 / crowd.streams,
         "lag_ms": _quantiles(lags),
@@ -163,9 +165,7 @@ def write(results: list[dict[str, Any]], out: Path, *, plots: bool) -> None:
     """Write the tables, the figures behind them, and the plots."""
     out.mkdir(parents=True, exist_ok=True)
     (out / "stream.json").write_text(json.dumps(results, indent=1) + "\n")
-    text = tables(results)
-    (out / "stream.md").write_text(text)
-    print(text)
+    (out / "stream.md").write_text(tables(results))
     if plots:
         from plots import draw
 
@@ -179,15 +179,17 @@ def main() -> None:
     parser.add_argument("--streams", type=int, nargs="+", default=[1, 100, 1000, 5000], metavar="N")
     parser.add_argument("--subjects", nargs="+", choices=SUBJECTS, default=list(SUBJECTS))
     parser.add_argument("--tokens", type=int, default=400, metavar="N", help="tokens of an answer")
-    parser.add_argument("--out", type=Path, default=HERE / "results", help="directory of tables and plots")
+    parser.add_argument(
+        "--out", type=Path, help="directory of tables and plots; without it they are printed only"
+    )
     parser.add_argument("--no-plots", action="store_true", help="leave the PNG files out")
     parser.add_argument("--rounds", type=int, default=3, metavar="N", help="of which the middle one counts")
     options = parser.parse_args()
     results: list[dict[str, Any]] = []
     for streams in options.streams:
-        crowd = Crowd(streams, options.tokens, STARTS_PER_SECOND)
+        crowd = Crowd(streams, options.tokens)
         rounds: dict[str, list[dict[str, Any]]] = {subject: [] for subject in options.subjects}
-        for _ in range(options.rounds):
+        for _ in range(options.rounds if streams >= MANY else 1):
             for subject, measured in rounds.items():  # in turn, so that a noisy minute strikes all alike
                 if measured and measured[-1]["seconds"] > CLEAR:
                     continue
@@ -196,7 +198,9 @@ def main() -> None:
                 took, whole = result["seconds"], result["whole"]
                 print(f"{whole} whole answers in {took:.0f} s", file=sys.stderr, flush=True)
         results.extend(map(_middle, rounds.values()))
-    write(results, options.out, plots=not options.no_plots)
+        if options.out:  # after each size: what was measured is not lost if the rest fails
+            write(results, options.out, plots=not options.no_plots)
+    print(tables(results))
 
 
 if __name__ == "__main__":
