@@ -74,8 +74,10 @@ def measure(subject: str, crowd: Crowd) -> dict[str, Any]:
                 said, _ = load.communicate(timeout=SECONDS)
             except subprocess.TimeoutExpired:
                 said = json.dumps(_nothing(crowd))
-        if load.returncode:
-            raise SystemExit(f"{subject} with {crowd.streams} streams ended with status {load.returncode}")
+            if load.returncode:
+                raise SystemExit(
+                    f"{subject} with {crowd.streams} streams ended with status {load.returncode}"
+                )
         seen, _ = service.communicate(timeout=60)
     return _figures(subject, crowd, json.loads(said), json.loads(seen))
 

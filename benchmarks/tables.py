@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -15,12 +16,18 @@ def _counts(counts: dict[str, int]) -> str:
 
 
 def _pair(figures: dict[str, float], digits: int) -> str:
-    return f"{figures['p50']:.{digits}f} / {figures['p99']:.{digits}f}"
+    return f"{_number(figures['p50'], digits)} / {_number(figures['p99'], digits)}"
+
+
+def _number(value: float, digits: int) -> str:
+    """Nothing, where nothing was measured, or where it never came."""
+    return f"{value:.{digits}f}" if math.isfinite(value) else "-"
 
 
 def _above_noise(result: Result, value: float) -> str:
-    """Nothing, where measuring cost more CPU than what was measured."""
-    return f"{value:.2f}" if result["cpu_ms_per_answer"] > result["harness_cpu_ms_per_answer"] else "-"
+    """Nothing, where measuring cost more CPU than what was measured, or there was no answer to divide by."""
+    above = result["whole"] and result["cpu_ms_per_answer"] > result["harness_cpu_ms_per_answer"]
+    return f"{value:.2f}" if above else "-"
 
 
 ROWS: tuple[tuple[str, Callable[[Result], str]], ...] = (
@@ -34,9 +41,9 @@ ROWS: tuple[tuple[str, Callable[[Result], str]], ...] = (
     ("CPU per whole answer, ms", lambda r: _above_noise(r, r["cpu_ms_per_answer"])),
     ("CPU per request, ms", lambda r: _above_noise(r, r["cpu_ms_per_request"])),
     ("how busy the emulated service was", lambda r: f"{100 * r['service_busy']:.0f} %"),
-    ("memory per stream, KB", lambda r: f"{r['memory_kb_per_stream']:.1f}"),
+    ("memory per stream, KB", lambda r: _number(r["memory_kb_per_stream"], 1)),
     ("lag of the loop, ms, median / p99", lambda r: _pair(r["lag_ms"], 1)),
-    ("longest lag, ms", lambda r: f"{r['lag_ms']['max']:.0f}"),
+    ("longest lag, ms", lambda r: _number(r["lag_ms"]["max"], 0)),
     ("first emit to first request, ms, median / p99", lambda r: _pair(r["first_ms"], 1)),
     ("last emit to final, s, median / p99", lambda r: _pair(r["final_s"], 2)),
     ("last emit to the end of close(), s, median / p99", lambda r: _pair(r["closed_s"], 2)),

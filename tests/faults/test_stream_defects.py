@@ -154,7 +154,7 @@ async def test_s07_a_refusal_for_good_is_not_repeated(
 
 
 @pytest.mark.parametrize("kind", ["start", "final"])
-async def test_s08_a_502_to_what_was_carried_out_neither_loses_nor_repeats_the_answer(
+async def test_s08_a_502_to_what_was_carried_out_loses_nothing_and_completes_the_answer_once(
     teams: Teams, user: User, stream: Stream, kind: Any
 ) -> None:
     teams.fault(at(1, status(502, applied=True), kind=kind))
@@ -164,7 +164,7 @@ async def test_s08_a_502_to_what_was_carried_out_neither_loses_nor_repeats_the_a
     seen = f"complete on the screen: {shown(user)!r}, unfinished: {unstopped(user)}, close(): {failure!r}"
     assert shown(user) == "The answer.", seen
     assert failure is None, seen
-    assert len(unstopped(user)) == (1 if kind == "start" else 0), seen
+    assert len(unstopped(user)) == (1 if kind == "start" else 0), seen  # the orphan of a lost start: counted
 
 
 async def test_s09_closing_again_after_a_failed_final_sends_nothing_more(
@@ -452,6 +452,8 @@ async def test_s27_close_outlasts_an_outage_of_36_seconds(teams: Teams, user: Us
     await asyncio.sleep(30)
     seen = f"complete on the screen: {shown(user)!r}"
     assert shown(user) == "The answer.", f"close() gave up with {sent!r} after {after:g} s; {seen}"
+    assert sent is not None
+    assert after > 36
 
 
 @pytest.mark.parametrize("kind", ["groupChat", "channel"])

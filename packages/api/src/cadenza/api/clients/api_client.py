@@ -44,7 +44,7 @@ class TokenSource(Protocol):
 
 
 Token = str | TokenSource | Callable[[], str | Awaitable[str | None] | None] | None
-"""What a client takes as its token; a callable is asked before each attempt."""
+"""What a client takes as its token; a callable is asked before each attempt, for TOKEN_TIMEOUT seconds."""
 
 
 class ApiClient:

@@ -840,7 +840,7 @@ class Machine:
 
     def _move_completed(self, cycle: Cycle, request: Request, failure: Failure, now: float) -> None:
         message = cycle.message
-        if message.unsure_final is not None:  # it did arrive; a later one may have carried less
+        if message.unsure_final is not None:  # one did arrive: of several the newest, so that nothing is lost
             self._sent_final(cycle, message, message.unsure_final)
         elif request.purpose in (Purpose.SETTLE, Purpose.WITHDRAW):
             self._sent_final(cycle, message, request)
