@@ -166,7 +166,8 @@ class StreamDriver:
     async def _pause(self, wait: Wait) -> None:
         machine, began = self._machine, self._now()
         self._wakeup = self._loop.create_future()
-        timer = self._loop.call_later(max(0.0, wait.until - began), self.wake)
+        # Not less: added to the time of the loop it would change nothing, and wake this for ever.
+        timer = self._loop.call_later(max(1e-6, wait.until - began), self.wake)
         self._waiting = wait
         if not wait.eager and machine.phase is Phase.OPEN and machine.has_text:
             self._noted = []
