@@ -1,4 +1,4 @@
-"""The smallest bot: it streams back what you say."""
+"""The smallest bot: it says back what you say."""
 
 import asyncio
 

@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 from cadenza.api import MessageActivity, MessageActivityInput, SentActivity
 from cadenza.apps import ActivityContext, App, StreamDeliveryError
+from cadenza.apps.budget import RateLimits
 from cadenza.testing import Fault, ScreenMessage, Teams, User, VirtualClock
 from faults.catalogue import ACTIONS
 
@@ -197,7 +198,11 @@ async def _play(scenes: Sequence[Scene]) -> list[Sight]:
     for logger in loggers:
         logger.addHandler(log)
     sights: dict[str, Sight] = {}
-    app = App(dangerously_allow_unauthenticated_requests=True, service_url="http://127.0.0.1:9")
+    app = App(
+        dangerously_allow_unauthenticated_requests=True,
+        service_url="http://127.0.0.1:9",
+        rate_limits=RateLimits(tenant=None),  # hundreds of scenes play at once, in one tenant
+    )
 
     @app.on_message
     async def answer(ctx: ActivityContext[MessageActivity]) -> None:

@@ -584,6 +584,7 @@ def draw_options(draw: random.Random) -> Options:
         keep_alive=draw.choice((None, None, None, 35.0)),
     )
     rules = Rules(
+        conversation_rates=(),  # the app's budget keeps those, not the stream
         second_stream=draw.choice(("refuse", "refuse", "allow")),
         stop_spelling=draw.choice(("canceled", "cancelled")),
         expired_status=draw.choice((403, 403, 429)),

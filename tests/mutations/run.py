@@ -31,6 +31,7 @@ if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).parents[1])  # as under pytest, the packages of tests/ are found by name
 from mutations.defects import DEFECTS
 from mutations.mutations import MUTATIONS, Mutation
+from mutations.turns import TURNS
 
 __all__ = ["ALL", "ROOT", "SUITE", "Verdict", "read"]
 
@@ -56,7 +57,7 @@ that the test which notices says what promise is broken."""
 SCHEDULES = "500"
 """Random schedules per fuzz test; CADENZA_FUZZ_COUNT says otherwise."""
 
-ALL: tuple[Mutation, ...] = MUTATIONS + DEFECTS
+ALL: tuple[Mutation, ...] = MUTATIONS + TURNS + DEFECTS
 
 
 @dataclass(frozen=True, slots=True)

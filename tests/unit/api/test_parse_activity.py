@@ -302,6 +302,17 @@ def test_200_levels_are_read_and_201_are_refused() -> None:
         parse_activity({"type": "message", "value": _nested(200)} | {"value": [_nested(200)]})
 
 
+def test_brackets_in_texts_are_no_levels() -> None:
+    text = "{[" * 500
+    assert parse_activity(json.dumps({"type": "message", "text": text})).raw["text"] == text
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32-le"])
+def test_json_is_read_in_each_of_its_encodings(encoding: str) -> None:
+    data = json.dumps({"type": "message", "text": "größer"}, ensure_ascii=False).encode(encoding)
+    assert parse_activity(data).raw == {"type": "message", "text": "größer"}
+
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
@@ -393,7 +404,19 @@ def test_a_reference_holds_what_is_needed_to_write_back_and_survives_json() -> N
 
 
 def test_a_reference_shares_nothing_with_its_activity() -> None:
-    activity = parse_activity(copy.deepcopy(MESSAGE))
+    message = copy.deepcopy(MESSAGE)
+    message["recipient"]["invented"] = ["x"]
+    message["from"]["properties"] = {"a": {"b": 1}}
+    activity = parse_activity(message)
+    before = activity.to_wire()
     reference = ConversationReference.from_activity(activity)
+    assert reference.user is not None
+    assert (reference.user, reference.bot) == (activity.from_, activity.recipient)
+    assert reference.conversation == activity.conversation
     reference.bot.name = "changed"
-    assert activity.recipient.name == "Helper"
+    reference.bot.invented.append("y")  # type: ignore[attr-defined]
+    assert reference.user.properties is not None
+    reference.user.properties["a"]["b"] = 2
+    reference.conversation.added = 3  # type: ignore[attr-defined]
+    assert activity.to_wire() == before
+    assert activity.conversation.model_fields_set == {"id", "conversation_type", "tenant_id"}

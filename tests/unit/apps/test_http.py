@@ -2,7 +2,7 @@ import asyncio
 import gzip
 import io
 import json
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -11,7 +11,7 @@ import pytest
 from aiohttp import web
 from cadenza.api import Activity, InvokeActivity, MessageActivity
 from cadenza.apps import ActivityContext, AiohttpAdapter, App
-from cadenza.state import InboxEntry
+from cadenza.state import MemoryInbox, MemoryState
 from cadenza.testing import Teams, User, VirtualClock
 
 Wire = Callable[..., dict[str, Any]]
@@ -264,16 +264,13 @@ async def test_p1_no_odd_activity_is_answered_with_a_5xx(app: App) -> None:
     assert len(seen) == len(odd)
 
 
-async def test_an_inbox_that_fails_is_503_so_that_the_service_sends_again(
+async def test_an_inbox_that_is_full_is_503_so_that_the_service_sends_again(
     make_app: MakeApp, event: Wire
 ) -> None:
-    class Full:
-        async def accept(self, activity: Mapping[str, Any], lane: str | None) -> InboxEntry:
-            raise OSError("disk full")
-
-        async def done(self, entry: InboxEntry) -> None: ...
-
-    app = make_app(inbox=Full())
+    state = MemoryState()
+    state.inbox = MemoryInbox(most=1)
+    await state.inbox.accept("another", "lane", {}, owner="somebody", seconds=60)
+    app = make_app(state=state)
     seen: list[Activity] = []
 
     @app.on_activity

@@ -1,6 +1,7 @@
 """Teams bots: the App, its handlers' context, and streamed answers."""
 
-from .app import App
+from .app import App, AppStatistics
+from .budget import BudgetStatistics, RateLimits, Window
 from .context import ActivityContext
 from .events import (
     ActivityEvent,
@@ -13,6 +14,7 @@ from .events import (
 )
 from .http.adapter import HttpRequest, HttpResponse, HttpServerAdapter
 from .http.aiohttp_server import AiohttpAdapter
+from .references import References
 from .routing.responses import InvokeResponse
 from .settings import AppOptions, StreamOptions
 from .stream import (
@@ -25,6 +27,15 @@ from .stream import (
     StreamError,
     StreamGate,
 )
+from .turn_state import (
+    StateConflictError,
+    StateDataError,
+    TurnState,
+    TurnStateContainer,
+    TurnStateSealedError,
+)
+from .turns.guard import TurnLostError
+from .turns.runner import AskTimeoutError, ShuttingDownError
 
 __all__ = [
     "ActivityContext",
@@ -34,6 +45,9 @@ __all__ = [
     "AiohttpAdapter",
     "App",
     "AppOptions",
+    "AppStatistics",
+    "AskTimeoutError",
+    "BudgetStatistics",
     "DeliveryUnknownError",
     "ErrorEvent",
     "EventEmitter",
@@ -43,7 +57,12 @@ __all__ = [
     "HttpStream",
     "InvokeResponse",
     "Limits",
+    "RateLimits",
+    "References",
+    "ShuttingDownError",
     "StartEvent",
+    "StateConflictError",
+    "StateDataError",
     "StopEvent",
     "StreamCancelledError",
     "StreamDeliveryError",
@@ -51,4 +70,9 @@ __all__ = [
     "StreamGate",
     "StreamOptions",
     "StreamerProtocol",
+    "TurnLostError",
+    "TurnState",
+    "TurnStateContainer",
+    "TurnStateSealedError",
+    "Window",
 ]

@@ -1,37 +1,46 @@
 """`App`: a Teams bot, from the socket to the handlers and back."""
 
 import asyncio
+import json
 import logging
 import os
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from socket import socket
 from typing import Any, TypeVar, Unpack, overload
 from weakref import WeakSet
 
 from cadenza.api import (
     Account,
     Activity,
+    AiohttpTransport,
     ApiClient,
     CloudEnvironment,
     ConversationAccount,
     ConversationReference,
     InvalidActivityError,
+    MessageActivity,
     SentActivity,
     parse_activity,
     with_overrides,
 )
-from cadenza.state import LocalStorage, MemoryInbox, Storage
+from cadenza.state import LocalStorage, MemoryState, State, Storage
 
 from .auth.inbound import Caller, RefusedError, doorkeeper
 from .auth.keys import SigningKeys
 from .auth.outbound import token_source
+from .budget import BudgetStatistics, BudgetTransport, RateBudget
 from .collector import calm_collector
 from .context import ActivityContext
 from .events import ActivitySentEvent, EventEmitter, EventHandler, StartEvent, StopEvent, event_name_of
-from .http.adapter import HttpServerAdapter
+from .http.adapter import HttpServerAdapter, SocketServerAdapter
 from .http.aiohttp_server import AiohttpAdapter
 from .http.endpoint import HealthEndpoint, MessagingEndpoint
 from .middleware import Handler
-from .pipeline import ErrorHandler, Pipeline
+from .pipeline import ErrorHandler, LostHandler, Pipeline
+from .references import References
 from .routing.responses import InvokeResponse, error_body
 from .routing.router import Router, checked
 from .routing.routes import Routes
@@ -39,11 +48,32 @@ from .sending import Sendable, as_activity, send_activity
 from .settings import AppOptions, Settings
 from .signals import stop_signals
 from .stream import AbortReason, HttpStream, StreamGates
-from .turns.runner import FINALIZE_SECONDS, ShuttingDownError, TurnRunner
+from .turn_state import TurnStateContainer
+from .turns.claims import Strategy
+from .turns.guard import GuardedTransport
+from .turns.lanes import LaneStatistics
+from .turns.runner import FINALIZE_SECONDS, Admitted, ShuttingDownError, TurnRunner
 from .turns.turn import SHUTTING_DOWN, Turn, TurnStream
+
+MOST_APIS = 64
+"""How many service URLs have a client that is kept."""
+
+TOO_LATE = InvokeResponse(504, error_body("Timeout", "The bot took too long to answer this invoke."))
 
 HandlerT = TypeVar("HandlerT", bound=Callable[..., object])
 StreamT = TypeVar("StreamT", bound=HttpStream)
+
+
+@dataclass(frozen=True, slots=True)
+class AppStatistics:
+    """A snapshot of what one process of a bot is at."""
+
+    turns: LaneStatistics
+    """The turns that run here, and the conversations in the hands of this process."""
+    streams: int
+    """Streams that are not finalized."""
+    budget: BudgetStatistics
+    """What waits for the rate budget, and how long it has waited."""
 
 
 class App(Routes):
@@ -72,16 +102,25 @@ class App(Routes):
         self.events = EventEmitter(self.logger)
         self.router = Router()
         # An empty storage is false: only None stands for "not given".
-        storage, inbox = options.get("storage"), options.get("inbox")
+        storage, state = options.get("storage"), options.get("state")
         self.storage: Storage[str, Any] = LocalStorage() if storage is None else storage
+        self.state: State = MemoryState() if state is None or isinstance(state, bool) else state
+        self.references = References(self.state.store)
+        """The conversations that the bot was written to in, with `keep_references`."""
         self.server: HttpServerAdapter = options.get("http_server_adapter") or AiohttpAdapter()
+        self._owns_wire = options.get("transport") is None
+        self._wire = options.get("transport") or AiohttpTransport()
+        self.budget = RateBudget(settings.rate_limits, shared=self.state.permits)
+        """What every outbound request is taken from, so that Teams throttles none."""
         self.api = ApiClient(
             settings.service_url,
             token=token_source(settings),
-            transport=options.get("transport"),
+            transport=BudgetTransport(self._wire, self.budget),
             cloud=_outbound_cloud(settings),
         )
         """The REST client, set to `service_url`; `app.api.at(url)` is one for another service."""
+        self._apis: dict[str, ApiClient] = {}
+        self._apis_of = self.api
         self._settings = settings
         self._doorkeeper = doorkeeper(
             settings.client_id,
@@ -90,13 +129,29 @@ class App(Routes):
             SigningKeys(settings.cloud.openid_metadata_url, self.api.transport, logger=self.logger),
         )
         self._pipeline = Pipeline(
-            self.router, self.events, error_reply=settings.error_reply, logger=self.logger
+            self.router,
+            self.events,
+            error_reply=settings.error_reply,
+            lost_reply=settings.lost_reply,
+            busy_reply=settings.busy_reply,
+            references=self.references if settings.keep_references else None,
+            logger=self.logger,
         )
-        self._runner = TurnRunner(MemoryInbox() if inbox is None else inbox, logger=self.logger)
         self._gates = StreamGates()
+        self._runner = TurnRunner(
+            self.state.inbox,
+            revive=self._revive,
+            strategy=self._strategy,
+            reject=lambda turn: self._pipeline.busy(turn.ctx),
+            handover=_Handover(self._gates, self.budget),
+            logger=self.logger,
+            invoke_seconds=settings.invoke_seconds,
+            lease_seconds=settings.lease_seconds,
+            request_seconds=settings.request_seconds,
+        )
         self._stream_options = options.get("stream") or {}
         self._streams: WeakSet[HttpStream] = WeakSet()
-        self._initialized = False
+        self._initializing: asyncio.Task[None] | None = None
         self._started = False
         self._stop_wanted = asyncio.Event()
         self._stopping: asyncio.Task[None] | None = None
@@ -116,6 +171,11 @@ class App(Routes):
     def port(self) -> int | None:
         """The port that the App listens on; None while it does not, or where a server of yours does."""
         return self.server.port
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """The host and the port that `start()` listens on, unless it is told otherwise."""
+        return self._settings.host, self._settings.port
 
     # What it is told ----------------------------------------------------------------------------------
 
@@ -158,14 +218,30 @@ class App(Routes):
         self._pipeline.on_error(checked(handler, "on_error"))
         return handler
 
+    def on_turn_lost(self, handler: LostHandler) -> LostHandler:
+        """Call `handler(ctx)` for a turn whose process died after it had begun to answer, in the process that
+        takes its conversation over. The turn's own handlers are not run again, since what they did is not
+        known. Needs a state that outlives the process.
+
+        `ctx.stream` is the stream that was left behind, as it was known last: emit to it, or leave it, and it
+        is finalized afterwards. Without a handler the stream is finalized and the user told `lost_reply`. It
+        is called at most once for a turn: if this process dies too, nobody is called any more.
+        """
+        self._pipeline.on_turn_lost(checked(handler, "on_turn_lost"))
+        return handler
+
     # Its life -----------------------------------------------------------------------------------------
 
     async def initialize(self) -> None:
-        """Add the routes to the server. `start` and `process` do this themselves; call it where you run the
-        server. A second call does nothing."""
-        if self._initialized:
-            return
-        self._initialized = True
+        """Start the state and add the routes to the server. `start` and `process` do this themselves; call it
+        where you run the server. A second call does nothing. Raises `StateError` if the state cannot work."""
+        if self._initializing is None:
+            self._initializing = asyncio.create_task(self._initialize())
+        await asyncio.shield(self._initializing)
+
+    async def _initialize(self) -> None:
+        await self.state.start()
+        self._runner.start()
         settings = self._settings
         messages = MessagingEndpoint(
             self._admit,
@@ -191,10 +267,11 @@ class App(Routes):
                 "The App has a client_id, but neither client_secret nor token: it cannot answer anybody."
             )
 
-    async def start(self, port: int | None = None) -> None:
-        """Listen on `port` (else PORT, else 3978; 0 takes a free one), and serve until `stop()` is called,
-        SIGTERM or SIGINT comes, or this call is cancelled; then stop in good order. Meanwhile Python's
-        garbage collector is set for many answers at once, unless you have set it yourself (collector.py).
+    async def start(self, port: int | None = None, *, sock: socket | None = None) -> None:
+        """Listen on `port` (else PORT, else 3978; 0 takes a free one), or on `sock`, a socket that listens
+        already and may be other processes' too; and serve until `stop()` is called, SIGTERM or SIGINT comes,
+        or this call is cancelled; then stop in good order. Meanwhile Python's garbage collector is set for
+        many answers at once, unless you have set it yourself (collector.py).
 
         The `start` event comes when the socket is open. Raises OSError if it cannot be opened, and
         RuntimeError if the App was started or stopped before.
@@ -204,7 +281,11 @@ class App(Routes):
         self._started = True
         await self.initialize()
         try:
-            await self.server.start(self._settings.host, self._settings.port if port is None else port)
+            if sock is None:
+                host, usual = self.address
+                await self.server.start(host, usual if port is None else port)
+            else:
+                await self._serve_on(sock)
             # The signals not beyond this: a second one ends the process.
             with calm_collector(), stop_signals(self._stop_wanted.set):
                 self.logger.info("Listening on %s port %s.", self._settings.host, self.port)
@@ -212,6 +293,14 @@ class App(Routes):
                 await self._stop_wanted.wait()
         finally:
             await self.stop()
+
+    async def _serve_on(self, sock: socket) -> None:
+        if not isinstance(self.server, SocketServerAdapter):
+            raise TypeError(
+                f"A {type(self.server).__name__} cannot serve on a socket that is open already: it has no "
+                "start_on (SocketServerAdapter)."
+            )
+        await self.server.start_on(sock)
 
     async def stop(self) -> None:
         """Stop: take no more activities, let running turns and those that wait behind them go on for
@@ -237,7 +326,11 @@ class App(Routes):
             await self.events.settle()
             await self.events.dispatch("stop", StopEvent())
         finally:
-            await self.api.close()
+            await self.api.close()  # somebody may have put one of their own there
+            await self.budget.close()
+            await self.state.close()
+            if self._owns_wire:
+                await self._wire.close()
 
     async def _finalize_streams(self) -> None:
         """Those that belong to no turn."""
@@ -276,47 +369,81 @@ class App(Routes):
             return InvokeResponse(401, error_body("Unauthorized", str(refusal)))
         except InvalidActivityError as error:
             return InvokeResponse(400, error_body("BadRequest", str(error)))
-        turn = await self._admit(parsed, caller)
-        if turn is None:
+        admitted = await self._admit(parsed, caller)
+        if admitted is None:
             return SHUTTING_DOWN
-        await asyncio.wait({turn.over})
-        if turn.fatal is not None:
-            raise turn.fatal
-        return turn.answered.result()
+        await asyncio.wait({admitted.over})
+        await asyncio.wait({admitted.answered}, timeout=self._settings.invoke_seconds)
+        if admitted.fatal is not None:
+            raise admitted.fatal
+        return admitted.answered.result() if admitted.answered.done() else TOO_LATE
 
-    async def _admit(self, activity: Activity, caller: Caller) -> Turn | None:
+    async def _admit(self, activity: Activity, caller: Caller) -> Admitted | None:
         if self._stopping is not None:
             return None
-        turn = self._turn(activity, activity.service_url or caller.service_url or self._settings.service_url)
+        url = activity.service_url or caller.service_url or self._settings.service_url
+        turn = self._turn(activity, url)
         try:
-            await self._runner.submit(turn)
+            return await self._runner.submit(turn, {"activity": activity.raw, "serviceUrl": url})
         except ShuttingDownError:
             return None
-        return turn
+
+    def _revive(self, payload: Mapping[str, Any]) -> Turn:
+        """The turn of an activity that another process has accepted, or this one before it was restarted."""
+        return self._turn(parse_activity(dict(payload["activity"])), payload["serviceUrl"])
+
+    def _strategy(self, activity: Mapping[str, Any]) -> Strategy:
+        strategy = self._settings.turn_strategy
+        if activity.get("type") != "message":
+            return "concurrent" if strategy == "concurrent" else "queue"
+        return strategy(activity) if callable(strategy) else strategy
 
     def _turn(self, activity: Activity, service_url: str) -> Turn:
-        ref = ConversationReference.from_activity(activity)
-        ref.service_url = service_url
-        api = self.api.at(service_url)
+        conversation, tenant = activity.conversation, activity.tenant
+        self.budget.learn(conversation.id, (tenant and tenant.id) or conversation.tenant_id)
+        api = self._api_at(service_url)
+        guard = self._runner.guard()
+        if guard is not None:
+            # The guard behind the budget: the lease is looked at when the request goes, not when it waits.
+            guarded = GuardedTransport(self._wire, guard, self._settings.request_seconds)
+            api = api.through(BudgetTransport(guarded, self.budget))
 
-        def new_stream() -> TurnStream:
-            stream = self._new_stream(TurnStream, api, ref)
+        def new_stream(ref: ConversationReference, snapshot: Mapping[str, Any] | None = None) -> TurnStream:
+            record = None if guard is None else turn.record
+            stream = self._new_stream(TurnStream, api, ref, snapshot, on_acknowledged=record)
             turn.adopt(stream)
             return stream
+
+        async def ask(sender_id: str | None, timeout: float | None) -> MessageActivity:
+            return await self._runner.ask(turn, sender_id, timeout)
 
         ctx: ActivityContext[Any] = ActivityContext(
             activity,
             app_id=self.id,
             logger=self.logger,
-            conversation_ref=ref,
+            service_url=service_url,
             storage=self.storage,
             api=api,
             cloud=self.cloud,
             events=self.events,
+            state=TurnStateContainer(self.state.store, activity),
             new_stream=new_stream,
+            ask=ask,
         )
-        turn = Turn(ctx, self._pipeline, stop_seconds=self._settings.stop_seconds, logger=self.logger)
+        turn = Turn(
+            ctx, self._pipeline, guard=guard, stop_seconds=self._settings.stop_seconds, logger=self.logger
+        )
         return turn
+
+    def _api_at(self, service_url: str) -> ApiClient:
+        """A client for a service URL: Teams has a handful of them, and each message names one."""
+        api = self._apis.get(service_url)
+        if api is None or self._apis_of is not self.api:
+            if self._apis_of is not self.api or len(self._apis) >= MOST_APIS:
+                self._apis.clear()
+                self._apis_of = self.api
+            api = self._apis[service_url] = self.api.at(service_url)
+        return api
 
     # On the bot's own account -------------------------------------------------------------------------
 
@@ -330,10 +457,13 @@ class App(Routes):
         """Send a text, an activity or a card without having been spoken to.
 
         `conversation` is an id, or better a `ConversationReference` that was kept (`ctx.conversation_ref`),
-        which knows the service URL; an id is sent to `service_url`, else to that of the App. The caller's
-        object stays as it is. Raises as `ActivityContext.send` does.
+        which knows the service URL; an id is sent to `service_url`, else to where its reference says (with
+        `keep_references`), else to the App's own. The caller's object stays as it is. Raises as
+        `ActivityContext.send` does.
         """
         outbound = as_activity(activity)
+        if isinstance(conversation, str) and conversation and self._settings.keep_references:
+            conversation = await self.references.get(conversation) or conversation
         ref = self._reference(conversation, service_url)
         sent = await send_activity(self.api, ref, outbound)
         await self.events.dispatch("activity_sent", ActivitySentEvent(outbound, sent, ref))
@@ -354,6 +484,11 @@ class App(Routes):
         ref = self._reference(conversation, service_url)
         return self._new_stream(HttpStream, self.api.at(ref.service_url), ref)
 
+    def statistics(self) -> AppStatistics:
+        """What this process is at."""
+        open_streams = sum(not stream.closed for stream in self._streams)
+        return AppStatistics(self._runner.statistics(), open_streams, self.budget.statistics())
+
     def _reference(
         self, conversation: str | ConversationReference, service_url: str | None
     ) -> ConversationReference:
@@ -370,11 +505,42 @@ class App(Routes):
             bot=Account(id=self.id or ""),
         )
 
-    def _new_stream(self, kind: type[StreamT], api: ApiClient, ref: ConversationReference) -> StreamT:
-        gate = self._gates.gate(ref.conversation.id, asyncio.get_running_loop().time())
-        stream = kind(api, ref, gate=gate, **self._stream_options)
+    def _new_stream(
+        self,
+        kind: type[StreamT],
+        api: ApiClient,
+        ref: ConversationReference,
+        snapshot: Mapping[str, Any] | None = None,
+        **options: Any,
+    ) -> StreamT:
+        options |= self._stream_options
+        options["gate"] = self._gates.gate(ref.conversation.id, asyncio.get_running_loop().time())
+        make = kind if snapshot is None else partial(kind.resume, snapshot=snapshot)
+        stream = make(api, ref, **options)
         self._streams.add(stream)
         return stream
+
+
+class _Handover:
+    """What goes with a conversation when another process takes it over: when it may be written to again."""
+
+    def __init__(self, gates: StreamGates, budget: RateBudget) -> None:
+        self._gates = gates
+        self._budget = budget
+
+    def leave(self, conversation_id: str) -> bytes | None:
+        gate = self._gates.known(conversation_id)
+        pace = gate.pace.to_json(asyncio.get_running_loop().time()) if gate is not None else {}
+        usage = self._budget.usage(conversation_id)
+        if not pace and not usage:
+            return None
+        return json.dumps({"at": time.time(), "pace": pace, "usage": usage}).encode()
+
+    def enter(self, conversation_id: str, note: bytes) -> None:
+        data, now = json.loads(note), asyncio.get_running_loop().time()
+        passed = max(0.0, time.time() - data["at"])
+        self._gates.gate(conversation_id, now).pace.restore(data["pace"], now - passed)
+        self._budget.restore(conversation_id, data["usage"])
 
 
 def _outbound_cloud(settings: Settings) -> CloudEnvironment:

@@ -1,14 +1,16 @@
 """`ActivityContext`: what a handler is given, the activity and everything to answer it with."""
 
 import logging
-from collections.abc import Awaitable, Callable
-from typing import Any, Generic, Self, TypeVar, cast
+from collections.abc import Awaitable, Callable, Mapping
+from functools import cached_property
+from typing import Any, Generic, Protocol, Self, TypeVar, cast
 
 from cadenza.api import (
     Activity,
     ApiClient,
     CloudEnvironment,
     ConversationReference,
+    MessageActivity,
     MessageActivityInput,
     SentActivity,
     TypingActivityInput,
@@ -18,9 +20,26 @@ from cadenza.state import Storage
 from .events import ActivitySentEvent, EventEmitter
 from .sending import Sendable, as_activity, send_activity
 from .stream import HttpStream, StreamCancelledError
+from .turn_state import TurnStateContainer
 from .typing_indicator import TypingIndicator
 
 ActivityT = TypeVar("ActivityT", covariant=True)
+
+
+class NewStream(Protocol):
+    """Makes the stream of a turn."""
+
+    def __call__(
+        self, ref: ConversationReference, snapshot: Mapping[str, Any] | None = None, /
+    ) -> HttpStream:
+        """With a `snapshot`, the stream that it describes."""
+        ...
+
+
+class Ask(Protocol):
+    """Waits for the next message of a turn's conversation."""
+
+    async def __call__(self, sender_id: str | None, timeout: float | None, /) -> MessageActivity: ...
 
 
 class ActivityContext(Generic[ActivityT]):
@@ -38,13 +57,16 @@ class ActivityContext(Generic[ActivityT]):
     app_id: str | None
     """The bot's client id; None for an App without credentials."""
     logger: logging.Logger
-    conversation_ref: ConversationReference
-    """The conversation that the activity came from. Plain data: keep it to write there later."""
     storage: Storage[str, Any]
     """The App's storage."""
     api: ApiClient
     """The REST client, set to the service that the activity came from."""
     cloud: CloudEnvironment
+    state: TurnStateContainer
+    """What the bot remembers of the conversation, the user and the tenant (turn_state.py)."""
+    skipped: tuple[MessageActivity, ...]
+    """The messages that came before this one and have no turn of their own, the oldest first: with
+    `turn_strategy` "interrupt" or "latest", those that waited together with it."""
 
     def __init__(
         self,
@@ -52,26 +74,38 @@ class ActivityContext(Generic[ActivityT]):
         *,
         app_id: str | None,
         logger: logging.Logger,
-        conversation_ref: ConversationReference,
+        service_url: str,
         storage: Storage[str, Any],
         api: ApiClient,
         cloud: CloudEnvironment,
         events: EventEmitter,
-        new_stream: Callable[[], HttpStream],
+        state: TurnStateContainer,
+        new_stream: NewStream,
+        ask: Ask,
     ) -> None:
         self.activity = cast(ActivityT, activity)
         self.app_id = app_id
         self.logger = logger
-        self.conversation_ref = conversation_ref
+        self._service_url = service_url
         self.storage = storage
         self.api = api
         self.cloud = cloud
+        self.state = state
+        self.skipped = ()
+        self._ask = ask
         self._inbound = activity
         self._events = events
         self._new_stream = new_stream
         self._stream: HttpStream | None = None
         self._abandoned = False
         self._rest: Callable[[], Awaitable[object]] = _nothing
+
+    @cached_property
+    def conversation_ref(self) -> ConversationReference:
+        """The conversation that the activity came from. Plain data: keep it to write there later."""
+        ref = ConversationReference.from_activity(self._inbound)
+        ref.service_url = self._service_url
+        return ref
 
     def at(self, rest: Callable[[], Awaitable[object]]) -> Self:
         """This context with another `next`. For the App."""
@@ -94,8 +128,34 @@ class ActivityContext(Generic[ActivityT]):
         Everything in `HttpStream` may be used here; nothing has to be awaited.
         """
         if self._stream is None:
-            self._stream = self._new_stream()
+            self._stream = self._new_stream(self.conversation_ref)
         return self._stream
+
+    async def ask(
+        self,
+        question: Sendable | None = None,
+        *,
+        anyone: bool = False,
+        timeout: float | None = 600.0,
+    ) -> MessageActivity:
+        """Send `question`, and return the user's next message in this conversation.
+
+            name = await ctx.ask("What is your name?")
+            await ctx.send(f"Hello {name.text}!")
+
+        That message has no turn of its own: it belongs to this one, and middleware does not see it. All other
+        activities wait as usual. An open stream is closed before the question is sent; without a question
+        nothing is sent. Only the user who started the turn is listened to, unless `anyone` may answer.
+
+        `timeout`: seconds to wait; None for as long as it takes. Raises `AskTimeoutError` after that,
+        `ShuttingDownError` when the bot stops, RuntimeError in turns that no message waits for (invokes,
+        reactions, `turn_strategy="concurrent"`), and what `send` and `stream.close` raise. If the bot's
+        process dies meanwhile, the turn is lost (`App.on_turn_lost`); the answer is a message like any other.
+        """
+        await self.close_stream()
+        if question is not None:
+            await self.send(question)
+        return await self._ask(None if anyone else self._inbound.from_.id or None, timeout)
 
     async def send(
         self, activity: Sendable, conversation_ref: ConversationReference | None = None
@@ -142,6 +202,15 @@ class ActivityContext(Generic[ActivityT]):
         if stream is not None and not stream.closed and (stream.count or stream.sequence):
             return
         await self._send_quietly(TypingActivityInput(), self.conversation_ref)
+
+    async def close_stream(self) -> None:
+        """Close the stream, if there is one and it is open. Raises as `HttpStream.close`. For the App."""
+        if self._stream is not None and not self._stream.closed:
+            await self._stream.close()
+
+    def resume_stream(self, snapshot: Mapping[str, Any]) -> None:
+        """Let `stream` be the one that a process has left behind. For the App."""
+        self._stream = self._new_stream(self.conversation_ref, snapshot)
 
     def abandon(self) -> None:
         """Let nothing more be sent: the turn is over, though a handler may still run. For the App."""

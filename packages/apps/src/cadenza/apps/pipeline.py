@@ -8,16 +8,22 @@ from typing import Any, Literal, TypeAlias
 from .context import ActivityContext
 from .events import ActivityEvent, ActivityResponseEvent, ErrorEvent, EventEmitter
 from .middleware import Chain
+from .references import References
 from .routing.responses import InvokeResponse, error_body, invoke_response
 from .routing.router import Router
-from .settings import ErrorReply
+from .settings import ErrorReply, Reply
+from .stream import StreamError
 
 ErrorHandler: TypeAlias = Callable[[ActivityContext[Any], Exception], object]
 """Called with the context of the turn and the error. For an invoke it may return the response."""
 
 
+LostHandler: TypeAlias = Callable[[ActivityContext[Any]], object]
+"""Called with the context of a turn whose process died in it."""
+
+
 class Pipeline:
-    """The handlers of an App, and what it does when one of them fails."""
+    """The handlers of an App, and what it does when one of them fails, or its process dies in a turn."""
 
     def __init__(
         self,
@@ -25,21 +31,35 @@ class Pipeline:
         events: EventEmitter,
         *,
         error_reply: ErrorReply | Literal[False],
+        lost_reply: Reply | Literal[False],
+        busy_reply: Reply | Literal[False],
+        references: References | None,
         logger: logging.Logger,
     ) -> None:
         self._router = router
         self._events = events
         self._error_reply = error_reply
+        self._lost_reply = lost_reply
+        self._busy_reply = busy_reply
+        self._references = references
         self._logger = logger
         self._error_handlers: list[ErrorHandler] = []
+        self._lost_handlers: list[LostHandler] = []
 
     def on_error(self, handler: ErrorHandler) -> None:
         self._error_handlers.append(handler)
 
+    def on_turn_lost(self, handler: LostHandler) -> None:
+        self._lost_handlers.append(handler)
+
     async def handle(self, ctx: ActivityContext[Any]) -> InvokeResponse[Any]:
         """Run middleware and handlers. What they return matters for an invoke only."""
         activity = ctx.activity
-        await self._events.dispatch("activity", ActivityEvent(activity))
+        await ctx.state.load()
+        if self._references is not None and activity.conversation.id:
+            await self._references.keep(ctx.conversation_ref)
+        if self._events.listener_count("activity"):
+            await self._events.dispatch("activity", ActivityEvent(activity))
         selection = self._router.select(activity)
         chain = Chain(selection.handlers)
         result = await chain.run(ctx)
@@ -49,6 +69,31 @@ class Pipeline:
             self._logger.warning("Nothing handles the invoke %.64r.", activity.name)
             return InvokeResponse(501, error_body("NotImplemented", "This bot does not handle this invoke."))
         return invoke_response(result)
+
+    async def lost(self, ctx: ActivityContext[Any]) -> InvokeResponse[Any]:
+        """A former process died in this turn after it had recorded that it would send something. So the
+        handlers are not run again: those of `on_turn_lost` are, or else the stream is finalized with what it
+        has, and the user told."""
+        self._logger.error(
+            "A process died while it handled an activity of type %.64r, which is not handled again.",
+            ctx.activity.type,
+        )
+        await ctx.state.load()
+        for handler in self._lost_handlers:
+            outcome = handler(ctx)
+            if inspect.isawaitable(outcome):
+                await outcome
+        if not self._lost_handlers and ctx.activity.type == "message":
+            try:
+                await ctx.close_stream()
+            except StreamError:
+                self._logger.exception("The stream of a lost turn could not be finalized.")
+            await self._tell(self._lost_reply, ctx)
+        return InvokeResponse(500, error_body("InternalError", "The bot failed to handle this invoke."))
+
+    async def busy(self, ctx: ActivityContext[Any]) -> None:
+        """This message is not handled, since its conversation was busy (`turn_strategy="reject"`)."""
+        await self._tell(self._busy_reply, ctx)
 
     async def failed(
         self, ctx: ActivityContext[Any], errors: list[Exception], *, apologize: bool
@@ -76,7 +121,8 @@ class Pipeline:
         )
 
     async def ended(self, ctx: ActivityContext[Any], response: InvokeResponse[Any]) -> None:
-        await self._events.dispatch("activity_response", ActivityResponseEvent(ctx.activity, response))
+        if self._events.listener_count("activity_response"):
+            await self._events.dispatch("activity_response", ActivityResponseEvent(ctx.activity, response))
 
     async def _ask(
         self, handler: ErrorHandler, ctx: ActivityContext[Any], error: Exception
@@ -93,22 +139,24 @@ class Pipeline:
             return None
 
     async def _apologize(self, ctx: ActivityContext[Any], error: Exception) -> None:
+        reply = self._error_reply
+        await self._tell((lambda ctx: reply(ctx, error)) if callable(reply) else reply, ctx)
+
+    async def _tell(self, reply: Reply | Literal[False], ctx: ActivityContext[Any]) -> None:
         try:
-            text = await _reply_text(self._error_reply, ctx, error)
+            text = await _reply_text(reply, ctx)
             if text:
                 await ctx.send(text)
         except Exception:
-            self._logger.warning("The user could not be told of the error.", exc_info=True)
+            self._logger.warning("The user could not be told what became of the message.", exc_info=True)
 
 
-async def _reply_text(
-    reply: ErrorReply | Literal[False], ctx: ActivityContext[Any], error: Exception
-) -> str | None:
+async def _reply_text(reply: Reply | Literal[False], ctx: ActivityContext[Any]) -> str | None:
     if reply is False or isinstance(reply, str):
         return reply or None
     if isinstance(reply, Mapping):
         locale = (ctx.activity.locale or "").lower()
         texts = {name.lower(): text for name, text in reply.items()}
         return texts.get(locale) or texts.get(locale.partition("-")[0]) or texts.get("")
-    text = reply(ctx, error)
+    text = reply(ctx)
     return await text if inspect.isawaitable(text) else text

@@ -19,10 +19,13 @@ import logging
 import warnings
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict, get_args
 
 from cadenza.api import PUBLIC, CloudEnvironment, Transport, from_name
-from cadenza.state import Inbox, Storage
+from cadenza.state import State, Storage
+
+from .budget.limits import TEAMS_RATES, RateLimits
+from .turns.claims import LEASE_SECONDS, REQUEST_SECONDS, Strategy
 
 if TYPE_CHECKING:
     from .context import ActivityContext
@@ -32,6 +35,8 @@ if TYPE_CHECKING:
 DEFAULT_SERVICE_URL = "https://smba.trafficmanager.net/teams"
 DEFAULT_ENDPOINT = "/api/messages"
 DEFAULT_PORT = 3978
+DEFAULT_LOST_REPLY = "Sorry, I was interrupted while answering, and cannot go on. Please ask again."
+DEFAULT_BUSY_REPLY = "I am still working on your last message. Please wait until I am done."
 DEFAULT_ERROR_REPLY = "Sorry, something went wrong while answering. Please try again."
 
 TokenCallable: TypeAlias = Callable[[str, str | None], str | Awaitable[str]]
@@ -43,6 +48,15 @@ ErrorReply: TypeAlias = (
     | Callable[["ActivityContext[Any]", Exception], str | Awaitable[str | None] | None]
 )
 """A text; or texts by locale ("de-CH", "de"; "" is the one for all others); or a function that gives one."""
+
+
+Reply: TypeAlias = (
+    str | Mapping[str, str] | Callable[["ActivityContext[Any]"], str | Awaitable[str | None] | None]
+)
+"""As `ErrorReply`, for where there is no error."""
+
+TurnStrategy: TypeAlias = Strategy | Callable[[Mapping[str, Any]], Strategy]
+"""A strategy, or a function that is given a message (as JSON) and says which."""
 
 
 class StreamOptions(TypedDict, total=False):
@@ -102,9 +116,34 @@ class AppOptions(TypedDict, total=False):
     storage: Storage[str, Any] | None
     """`app.storage` and `ctx.storage`. Default: a `LocalStorage`."""
 
-    inbox: Inbox | None
-    """Where activities are held from before their acknowledgement until their turn is over.
-    Default: a `MemoryInbox`."""
+    state: State | bool | None
+    """Where activities are held until their turn is over, and where `ctx.state` is kept: a `MemoryState` (the
+    default), `SQLiteState`, `RedisState`, or one of your own. The App starts and closes it. True and False
+    are accepted for the sake of the reference's bots, and mean the default."""
+
+    turn_strategy: TurnStrategy | None
+    """What becomes of a message that comes while its conversation is busy. "queue" (the default): it waits.
+    "interrupt": it stops the running turn, whose stream is finalized with what it has. "latest": of those
+    that wait only the newest runs. "reject": it is not handled, and the user is told `busy_reply`.
+    "concurrent": it runs at once, and nothing is in order. Everything but messages waits in any case."""
+
+    lease_seconds: float | None
+    """How long a conversation stays with a process that has fallen silent, before another takes it over; and
+    with it how long recovery takes after a crash. Matters with a state that outlives the process. Must be
+    longer than `request_seconds`. Default: 45 s."""
+
+    request_seconds: float | None
+    """With a state that outlives the process: the longest that a request of a turn may take. A turn begins no
+    request so long before its lease ends, so that none is under way when another process takes over.
+    Default: 30 s."""
+
+    rate_limits: RateLimits | None
+    """How often the bot may send, in each conversation and tenant. Default: what Teams allows, less a tenth
+    (budget/limits.py). `RateLimits(conversation=(), tenant=None)`: as often as it likes."""
+
+    keep_references: bool | None
+    """Keep the `ConversationReference` of every conversation that somebody wrote in, for `App.send` and
+    `App.references`. Default: no."""
 
     invoke_seconds: float | None
     """How long an invoke's handler may take for its answer to count; then 504 is answered. Default: 10 s."""
@@ -119,6 +158,13 @@ class AppOptions(TypedDict, total=False):
     error_reply: "ErrorReply | Literal[False] | None"
     """What the user is told when the handler of a message raises; False: nothing.
     A function may return None: nothing this time."""
+
+    lost_reply: "Reply | Literal[False] | None"
+    """What the user is told when a process died while it answered; False: nothing. Not used where a handler
+    of `on_turn_lost` is registered."""
+
+    busy_reply: "Reply | Literal[False] | None"
+    """What the user is told with `turn_strategy="reject"` when the bot is busy; False: nothing."""
 
     stream: StreamOptions | None
     """Options of every stream of the App."""
@@ -145,7 +191,14 @@ class Settings:
     invoke_seconds: float = 10.0
     stop_seconds: float = 5.0
     shutdown_seconds: float = 15.0
+    turn_strategy: TurnStrategy = "queue"
+    lease_seconds: float = LEASE_SECONDS
+    request_seconds: float = REQUEST_SECONDS
+    rate_limits: RateLimits = TEAMS_RATES
+    keep_references: bool = False
     error_reply: ErrorReply | Literal[False] = DEFAULT_ERROR_REPLY
+    lost_reply: Reply | Literal[False] = DEFAULT_LOST_REPLY
+    busy_reply: Reply | Literal[False] = DEFAULT_BUSY_REPLY
 
     @classmethod
     def resolve(cls, options: AppOptions, environ: Mapping[str, str]) -> "Settings":
@@ -190,6 +243,14 @@ class Settings:
         for name in ("max_body_bytes", "invoke_seconds", "stop_seconds", "shutdown_seconds"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must not be negative, and is {getattr(self, name)!r}.")
+        if not callable(self.turn_strategy) and self.turn_strategy not in get_args(Strategy):
+            known = ", ".join(get_args(Strategy))
+            raise ValueError(f"turn_strategy is {self.turn_strategy!r}: it must be one of {known}.")
+        if self.lease_seconds <= self.request_seconds:
+            raise ValueError(
+                f"lease_seconds is {self.lease_seconds:g}, which must be more than request_seconds "
+                f"({self.request_seconds:g}): a conversation must stay with its process while a request runs."
+            )
 
 
 _TRUE = ("1", "true", "yes", "on")

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from cadenza.testing.exchange import Ending, Exchange
+from cadenza.testing.rates import Arrivals
 from cadenza.testing.screen import Screen, ScreenMessage
 
 __all__ = ["Conversation", "ConversationType", "Stream", "Told"]
@@ -58,3 +59,4 @@ class Conversation:
     in_flight: list[Exchange] = field(default_factory=list)  # stream requests, and edits of streamed messages
     told_open: Stream | None = None  # the stream of the last 201 that went out
     told_refused: bool = False  # that streaming is not enabled here
+    arrivals: Arrivals | None = None  # of everything that is sent here

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from cadenza.testing.teams import Teams
     from cadenza.testing.user import User
 
+pytest.register_assert_rewrite("cadenza.testing.contracts")
+
 FixtureT = TypeVar("FixtureT", bound=Callable[..., object])
 
 

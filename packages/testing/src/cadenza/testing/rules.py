@@ -62,6 +62,12 @@ class Rules:
     """9 question 9: whether a 429 on a stream carries Retry-After, and how many seconds."""
     early_retry: Verdict = "flag"
     """2 "429 wait": a stream goes on before the Retry-After of its last 429 is over."""
+    conversation_rates: tuple[tuple[int, float], ...] = ((7, 1.0), (8, 2.0), (60, 30.0), (1800, 3600.0))
+    """2 "Send to conversation, per bot per thread": at most that many requests in any that many seconds; what
+    is above is refused with 429 and Retry-After. Empty: not limited."""
+    tenant_requests_per_second: int | None = None
+    """2 "Per app per tenant": 30 in older texts, 50 in the current one. None (the default, since tests with
+    many users have but one tenant): not limited."""
 
     # -- sequence
     sequence_gap: Verdict = "flag"
@@ -149,6 +155,7 @@ SOURCES: Mapping[str, str] = {
         "pace": '2 "Streaming request rate"',
         "personal-only": '2 "Scope"',
         "put-while-open": "9 question 11",
+        "rate-limit": '2 "Send to conversation, per bot per thread", "Per app per tenant"',
         "retry-after": '2 "429 wait"',
         "route": '1.1 "Verb + URL", 7',
         "second-stream": '2 "Streams per chat"',

@@ -14,6 +14,7 @@ own state.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Literal
@@ -33,6 +34,7 @@ from cadenza.testing.exchange import (
     format_transcript,
 )
 from cadenza.testing.faults import Action, Fault
+from cadenza.testing.rates import Arrivals
 from cadenza.testing.rules import SOURCES, Rules
 from cadenza.testing.screen import ChangeKind, Screen, ScreenChange, ScreenMessage
 
@@ -45,6 +47,12 @@ FIRST_ID = 1_728_640_934_000
 """Ids are counted from here: 13 digits, as Teams gives them (teams-protocol.md 1.3)."""
 
 ROUTES_CACHED = 4096
+
+HOME_TENANT = "00000000-0000-0000-0000-000000000001"
+"""Where a conversation is, unless said otherwise."""
+
+SENDS: frozenset[str] = STREAM_KINDS | {"plain", "typing", "put", "delete", "reaction"}
+"""Requests that count as sent to a conversation."""
 
 NO_CONVERSATION = answers.error(404, "ConversationNotFound", "Conversation not found")
 NO_ACTIVITY = answers.STATUS[404]
@@ -77,6 +85,7 @@ class Service:
         self._count = 0  # of requests
         self._ids = FIRST_ID
         self._held: set[Plan] = set()
+        self._tenants: dict[str, Arrivals] = {}
         self._routes: dict[str, tuple[tuple[str, ...], Mapping[str, str]]] = {}
         for fault in faults:
             self.add_fault(fault)
@@ -89,7 +98,7 @@ class Service:
         type: ConversationType = "personal",
         *,
         members: Iterable[dict[str, Any]] = (),
-        tenant_id: str = "00000000-0000-0000-0000-000000000001",
+        tenant_id: str = HOME_TENANT,
         announced: bool = True,
     ) -> Conversation:
         """Make a conversation that requests may name. `announced`: the bot was told its type."""
@@ -150,6 +159,7 @@ class Service:
             elif kind == "put" or kind == "delete":
                 exchange.stream = conversation.streams.get(exchange.activity_id or "")
                 conduct.judge_edit(conversation, exchange, now, rules, self._report)
+        arrivals = self._judge_rates(exchange, body, now)
         if exchange.refusal is None and body is not None and (streaming or kind == "plain" or kind == "put"):
             shape.check_size(exchange, body, self.rules, self._report)
         plan = Plan(exchange)
@@ -165,6 +175,9 @@ class Service:
             if plan.held:
                 self._held.add(plan)
         counts = self.rules.refused_counts or (plan.apply and exchange.refusal is None)
+        if counts:
+            for one in arrivals:
+                one.note(now)
         if streaming and counts and conversation is not None:
             conversation.last_arrival = now
             if exchange.stream is not None:
@@ -371,6 +384,26 @@ class Service:
     def _no_operation(self, segments: tuple[str, ...]) -> Reply:
         methods = ("GET", "POST", "PUT", "DELETE")
         return NO_METHOD if any(self._kind(method, segments) for method in methods) else NO_ROUTE
+
+    def _judge_rates(self, exchange: Exchange, body: dict[str, Any] | None, now: float) -> list[Arrivals]:
+        """Refuse what comes too often, whatever it is; return where the request counts."""
+        rules, conversation = self.rules, exchange.conversation
+        counted: list[tuple[str, Arrivals]] = []
+        if conversation is not None and exchange.kind in SENDS and rules.conversation_rates:
+            if conversation.arrivals is None:
+                conversation.arrivals = Arrivals(rules.conversation_rates)
+            counted.append(("this conversation", conversation.arrivals))
+        if rules.tenant_requests_per_second is not None and (conversation or exchange.kind == "create"):
+            tenant = conversation.tenant_id if conversation else _tenant(body)
+            if tenant not in self._tenants:
+                self._tenants[tenant] = Arrivals([(rules.tenant_requests_per_second, 1.0)])
+            counted.append((f"tenant {tenant}", self._tenants[tenant]))
+        for where, arrivals in counted:
+            wait, window = arrivals.wait(now)
+            if wait > 0:
+                self._report(exchange, "rate-limit", f"{where} takes {window}: {wait:.3f} s too soon")
+                exchange.refusal = answers.throttled(math.ceil(wait), rules.throttle_body)
+        return [arrivals for _, arrivals in counted]
 
     def _conversation(self, id: str) -> Conversation | None:
         found = self.conversations.get(id)
@@ -598,7 +631,7 @@ class Service:
         members = [member for member in body.get("members") or [] if isinstance(member, dict)]
         channel_data = body.get("channelData")
         channel = channel_data.get("channel") if isinstance(channel_data, dict) else None
-        tenant = str(body.get("tenantId") or "00000000-0000-0000-0000-000000000001")
+        tenant = _tenant(body)
         if isinstance(channel, dict):
             conversation = self._conversation(str(channel.get("id")))
             if conversation is None:
@@ -680,6 +713,11 @@ class Service:
         memory.append(item)
         if len(memory) >= 2 * self._keep:
             del memory[: self._keep]
+
+
+def _tenant(body: dict[str, Any] | None) -> str:
+    """The tenant in which a conversation is to be created."""
+    return str((body or {}).get("tenantId") or HOME_TENANT)
 
 
 def _is(member: dict[str, Any], id: object) -> bool:

@@ -94,6 +94,12 @@ class ApiClient:
             service_url, token=self._token, transport=self.transport, cloud=self.cloud, retry=self.retry
         )
 
+    def through(self, transport: Transport) -> ApiClient:
+        """A client that shares everything else, and sends through `transport`, which it does not close."""
+        return ApiClient(
+            self.service_url, token=self._token, transport=transport, cloud=self.cloud, retry=self.retry
+        )
+
     async def close(self) -> None:
         """Close the transport if this client made it; otherwise do nothing. May be called more than once."""
         if self._owns_transport:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
+from functools import cached_property
 from typing import Any, Self
 
-from pydantic import Field, PrivateAttr
+from pydantic import Field
 
 from .account import Account, ConversationAccount
 from .base import WireModel
@@ -82,12 +83,10 @@ class Activity(_ActivityFields):
     conversation: ConversationAccount = Field(default_factory=ConversationAccount)
     recipient: Account = Field(default_factory=Account)
 
-    _raw: dict[str, Any] = PrivateAttr(default_factory=dict)
-
-    @property
+    @cached_property
     def raw(self) -> dict[str, Any]:
         """The JSON object as it was received; empty for an activity that was made in a program."""
-        return self._raw
+        return {}  # parse_activity() sets it; a private attribute of pydantic's costs more than all fields
 
 
 class ActivityInput(_ActivityFields):

@@ -34,9 +34,9 @@ class ConversationReference(WireModel):
         return cls(
             service_url=activity.service_url or "",
             channel_id=activity.channel_id,
-            conversation=activity.conversation.model_copy(deep=True),
-            bot=activity.recipient.model_copy(deep=True),
-            user=activity.from_.model_copy(deep=True) if activity.from_.id else None,
+            conversation=activity.conversation.twin(),
+            bot=activity.recipient.twin(),
+            user=activity.from_.twin() if activity.from_.id else None,
             activity_id=activity.id or None,
             locale=activity.locale,
         )

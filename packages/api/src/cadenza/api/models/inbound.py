@@ -11,6 +11,7 @@ import json
 from typing import Any, Final, NoReturn
 
 from pydantic import ValidationError
+from pydantic_core import from_json
 
 from ..errors import InvalidActivityError
 from .account import Account
@@ -161,10 +162,11 @@ def parse_activity(data: bytes | str | dict[str, Any]) -> Activity:
     Raises :class:`~cadenza.api.InvalidActivityError` for text that is not JSON, for anything that is not an
     object, and for more than 200 levels of nesting; for nothing else.
     """
-    parsed = _load(data) if isinstance(data, bytes | bytearray | str) else data
+    text = data if isinstance(data, bytes | bytearray | str) else None
+    parsed = data if text is None else _load(text)
     if not isinstance(parsed, dict):
         raise InvalidActivityError(f"an activity is a JSON object, not {_json_kind(parsed)}")
-    if _is_too_deep(parsed):
+    if (text is None or _may_be_too_deep(text)) and _is_too_deep(parsed):
         raise _too_deep()
     kind = parsed.get("type")
     model = _BY_TYPE.get(kind, UnknownActivity) if isinstance(kind, str) else UnknownActivity
@@ -172,11 +174,15 @@ def parse_activity(data: bytes | str | dict[str, Any]) -> Activity:
         activity = model.received(parsed)
     except ValidationError:  # not known to happen; if it does, the raw JSON is worth more than a refusal
         activity = UnknownActivity()
-    activity._raw = parsed
+    activity.__dict__["raw"] = parsed
     return activity
 
 
-def _load(text: bytes | str) -> Any:
+def _load(text: bytes | bytearray | str) -> Any:
+    try:
+        return from_json(text, allow_inf_nan=False)
+    except ValueError:
+        pass  # the slower reader knows more encodings, lone surrogates and longer numbers, and says why not
     try:
         return json.loads(text, parse_constant=_refuse_constant, parse_int=_integer)
     except RecursionError:
@@ -192,6 +198,14 @@ def _refuse_constant(name: str) -> NoReturn:
 def _integer(digits: str) -> int | float:
     # Python refuses to read integers of thousands of digits; JSON allows them.
     return int(digits) if len(digits) < 1000 else float(digits)
+
+
+def _may_be_too_deep(text: bytes | bytearray | str) -> bool:
+    """Whether there are brackets enough. Counting them costs next to nothing, walking through what was read
+    as much as reading it."""
+    if isinstance(text, str):
+        return text.count("{") + text.count("[") > MAX_DEPTH
+    return text.count(b"{") + text.count(b"[") > MAX_DEPTH
 
 
 def _is_too_deep(value: dict[str, Any]) -> bool:

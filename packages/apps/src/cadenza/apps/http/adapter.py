@@ -5,7 +5,8 @@ A server of your own implements `HttpServerAdapter`; it needs to know nothing of
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol, TypeAlias
+from socket import socket
+from typing import Protocol, TypeAlias, runtime_checkable
 
 
 class BodyTooLargeError(Exception):
@@ -63,4 +64,15 @@ class HttpServerAdapter(Protocol):
 
     async def stop(self) -> None:
         """Close everything. Does nothing on a server that was not started."""
+        ...
+
+
+@runtime_checkable
+class SocketServerAdapter(HttpServerAdapter, Protocol):
+    """A server that can be given its socket, so that several processes may serve on one:
+    `cadenza run --workers` needs that, and nothing else does."""
+
+    async def start_on(self, sock: socket) -> None:
+        """Accept connections from `sock`, which is bound and listens already, and belongs to the server
+        from now on. Instead of `start`."""
         ...

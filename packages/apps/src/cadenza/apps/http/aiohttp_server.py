@@ -1,15 +1,24 @@
 """The server that an App sits on by default: aiohttp's, of its own or on a `web.Application` of yours."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from socket import socket
 
 from aiohttp import ClientPayloadError, web
 from aiohttp.http import HttpProcessingError
+from multidict import CIMultiDictProxy
 
 from .adapter import BodyTooLargeError, BrokenBodyError, HttpHandler, HttpRequest, HttpResponse
 from .endpoint import not_found
 
 CLOSE_SECONDS = 5.0
 """How long `stop` waits for requests that are being answered. When an App stops, none has a turn any more."""
+
+ACCEPT_AT_ONCE = 1
+"""How many connections are accepted from a shared socket before anything else is done. Else the process that
+wakes first takes all that wait, and the others have nothing to do."""
+
+BACKLOG = 1024
+"""How many connections may wait in a shared socket to be accepted."""
 
 
 class AiohttpAdapter:
@@ -25,7 +34,7 @@ class AiohttpAdapter:
         self._owned = web_app is None
         self.web_app = web.Application() if web_app is None else web_app
         self._runner: web.AppRunner | None = None
-        self._site: web.TCPSite | None = None
+        self._site: web.BaseSite | None = None
 
     @property
     def port(self) -> int | None:
@@ -38,6 +47,14 @@ class AiohttpAdapter:
         self.web_app.router.add_route("*", path, route, expect_handler=_continue_later)
 
     async def start(self, host: str, port: int) -> None:
+        await self._start(lambda runner: web.TCPSite(runner, host, port))
+
+    async def start_on(self, sock: socket) -> None:
+        """Accept connections from `sock`, which other processes may accept from too."""
+        await self._start(lambda runner: web.SockSite(runner, sock, backlog=ACCEPT_AT_ONCE))
+        sock.listen(BACKLOG)  # what asyncio made of the other number is too short a queue
+
+    async def _start(self, site_on: Callable[[web.AppRunner], web.BaseSite]) -> None:
         if self._runner is not None:
             raise RuntimeError("This AiohttpAdapter has been started already.")
         if self._owned:
@@ -46,7 +63,7 @@ class AiohttpAdapter:
             self.web_app, access_log=None, handle_signals=False, shutdown_timeout=CLOSE_SECONDS
         )
         await runner.setup()
-        site = web.TCPSite(runner, host, port)
+        site = site_on(runner)
         try:
             await site.start()
         except BaseException:
@@ -66,12 +83,35 @@ class AiohttpAdapter:
             await runner.cleanup()
 
 
+class LowerCaseHeaders(Mapping[str, str]):
+    """Headers by their lower-case names; of several with one name the last.
+
+    A view: a request has a dozen headers, and is asked for one of them.
+    """
+
+    __slots__ = ("_headers",)
+
+    def __init__(self, headers: CIMultiDictProxy[str]) -> None:
+        self._headers = headers
+
+    def __getitem__(self, name: str) -> str:
+        if name != name.lower():
+            raise KeyError(name)
+        return self._headers.getall(name)[-1]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter({name.lower(): None for name in self._headers})
+
+    def __len__(self) -> int:
+        return len({name.lower() for name in self._headers})
+
+
 def _aiohttp_handler(handler: HttpHandler) -> Callable[[web.Request], Awaitable[web.Response]]:
     async def serve(request: web.Request) -> web.Response:
         async def read(limit: int) -> bytes:
             return await _read(request, limit)
 
-        headers = {name.lower(): value for name, value in request.headers.items()}
+        headers = LowerCaseHeaders(request.headers)
         response = await handler(HttpRequest(request.method, request.path, headers, read))
         return _aiohttp_response(response)
 
@@ -79,9 +119,13 @@ def _aiohttp_handler(handler: HttpHandler) -> Callable[[web.Request], Awaitable[
 
 
 def _aiohttp_response(response: HttpResponse) -> web.Response:
-    content_type = "application/json" if response.body else None
+    if not response.body:
+        return web.Response(status=response.status, headers=response.headers or None)
     return web.Response(
-        status=response.status, body=response.body, headers=response.headers, content_type=content_type
+        status=response.status,
+        body=response.body,
+        headers=response.headers,
+        content_type="application/json",
     )
 
 
@@ -96,6 +140,11 @@ async def _read(request: web.Request, limit: int) -> bytes:
         raise BodyTooLargeError
     body = bytearray()
     try:
+        if request.content.is_eof():  # all of it came with the head, as nearly always
+            body += request.content.read_nowait()
+            if len(body) > limit:
+                raise BodyTooLargeError
+            return bytes(body)
         if request.headers.get("Expect", "").lower() == "100-continue":
             await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             request.writer.output_size = 0

@@ -23,8 +23,10 @@ from cadenza.api import Activity, InvalidActivityError, parse_activity
 
 from ..auth.inbound import Caller, Doorkeeper, RefusedError
 from ..routing.responses import InvokeResponse, error_body, to_json
-from ..turns.turn import Turn
+from ..turns.runner import Admitted
 from .adapter import BodyTooLargeError, BrokenBodyError, HttpRequest, HttpResponse
+
+ACKNOWLEDGED = HttpResponse(200)
 
 
 class MessagingEndpoint:
@@ -32,7 +34,7 @@ class MessagingEndpoint:
 
     def __init__(
         self,
-        admit: Callable[[Activity, Caller], Awaitable[Turn | None]],
+        admit: Callable[[Activity, Caller], Awaitable[Admitted | None]],
         doorkeeper: Doorkeeper,
         *,
         max_body_bytes: int,
@@ -70,10 +72,10 @@ class MessagingEndpoint:
         if turn is None:
             return error_response(503, "ServiceUnavailable", "The bot is shutting down.")
         if activity.type != "invoke":
-            return HttpResponse(200)
+            return ACKNOWLEDGED
         return await self._answer(turn, activity)
 
-    async def _answer(self, turn: Turn, activity: Any) -> HttpResponse:
+    async def _answer(self, turn: Admitted, activity: Any) -> HttpResponse:
         await asyncio.wait({turn.answered}, timeout=self._invoke_seconds)
         if turn.answered.done():
             return http_response(turn.answered.result())

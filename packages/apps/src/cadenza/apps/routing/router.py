@@ -48,11 +48,12 @@ class Router:
 
     def select(self, activity: Activity) -> Selection:
         """All middleware, then the handlers of every route that wants the activity."""
-        wanted = [route for route in self._routes if route.wants(activity)]
-        return Selection(
-            [*self._middleware, *(route.handler for route in wanted)],
-            claimed=any(not route.catch_all for route in wanted),
-        )
+        handlers, claimed = self._middleware.copy(), False
+        for route in self._routes:
+            if route.wants(activity):
+                handlers.append(route.handler)
+                claimed = claimed or not route.catch_all
+        return Selection(handlers, claimed)
 
 
 def checked(handler: CallableT, name: str) -> CallableT:

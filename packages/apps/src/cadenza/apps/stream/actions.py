@@ -58,7 +58,8 @@ class Delete:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Nothing to do before the time `until`, unless an event other than Emit and Update comes."""
+    """Nothing to do before the time `until` (inf: none), unless an event other than Emit and Update comes, or
+    the stream is woken because there is room for it."""
 
     until: float
     eager: bool = False

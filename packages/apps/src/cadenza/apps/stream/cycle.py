@@ -11,6 +11,7 @@ from enum import Enum
 from math import inf
 from typing import Any
 
+from ..budget.outbound import Priority
 from .actions import Outcome
 from .classify import Failure
 from .parts import Parts
@@ -63,6 +64,20 @@ class Plan(Enum):
     DELETE = "be deleted"
 
 
+PRIORITIES: Mapping[Step, Priority] = {
+    Step.START: Priority.START,
+    Step.LINE: Priority.INFORMATIVE,
+    Step.CHUNK: Priority.CHUNK,
+    Step.FINAL: Priority.FINAL,
+    Step.PLAIN: Priority.PLAIN,
+    Step.TYPING: Priority.INFORMATIVE,
+    Step.EDIT: Priority.CHUNK,
+    Step.CLOSING_EDIT: Priority.FINAL,
+    Step.DELETE: Priority.PLAIN,
+}
+"""How urgent each kind of request is where the budget makes it wait."""
+
+
 @dataclass(frozen=True, slots=True)
 class Line:
     """An informative line."""
@@ -98,6 +113,11 @@ class Request:
         return self.step in (Step.FINAL, Step.CLOSING_EDIT, Step.DELETE) or (
             self.step is Step.PLAIN and self.purpose is not Purpose.SHOW
         )
+
+    @property
+    def priority(self) -> Priority:
+        """Its place among all requests of the app."""
+        return PRIORITIES[self.step]
 
     @property
     def paced(self) -> bool:

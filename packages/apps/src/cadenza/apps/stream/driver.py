@@ -10,6 +10,7 @@ import inspect
 import logging
 import weakref
 from collections.abc import Awaitable, Callable
+from math import inf
 from typing import Protocol
 
 from cadenza.api import SentActivity, TypingActivityInput
@@ -166,15 +167,18 @@ class StreamDriver:
     async def _pause(self, wait: Wait) -> None:
         machine, began = self._machine, self._now()
         self._wakeup = self._loop.create_future()
-        # Not less: added to the time of the loop it would change nothing, and wake this for ever.
-        timer = self._loop.call_later(max(1e-6, wait.until - began), self.wake)
+        timer = None
+        if wait.until < inf:
+            # Not less: added to the time of the loop it would change nothing, and wake this for ever.
+            timer = self._loop.call_later(max(1e-6, wait.until - began), self.wake)
         self._waiting = wait
         if not wait.eager and machine.phase is Phase.OPEN and machine.has_text:
             self._noted = []
         try:
             await self._wakeup
         finally:
-            timer.cancel()
+            if timer is not None:
+                timer.cancel()
             self._waiting = self._wakeup = None
             self.tell_noted()
             self._noted = None

@@ -17,10 +17,12 @@ class AbortReason(Enum):
 
     STOP = "the user pressed Stop"
     """Nothing more is sent."""
+    LOST = "another process has taken the turn over"
+    """Nothing more is sent, by this process."""
     INTERRUPT = "a newer message took over"
     SHUTDOWN = "the bot is shutting down"
     ERROR = "the handler failed"
-    """These three: the stream is finalized with what it has."""
+    """The last three: the stream is finalized with what it has."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,5 +60,9 @@ class StreamGates:
         self._gates[conversation_id] = self._kept[conversation_id] = gate
         return gate
 
+    def known(self, conversation_id: str) -> StreamGate | None:
+        """The gate of a conversation that was written to lately; None if there is none."""
+        return self._gates.get(conversation_id)
+
     def __len__(self) -> int:
         return len(self._gates)

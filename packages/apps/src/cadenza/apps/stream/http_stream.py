@@ -18,6 +18,7 @@ from cadenza.api import (
     TypingActivityInput,
 )
 
+from ..budget import BudgetTransport, RateBudget
 from . import events as ev
 from .actions import Result
 from .cycle import Cycle
@@ -48,7 +49,9 @@ class HttpStream:
     refused, "buffer" sends one message at close, "edit" posts early and edits it. `on_expiry`: after two
     minutes, "edit" goes on by editing the message, "rollover" in a new one. `on_empty`: informative lines
     without an answer are taken off the screen ("withdraw") or left ("keep"). `gate`: shared by the streams
-    of one conversation. `on_acknowledged`: gets a `snapshot()` after each accepted request.
+    of one conversation. `budget`: asked before each request, so that what waits for it grows meanwhile; by
+    default that of `api`, if its transport is a `BudgetTransport`. `on_acknowledged`: gets a `snapshot()`
+    after each accepted request.
 
     Must be made inside a running event loop; `emit` and `update` may be called from any thread.
     """
@@ -64,6 +67,7 @@ class HttpStream:
         on_expiry: Literal["edit", "rollover"] = "edit",
         on_empty: Literal["withdraw", "keep"] = "withdraw",
         gate: StreamGate | None = None,
+        budget: RateBudget | None = None,
         on_acknowledged: Callable[[dict[str, Any]], Awaitable[None] | None] | None = None,
     ) -> None:
         _check("fallback", fallback, ("buffer", "edit"))
@@ -73,6 +77,9 @@ class HttpStream:
         limits = limits or limits_for(ref.channel_id)
         self._clock = clock or LoopClock()
         gate = gate or StreamGate()
+        if isinstance(api.transport, BudgetTransport):  # which would ask once more, and let no text grow
+            budget, api = budget or api.transport.budget, api.through(api.transport.inner)
+        room = None if budget is None else budget.place(ref.conversation.id, ref.conversation.tenant_id)
         kind = ref.conversation.conversation_type
         self._machine = Machine(
             limits,
@@ -82,11 +89,14 @@ class HttpStream:
             fallback=fallback,
             on_expiry=on_expiry,
             on_empty=on_empty,
+            room=room,
         )
         self._sender = Sender(api, ref, limits.request_timeout)
         self._driver = StreamDriver(
             self, self._machine, self._sender, gate, self._clock, limits.request_timeout
         )
+        if room is not None:
+            room.on_turn(self._driver.wake)
         if on_acknowledged is not None:
             self._driver.on_acknowledged = lambda: on_acknowledged(self.snapshot())
         self._loop = asyncio.get_running_loop()
@@ -151,8 +161,8 @@ class HttpStream:
         return self._result(cycle)
 
     async def finish(self, reason: ev.AbortReason, *, deadline: float | None = None) -> SentActivity | None:
-        """End the stream on behalf of an app. STOP: nothing more is sent. Else finalize what there is, with
-        `deadline` seconds for closing requests and their repetitions (None: the channel's own)."""
+        """End the stream on behalf of an app. STOP, LOST: nothing more is sent. Else finalize what there is,
+        with `deadline` seconds for closing requests and their repetitions (None: the channel's own)."""
         at = None if deadline is None else self._clock.now() + deadline
         self._driver.tell(ev.Abort(reason, at))
         return await self.close()

@@ -20,7 +20,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from enum import Enum
-from math import inf
+from math import inf, isfinite
 from typing import Any, Literal, NamedTuple
 
 from . import events as ev
@@ -29,7 +29,7 @@ from .classify import Failure, FailureKind, unanswered
 from .cycle import Channel, Cycle, Line, Message, Plan, Purpose, Request, Step
 from .errors import StreamCancelledError
 from .limits import Limits
-from .pacing import Pace, relief
+from .pacing import Pace, Room, relief
 from .segments import clip, cut, units, whole
 from .statistics import StreamStatistics
 
@@ -170,7 +170,8 @@ class Machine:
     """The stream of one conversation, cycle after cycle.
 
     `streaming`: whether the conversation can show streams (one-to-one chats only). `typing`: whether it
-    shows typing indicators (channels do not). The other options are those of `HttpStream`.
+    shows typing indicators (channels do not). `room`: what all conversations share; None: not limited. The
+    other options are those of `HttpStream`.
     """
 
     def __init__(
@@ -183,6 +184,7 @@ class Machine:
         fallback: Literal["buffer", "edit"] = "buffer",
         on_expiry: Literal["edit", "rollover"] = "edit",
         on_empty: Literal["withdraw", "keep"] = "withdraw",
+        room: Room | None = None,
     ) -> None:
         self.undelivered = ""
         """Text that a Stop or a failure kept from the user, by the newest cycle that had any."""
@@ -192,6 +194,9 @@ class Machine:
         """How often the user pressed Stop."""
         self._limits = limits
         self._pace = pace or Pace()
+        self._room = room
+        self._asked_at: float | None = None
+        """Since when the next request waits for `room`."""
         self._streaming = streaming and limits.streaming
         self._typing = typing
         self._fallback = fallback
@@ -328,7 +333,7 @@ class Machine:
         return self._last
 
     def _abort(self, event: ev.Abort, now: float) -> None:
-        if event.reason is ev.AbortReason.STOP:
+        if event.reason in (ev.AbortReason.STOP, ev.AbortReason.LOST):
             if self._cycles:
                 self._stop(None)
             else:
@@ -346,7 +351,10 @@ class Machine:
         """The next thing to do. After a Post, Put or Delete nothing more is answered until `Sent` or
         `Failed`."""
         late = max(0.0, now - self._due)
+        self._stop_clock(now)
         action = self._decide(now, late)
+        if self._room is not None and self._asked_at is None and self._flight is None:
+            self._room.leave()
         self._due = action.until if isinstance(action, Wait) and not action.eager else inf
         return action
 
@@ -384,7 +392,39 @@ class Machine:
                 self._pace.leave(self)
             if at > now:
                 return Wait(at, wish.idle)
+            if not self._has_room(cycle.message, wish, now):
+                if wish.closing and now >= cycle.deadline:
+                    self._exhausted(cycle, wish, cycle.failure or _no_room(), now)
+                    continue
+                self._asked_at = now
+                return Wait(self._changes_at(cycle, wish), wish.idle or wish.line)
             return self._take(cycle, wish, now)
+
+    def _has_room(self, message: Message, wish: Request, now: float) -> bool:
+        """Whether all that the app sends leaves room for `wish`; else this stream waits in line for it."""
+        if self._room is None:
+            return True
+        match wish.step:
+            case Step.FINAL:  # who expires first, ends first
+                since = message.started_at
+            case Step.START | Step.PLAIN:
+                since = now
+            case _:  # who was silent longest, speaks first
+                since = message.answered_at
+        return self._room.admit(wish.priority, since if isfinite(since) else now, now)
+
+    def _changes_at(self, cycle: Cycle, wish: Request) -> float:
+        """When `wish`, which waits for room, is to be looked at again at the latest."""
+        if wish.closing:
+            return cycle.deadline
+        streams = cycle.message.channel is Channel.STREAM and cycle.message.started
+        return cycle.message.started_at + self._limits.lifetime if streams else inf
+
+    def _stop_clock(self, now: float) -> None:
+        """The time in line for room does not count for the deadline of a closing request."""
+        if self._asked_at is not None and self._cycles and self._cycles[0].message.deadline is not None:
+            self._cycles[0].message.deadline += now - self._asked_at
+        self._asked_at = None
 
     def _quiet_until(self, message: Message, now: float, late: float) -> float:
         """Before this, an open stream says nothing, whatever comes meanwhile."""
@@ -595,6 +635,8 @@ class Machine:
             raise RuntimeError("no request is in flight: a driver tells of each answer once")
         cycle, message, request = self._flight
         self._flight = None
+        if self._room is not None:
+            self._room.answered()
         if request.paced:
             self._pace.answered(self, now, self._limits.interval)
         message.answered_at = now
@@ -1006,6 +1048,10 @@ class Machine:
         self._pace.answered(self, now, self._limits.interval)
         self._pace.leave(self)
         self._pace.release(self)
+        if self._room is not None:
+            if self._flight is not None:
+                self._room.answered()
+            self._room.leave()
 
     # Snapshots
 
@@ -1057,6 +1103,10 @@ def _known(id_: str | None) -> str:
 def _silence(seconds: float) -> Failure:
     """The 429 of another stream of the conversation, which holds for this one too."""
     return Failure(FailureKind.THROTTLED, 429, message="too many requests", retry_after=max(0.0, seconds))
+
+
+def _no_room() -> Failure:
+    return Failure(FailureKind.THROTTLED, message="the app's rate budget had no room before the deadline")
 
 
 def _bare(request: Request, offered: str) -> bool:

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from math import inf
+from typing import Protocol
 
-__all__ = ["Pace", "relief"]
+from ..budget.outbound import Priority
+
+__all__ = ["Pace", "Room", "relief"]
 
 MOST_RELIEF = 1.5
 """Seconds that a chunk leaves a busy process alone, at most. Ours, as are the next two."""
@@ -28,6 +31,23 @@ def relief(late: float) -> float:
     """
     late = max(0.0, late - ON_TIME)
     return MOST_RELIEF * late / (late + LATE)
+
+
+class Room(Protocol):
+    """The place of one stream in what all conversations share (`cadenza.apps.budget.Place` is one)."""
+
+    def admit(self, priority: Priority, since: float, now: float) -> bool:
+        """Whether the stream may send now. False: it stands in line and is woken when it may; until then it
+        may ask again, with another priority too. `since`: among equals the smallest goes first."""
+        ...
+
+    def leave(self) -> None:
+        """The stream has nothing to send for now: it gives up its place, or the permission."""
+        ...
+
+    def answered(self) -> None:
+        """The request was answered, or given up."""
+        ...
 
 
 class Pace:

@@ -5,7 +5,9 @@
     raise StreamCancelledError   the same: the user pressed Stop, which is no error
     raise anything else          the stream is finalized with what it has; `failed` is told
     are stopped by the user      cancelled once, some seconds for cleaning up; nothing more is sent
-    are cut off by a shutdown    cancelled once, some seconds for cleaning up; the stream is finalized
+    are cut off by a shutdown,
+    or by a newer message        cancelled once, some seconds for cleaning up; the stream is finalized
+    lose their lease             cancelled once; nothing more is sent, for another process has the turn now
 
 A handler that goes on after its seconds is given up: its lane moves on, and it can send nothing more.
 """
@@ -13,15 +15,18 @@ A handler that goes on after its seconds is given up: its lane moves on, and it 
 import asyncio
 import logging
 import weakref
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
-from cadenza.api import CadenzaError, SentActivity
+from cadenza.api import CadenzaError, MessageActivity, SentActivity
 
 from ..context import ActivityContext
 from ..pipeline import Pipeline
-from ..routing.responses import InvokeResponse, error_body
-from ..stream import AbortReason, HttpStream, StreamCancelledError, StreamError
+from ..routing.responses import InvokeResponse, error_body, to_json
+from ..stream import AbortReason, HttpStream, StreamCancelledError, StreamDeliveryError, StreamError
+from .guard import Guard
+from .lanes import Work
 
 SHUTTING_DOWN = InvokeResponse(503, error_body("ServiceUnavailable", "The bot is shutting down."))
 
@@ -54,34 +59,48 @@ class TurnStream(HttpStream):
 class Turn:
     """One activity's scope. `pipeline` says what is done in it; what goes wrong goes to its `failed`."""
 
+    # What a turn has not yet come to: defaults of the class, since few turns ever come to most of it.
+    stream: TurnStream | None = None
+    """`ctx.stream`, once a handler has asked for it."""
+    fatal: BaseException | None = None
+    """What the handlers raised, if it was no `Exception`: a test that failed, for instance."""
+    abort_reason: AbortReason | None = None
+    _end: StreamError | None = None
+    _reports_loss = False
+    _undelivered = False
+    _task: asyncio.Task[Any] | None = None
+    """What the handlers run in, while they do."""
+    _result: InvokeResponse[Any] | None = None
+    _raised: BaseException | None = None
+    _handled = False
+    _given_up = False
+    _left_behind: Callable[[], None] | None = None
+    _patience: asyncio.TimerHandle | None = None
+    _deadline: float | None = None
+    _hurry: asyncio.Task[None] | None = None
+    _hurried_by: AbortReason | None = None
+
     def __init__(
         self,
         ctx: ActivityContext[Any],
         pipeline: Pipeline,
         *,
+        guard: Guard | None,
         stop_seconds: float,
         logger: logging.Logger,
     ) -> None:
+        """`guard` is what its requests go through; None where nobody else could take it over."""
         loop = asyncio.get_running_loop()
         self.ctx = ctx
         self.answered: asyncio.Future[InvokeResponse[Any]] = loop.create_future()
         """Done when the response is known, which may be before the turn is over. Never an exception."""
         self.over: asyncio.Future[None] = loop.create_future()
         """Done when the turn is over; its driver sees to that. Never an exception."""
-        self.stream: TurnStream | None = None
-        """`ctx.stream`, once a handler has asked for it."""
-        self.fatal: BaseException | None = None
-        """What the handlers raised, if it was no `Exception`: a test that failed, for instance."""
-        self.abort_reason: AbortReason | None = None
-        self._end: StreamError | None = None
+        self._guard = guard
+        self._invoke = ctx.activity.type == "invoke"
         self._pipeline = pipeline
         self._stop_seconds = stop_seconds
         self._logger = logger
-        self._handler: asyncio.Task[InvokeResponse[Any]] | None = None
-        self._given_up: asyncio.Future[None] = loop.create_future()
-        self._patience: asyncio.TimerHandle | None = None
-        self._deadline: float | None = None
-        self._hurry: asyncio.Task[None] | None = None
 
     def adopt(self, stream: TurnStream) -> None:
         """`stream` is `ctx.stream`."""
@@ -90,78 +109,180 @@ class Turn:
         if self._end is not None:
             stream.seal(self._end)
 
+    def begin(self, work: Work, skipped: tuple[MessageActivity, ...]) -> None:
+        """Its time has come: it may send as `work` allows. `skipped`: the messages that it takes the place
+        of."""
+        self.ctx.skipped = skipped
+        if self._guard is not None:
+            self._guard.progress = self._progress
+            self._guard.begin(work)
+
+    def resume(self, progress: Mapping[str, Any]) -> None:
+        """A former process died in this turn, having recorded `progress`: it is not run again, but ended."""
+        self._reports_loss = True
+        if snapshot := progress.get("stream"):
+            self.ctx.resume_stream(snapshot)
+
+    async def record(self, snapshot: Mapping[str, Any]) -> None:
+        """The stream got on: `snapshot` is what another process needs to end it."""
+        if self._guard is not None:
+            await self._guard.record(self._progress(snapshot))
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether a shutdown cut it off, and another process can do better: run it, if it had sent nothing,
+        or end its stream, which this one could not in the time it had."""
+        if self._guard is None or self._invoke or self.abort_reason is not AbortReason.SHUTDOWN:
+            return False
+        return self._undelivered or not self._guard.recorded
+
+    def stored_response(self) -> bytes | None:
+        """What a re-delivered invoke is answered with; None for everything else."""
+        if not self._invoke or not self.answered.done():
+            return None
+        response = self.answered.result()
+        return to_json({"status": response.status, "body": response.body})
+
+    def drop(self, *, refused: bool = False) -> None:
+        """It is over as far as this process is concerned: whoever waits for it waits no longer. `refused`:
+        nobody is going to handle its activity."""
+        if not self.answered.done():
+            self.answered.set_result(SHUTTING_DOWN if refused else InvokeResponse())
+        if not self.over.done():
+            self.over.set_result(None)
+
+    def _progress(self, snapshot: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """What another process needs to end this turn."""
+        progress: dict[str, Any] = {"lost": True} if self._reports_loss else {}
+        if snapshot is None and self.stream is not None:
+            snapshot = self.stream.snapshot()
+        if snapshot is not None:
+            progress["stream"] = snapshot
+        return progress
+
     def abort(self, reason: AbortReason, deadline: float | None = None) -> None:
         """Cancel the handlers, once; where they are done already, let the stream be finalized sooner.
 
         `deadline` is the longest time, in seconds, for finalizing the stream.
         """
+        if reason is AbortReason.LOST and self._guard is not None:
+            self._guard.shut()
+            self._seal(StreamError("Another process has taken this turn over: nothing more is sent here."))
         if self.abort_reason is not None:
             return
-        if self._handler is not None and self._handler.done():
-            if reason is AbortReason.SHUTDOWN and self._hurry is None:
-                self._hurry = asyncio.create_task(self._hurry_up(deadline))
+        if self._handled:
+            if reason is not AbortReason.STOP and self._hurry is None:
+                self._hurry = asyncio.create_task(self._hurry_up(reason, deadline))
             return
         self.abort_reason = reason
         self._deadline = deadline
         if reason is AbortReason.STOP:
             self._seal(StreamCancelledError("The user stopped this turn: its stream takes nothing more."))
-        if self._handler is not None:
-            self._handler.cancel()
+        if self._task is not None:
+            self._task.cancel()
             loop = asyncio.get_running_loop()
             self._patience = loop.call_later(self._stop_seconds, self._give_up)
 
-    async def run(self) -> None:
-        """The turn from beginning to end. Raises nothing."""
+    async def run(self, left_behind: Callable[[], None]) -> bool:
+        """The handlers, and then `finish`. Raises nothing; returns True.
+
+        Where the handlers had to be given up, `left_behind` is called meanwhile: from then on this task is
+        theirs alone, somebody else must `finish` the turn, and this returns False, if it ever does.
+        """
+        if self.abort_reason is None:
+            self._left_behind = left_behind
+            await self._handle()
+            if self._given_up:
+                return False
+        await self.finish()
+        return True
+
+    async def finish(self) -> None:
+        """What comes after the handlers: the response, the end of the stream, what went wrong."""
         try:
-            if self.abort_reason is None:
-                await self._run()
+            if self._handled or self._given_up:
+                await self._conclude()
         finally:
             if self._patience is not None:
                 self._patience.cancel()
-            if self._handler is not None and not self._given_up.done():
-                self._handler.cancel()
             self._seal(StreamError("This turn is over: open a stream with app.stream(ctx.conversation_ref)."))
             if not self.answered.done():
                 self.answered.set_result(SHUTTING_DOWN)
-            # The context refers to this turn: without this only the garbage collector would free the two.
+            self.ctx.state.seal()
+            if self._guard is not None:
+                self._guard.progress = dict
+                self._guard.end()
+            # These refer to this turn: without this only the garbage collector would free it.
             del self.ctx
+            self._left_behind = self._raised = None
+
+    async def _handle(self) -> None:
+        """Run the handlers in this task, which `abort` cancels as long as they run."""
+        task = self._task = asyncio.current_task()
+        assert task is not None
+        handle = self._pipeline.lost if self._reports_loss else self._pipeline.handle
+        try:
+            if self._reports_loss and self._guard is not None:
+                await self._guard.record(self._progress())  # so that it is reported once, if this dies too
+            self._result = await handle(self.ctx)
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:
+            self._raised = error
+        self._task = None
+        self._handled = True
+        if self.abort_reason is not None:
+            # Its cancellation may not have reached the handlers, and must not reach what follows them.
+            with suppress(asyncio.CancelledError):
+                await asyncio.sleep(0)
+            task.uncancel()
+        if self._given_up and self._raised is not None and not _is_cancelled(self._raised):
+            self._logger.warning("A handler that was left behind raised.", exc_info=self._raised)
+        if task.cancelling():  # by somebody else: the end of the event loop, say
+            raise asyncio.CancelledError
 
     def _seal(self, error: StreamError) -> None:
         self._end = self._end or error
         if self.stream is not None:
             self.stream.seal(self._end)
 
-    async def _run(self) -> None:
-        self._handler = asyncio.create_task(self._pipeline.handle(self.ctx))
-        ends: set[asyncio.Future[Any]] = {self._handler, self._given_up}
-        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-        error = self._outcome(self._handler)
+    async def _conclude(self) -> None:
+        error = None if self._given_up else self._outcome()
         errors = [] if error is None else [error]
         self._seal(StreamError("This turn is over: open a stream with app.stream(ctx.conversation_ref)."))
+        if error is None and self.abort_reason is not AbortReason.LOST:
+            try:
+                await self.ctx.state.save()
+            except Exception as unsaved:
+                error = unsaved
+                errors.append(error)
         if error is None:
-            self.answered.set_result(self._response(self._handler))
+            self.answered.set_result(self._response())
         try:
             await self._end_stream(failed=error is not None)
         except Exception as late:
             errors.append(late)
-        if errors:
+            self._undelivered = isinstance(late, StreamDeliveryError)
+        if errors and not self._lost:
             hurried = self._hurry is not None or self.abort_reason is not None
             response = await self._pipeline.failed(self.ctx, errors, apologize=not hurried)
             if not self.answered.done():
                 self.answered.set_result(response)
         await self._pipeline.ended(self.ctx, self.answered.result())
 
-    def _outcome(self, handler: asyncio.Task[InvokeResponse[Any]]) -> Exception | None:
+    @property
+    def _lost(self) -> bool:
+        return self.abort_reason is AbortReason.LOST or self._hurried_by is AbortReason.LOST
+
+    def _outcome(self) -> Exception | None:
         """The error that the handlers ended with, if it is one that anybody must be told of."""
-        if not handler.done():
+        error = self._raised
+        if error is None or isinstance(error, StreamCancelledError):
             return None
-        if handler.cancelled():
+        if _is_cancelled(error):
             if self.abort_reason is not None:
                 return None
             return HandlerBrokenError("The handler was cancelled by something that it awaited.")
-        error = handler.exception()
-        if error is None or isinstance(error, StreamCancelledError):
-            return None
         if not isinstance(error, Exception):
             self.fatal = error
             return HandlerBrokenError(f"The handler raised {error!r}, which is no Exception.")
@@ -170,11 +291,11 @@ class Turn:
             return None
         return error
 
-    def _response(self, handler: asyncio.Task[InvokeResponse[Any]]) -> InvokeResponse[Any]:
+    def _response(self) -> InvokeResponse[Any]:
         """The response of handlers that did not fail: their own, if they came to give one."""
-        if handler.done() and not handler.cancelled() and handler.exception() is None:
-            return handler.result()
-        if self.abort_reason is AbortReason.SHUTDOWN and self.ctx.activity.type == "invoke":
+        if self._result is not None:
+            return self._result
+        if self.abort_reason is AbortReason.SHUTDOWN and self._invoke:
             return SHUTTING_DOWN
         return InvokeResponse()
 
@@ -182,38 +303,40 @@ class Turn:
         stream = self.stream
         if stream is None or (stream.closed and stream.seen):
             return
-        if self.abort_reason is AbortReason.STOP and self._given_up.done():
+        if self.abort_reason is AbortReason.STOP and self._given_up:
             # The handler still runs: ending the stopped cycle would let it open another one.
             return
         if self.abort_reason is not None:
+            if self.abort_reason is AbortReason.SHUTDOWN and self._guard is not None:
+                await self._guard.record(self._progress())  # in case that another process must end it
             await stream.finish(self.abort_reason, deadline=self._deadline)
         elif failed:
             await stream.finish(AbortReason.ERROR)
         else:
             await stream.close()
 
-    async def _hurry_up(self, deadline: float | None) -> None:
+    async def _hurry_up(self, reason: AbortReason, deadline: float | None) -> None:
+        self._hurried_by = reason
         stream = self.stream
         if stream is not None and not stream.closed:
             # What goes wrong is raised by the close() that the turn awaits, too.
             with suppress(StreamError):
-                await stream.finish(AbortReason.SHUTDOWN, deadline=deadline)
+                await stream.finish(reason, deadline=deadline)
 
     def _give_up(self) -> None:
-        handler = self._handler
-        if handler is None or handler.done() or self._given_up.done():
+        if self._handled or self._left_behind is None:
             return
         self._logger.warning(
             "A handler went on for %g s after it was cancelled: it is left behind, and can send no more.",
             self._stop_seconds,
         )
         self.ctx.abandon()
-        handler.add_done_callback(self._observe)
-        self._given_up.set_result(None)
+        self._given_up = True
+        self._left_behind()
 
-    def _observe(self, handler: asyncio.Task[InvokeResponse[Any]]) -> None:
-        if not handler.cancelled() and (error := handler.exception()) is not None:
-            self._logger.warning("A handler that was left behind raised.", exc_info=error)
+
+def _is_cancelled(error: BaseException) -> bool:
+    return isinstance(error, asyncio.CancelledError)
 
 
 class _Aborts:

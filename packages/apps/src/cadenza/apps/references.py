@@ -1,0 +1,69 @@
+"""`References`: the conversations that a bot was written to in, kept so that it can write there later."""
+
+import json
+from collections import OrderedDict
+from collections.abc import AsyncIterator
+
+from cadenza.api import ConversationReference
+from cadenza.state import Store
+
+__all__ = ["References"]
+
+PREFIX = "reference/"
+PERSONAL = "personal/"
+"""Where the id of a user leads to the one-to-one chat with them."""
+
+MOST_KNOWN = 10_000
+"""How many references a process remembers having written, so that it need not write them again."""
+
+
+class References:
+    """Kept in the state of the App: written when a conversation is new or its reference has changed."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._known: OrderedDict[str, bytes] = OrderedDict()
+
+    async def keep(self, ref: ConversationReference) -> None:
+        """Keep it under its conversation's id; that of a personal chat under its user's ids, too."""
+        general = ref.model_copy(update={"activity_id": None})
+        content = json.dumps(general.to_wire(), sort_keys=True).encode()
+        if self._known.get(ref.conversation.id) == content:
+            return
+        await self._store.put(PREFIX + ref.conversation.id, content)
+        if ref.conversation.conversation_type == "personal" and ref.user is not None:
+            for id_ in filter(None, (ref.user.id, ref.user.aad_object_id)):
+                await self._store.put(PERSONAL + id_, content)
+        self._known[ref.conversation.id] = content
+        if len(self._known) > MOST_KNOWN:
+            self._known.popitem(last=False)
+
+    async def get(self, conversation_id: str) -> ConversationReference | None:
+        """The reference of a conversation, a thread's included; None if nobody wrote in it."""
+        return await self._read(PREFIX + conversation_id)
+
+    async def of_user(self, user_id: str) -> ConversationReference | None:
+        """The one-to-one chat with a user, by the id in Teams or in Entra; None if they never wrote."""
+        return await self._read(PERSONAL + user_id)
+
+    async def all(self) -> AsyncIterator[ConversationReference]:
+        """Every one that is kept, in no order."""
+        async for key in self._store.keys(PREFIX):
+            ref = await self._read(key)
+            if ref is not None:
+                yield ref
+
+    async def forget(self, conversation_id: str) -> None:
+        """Keep the reference no longer, until somebody writes there again."""
+        ref = await self.get(conversation_id)
+        self._known.pop(conversation_id, None)
+        await self._store.delete(PREFIX + conversation_id)
+        if ref is not None and ref.user is not None:
+            for id_ in filter(None, (ref.user.id, ref.user.aad_object_id)):
+                kept = await self.of_user(id_)
+                if kept is not None and kept.conversation.id == conversation_id:
+                    await self._store.delete(PERSONAL + id_)
+
+    async def _read(self, key: str) -> ConversationReference | None:
+        item = await self._store.get(key)
+        return None if item is None else ConversationReference.received(json.loads(item.value))
