@@ -8,8 +8,10 @@ import sys
 from typing import Annotated
 
 import typer
+from cadenza.state import StateError
 
 from .bot import BotError, load_app
+from .workers import UnfitError, run_workers
 
 
 def run(
@@ -20,6 +22,9 @@ def run(
     port: Annotated[
         int | None, typer.Option(min=0, max=65535, help="By default the variable PORT, else 3978.")
     ] = None,
+    workers: Annotated[
+        int, typer.Option(min=1, help="How many processes serve it. They need a state that they share.")
+    ] = 1,
 ) -> None:
     """Run the bot at PATH, until SIGTERM or Ctrl-C.
 
@@ -27,9 +32,14 @@ def run(
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
+        if workers > 1:
+            raise typer.Exit(run_workers(path, port, workers))
         asyncio.run(_serve(path, port))
     except BotError as error:
         print(f"{error.format_cause()}cadenza run: {error}", file=sys.stderr)
+        raise typer.Exit(1) from None
+    except (UnfitError, StateError) as error:
+        print(f"cadenza run: {error}", file=sys.stderr)
         raise typer.Exit(1) from None
     except OSError as error:
         print(f"cadenza run: the bot cannot listen: {error}", file=sys.stderr)
