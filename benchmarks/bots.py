@@ -1,0 +1,172 @@
+"""The bots under measurement, each of which does nothing with a message: `bots.py SUBJECT PORT STATE`.
+
+Each is set up as its own documentation shows, takes requests that nobody vouches for, and imports its SDK
+when it is asked for: every SDK has an environment of its own. STATE is where a bot keeps what it must: a file
+for SQLite, a URL for Redis. Serves until it is killed. Ends with status 3 where the SDK has no such state.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+import warnings
+from collections.abc import Callable, Coroutine
+from typing import Any, NoReturn
+
+__all__ = ["BOTS"]
+
+ABSENT = 3
+"""The status with which a bot ends whose SDK does not have it (yet)."""
+
+
+async def bare(port: int, state: str) -> None:
+    """The floor: aiohttp reads the JSON and answers 200."""
+    from aiohttp import web
+
+    async def messages(request: web.Request) -> web.Response:
+        await request.json()
+        return web.Response()
+
+    app = web.Application()
+    app.router.add_post("/api/messages", messages)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", port).start()
+    await asyncio.Event().wait()
+
+
+async def cadenza(port: int, state: str) -> None:
+    """An App as it is: what came is held in memory."""
+    from cadenza.apps import App
+
+    await _serve_cadenza(App(dangerously_allow_unauthenticated_requests=True), port)
+
+
+async def cadenza_sqlite(port: int, state: str) -> None:
+    """What came is in a file before it is acknowledged."""
+    from cadenza.apps import App
+
+    try:
+        from cadenza.state import SQLiteState
+
+        app = App(state=SQLiteState(state), dangerously_allow_unauthenticated_requests=True)
+    except (ImportError, TypeError) as error:
+        _absent(error)
+    await _serve_cadenza(app, port)
+
+
+async def cadenza_redis(port: int, state: str) -> None:
+    """What came is in Redis before it is acknowledged, and any process may handle it."""
+    from cadenza.apps import App
+
+    try:
+        from cadenza.state import RedisState
+
+        app = App(
+            state=RedisState(state, prefix="benchmark"), dangerously_allow_unauthenticated_requests=True
+        )
+    except (ImportError, TypeError) as error:
+        _absent(error)
+    await _serve_cadenza(app, port)
+
+
+async def _serve_cadenza(app: Any, port: int) -> None:
+    async def ignore(ctx: Any) -> None:
+        pass
+
+    app.on_message(ignore)
+    await app.start(port)
+
+
+def _absent(error: Exception) -> NoReturn:
+    print(error, file=sys.stderr)
+    raise SystemExit(ABSENT)
+
+
+async def teams_apps(port: int, state: str) -> None:
+    """microsoft-teams-apps as its `start` sets it up: FastAPI on uvicorn, which logs every request."""
+    from microsoft_teams.apps import App
+
+    await _serve_teams(App(dangerously_allow_unauthenticated_requests=True), port)
+
+
+async def teams_apps_unlogged(port: int, state: str) -> None:
+    """The same on a uvicorn that logs no requests."""
+    import uvicorn
+    from microsoft_teams.apps import App, FastAPIAdapter
+
+    def server(app: Any) -> uvicorn.Server:
+        return uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, access_log=False))
+
+    adapter = FastAPIAdapter(server_factory=server)
+    await _serve_teams(
+        App(http_server_adapter=adapter, dangerously_allow_unauthenticated_requests=True), port
+    )
+
+
+async def _serve_teams(app: Any, port: int) -> None:
+    async def ignore(ctx: Any) -> None:
+        pass
+
+    app.on_message(ignore)
+    await app.start(port)
+
+
+async def agents(port: int, state: str) -> None:
+    """microsoft-agents-hosting-aiohttp: an AgentApplication behind its route, without the JWT middleware."""
+    from aiohttp import web
+    from microsoft_agents.hosting.aiohttp import CloudAdapter, start_agent_process
+    from microsoft_agents.hosting.core import (
+        AgentApplication,
+        MemoryStorage,
+        RestChannelServiceClientFactory,
+        TurnContext,
+        TurnState,
+    )
+
+    connections: Any = _NoConnections()
+    adapter = CloudAdapter(channel_service_client_factory=RestChannelServiceClientFactory(connections))
+    agent: Any = AgentApplication[TurnState](storage=MemoryStorage(), connection_manager=connections)
+
+    async def ignore(context: TurnContext, state: TurnState) -> None:
+        pass
+
+    agent.activity("message")(ignore)
+
+    async def messages(request: web.Request) -> web.StreamResponse:
+        return await start_agent_process(request, agent, adapter) or web.Response()
+
+    app = web.Application()
+    app.router.add_post("/api/messages", messages)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", port).start()
+    await asyncio.Event().wait()
+
+
+class _NoConnections:
+    """The bot sends nothing, so that it needs no token."""
+
+    def get_token_provider(self, *_: Any) -> Any:
+        return self
+
+    async def get_access_token(self, *_: Any, **__: Any) -> str:
+        return "token"
+
+
+BOTS: dict[str, Callable[[int, str], Coroutine[Any, Any, None]]] = {
+    "bare": bare,
+    "cadenza": cadenza,
+    "cadenza-sqlite": cadenza_sqlite,
+    "cadenza-redis": cadenza_redis,
+    "teams-apps": teams_apps,
+    "teams-apps-unlogged": teams_apps_unlogged,
+    "agents": agents,
+}
+
+
+if __name__ == "__main__":
+    warnings.simplefilter("ignore")
+    logging.basicConfig(level=logging.ERROR)
+    asyncio.run(BOTS[sys.argv[1]](int(sys.argv[2]), sys.argv[3]))
