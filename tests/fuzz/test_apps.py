@@ -626,4 +626,4 @@ def test_no_app_loses_a_message_or_answers_it_twice() -> None:
 
 @pytest.mark.slow
 def test_no_app_of_a_longer_run_loses_a_message_or_answers_it_twice() -> None:
-    run(40_000_000, 20 * COUNT)
+    run(40_000_000, 5 * COUNT)

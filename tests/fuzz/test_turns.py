@@ -143,4 +143,4 @@ def test_no_random_order_breaks_a_promise(capsys: pytest.CaptureFixture[str]) ->
 
 @pytest.mark.slow
 def test_no_random_order_of_a_longer_run_breaks_a_promise() -> None:
-    walk(30_000_000, 50 * COUNT)
+    walk(30_000_000, 20 * COUNT)

@@ -16,7 +16,7 @@ DEFECTS: tuple[Mutation, ...] = (
     Mutation(
         "client-per-turn",
         "apps/src/cadenza/apps/app.py",
-        "        api = self.api.at(service_url)",
+        "        api = self._api_at(service_url)",
         "        api = ApiClient(service_url, token=token_source(self._settings), cloud=self.api.cloud)",
         "All turns of an App share its connections.",
         (_TESTS + "test_r04_the_turns_of_a_bot_share_its_connection",),

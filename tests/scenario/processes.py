@@ -91,7 +91,8 @@ class Workers:
         self.all = [Worker(f"worker{number}", folder, teams, redis_url) for number in range(count)]
         self.alive = list(self.all)
         self.statuses: dict[int, int] = defaultdict(int)
-        self.longest_ack = 0.0
+        self.acks: list[float] = []
+        """Seconds until each acknowledgement came."""
         self._turn = itertools.count()
         self._session: aiohttp.ClientSession | None = None
 
@@ -127,7 +128,7 @@ class Workers:
         try:
             async with self._session.post(worker.url, json=activity) as response:
                 self.statuses[response.status] += 1
-                self.longest_ack = max(self.longest_ack, time.monotonic() - began)
+                self.acks.append(time.monotonic() - began)
                 return response.status == 200
         except aiohttp.ClientError:
             self.statuses[0] += 1

@@ -36,7 +36,7 @@ async def answer(ctx: ActivityContext[MessageActivity]) -> None:
     note("begin", text)
     match kind:
         case "late":
-            await asyncio.sleep(20)
+            await asyncio.sleep(60 if text.endswith("/long") else 20)
             await ctx.send(f"answer {text}")
         case "typing":
             await ctx.typing()

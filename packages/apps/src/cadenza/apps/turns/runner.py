@@ -202,7 +202,15 @@ class TurnRunner:
         """Accept a turn; when this returns, its activity may be acknowledged.
 
         Raises what the inbox raises, and `ShuttingDownError`: then the turn is not accepted, and never runs.
+        Cancelling this cancels nothing but the waiting: what the inbox was asked for may be done already.
         """
+        if not self._inbox.durable:
+            return await self._submit(turn, payload)
+        task = asyncio.create_task(self._submit(turn, payload))
+        task.add_done_callback(_look_at)
+        return await asyncio.shield(task)
+
+    async def _submit(self, turn: Turn, payload: Mapping[str, Any]) -> Admitted:
         activity = payload["activity"]
         strategy = self._strategy(activity)
         claim = claim_of(activity, strategy)
@@ -272,6 +280,7 @@ class TurnRunner:
             return future.result()
         finally:
             future.cancel()
+            _look_at(future)
             del self._asks[work]
             self._lanes.ask(work, None)
 
@@ -672,6 +681,12 @@ def _done(value: T) -> asyncio.Future[T]:
     future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
     future.set_result(value)
     return future
+
+
+def _look_at(future: asyncio.Future[Any]) -> None:
+    """Its exception is nobody's business any more."""
+    if future.done() and not future.cancelled():
+        future.exception()
 
 
 def _message(entry: InboxEntry) -> MessageActivity:
