@@ -129,12 +129,16 @@ async def play(seed: int) -> None:
 
 
 def run(first: int, count: int) -> None:
-    for seed in range(first, first + count):
-        try:
-            asyncio.run(play(seed))
-        except BaseException as error:
-            error.add_note(f"seed {seed}")
-            raise
+    gc.freeze()  # what other tests have left is not looked through after each play
+    try:
+        for seed in range(first, first + count):
+            try:
+                asyncio.run(play(seed))
+            except BaseException as error:
+                error.add_note(f"seed {seed}")
+                raise
+    finally:
+        gc.unfreeze()
 
 
 def test_no_handler_loses_a_word() -> None:

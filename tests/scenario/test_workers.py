@@ -95,7 +95,7 @@ async def test_a_message_is_acknowledged_within_50_ms_though_its_handler_takes_l
             await workers.deliver(message(real_teams, user, f"late {number}/long"))
         await until(lambda: len(workers.all[0].in_flight) == 20, 10)
         print(f"{sorted(workers.acks)=}")
-        assert min(workers.acks) < 0.05  # the least of them, since the machine is shared
+        assert sorted(workers.acks)[10] < 0.05
         await workers.kill(workers.all[0])
 
 
@@ -112,6 +112,8 @@ async def test_redis_may_go_away_for_five_seconds(
                 await asyncio.sleep(0.2)
 
         talks = [asyncio.create_task(talk(number, user)) for number, user in enumerate(users)]
+        steady = teams.user("a stream of ten seconds, with the outage in its middle")
+        await workers.deliver(message(teams, steady, "steady 0/0"))
         await asyncio.sleep(1.5)
         await asyncio.to_thread(server.stop)
         await asyncio.sleep(5)
@@ -125,6 +127,8 @@ async def test_redis_may_go_away_for_five_seconds(
         )
         await asyncio.sleep(1)
         assert [text for user in users for text in answers(user)] == expected
+        await until(lambda: steady.screen.messages[-1].state == "final", 20)
+        assert [shown.text.split() for shown in steady.screen.messages] == [[str(n) for n in range(50)]]
         assert set(workers.statuses) <= {200, 503}
         assert max(workers.acks) < 15
         print(f"{workers.statuses=} {max(workers.acks)=:.2f}")

@@ -16,7 +16,7 @@ from cadenza.state import RedisState
 
 app = App(
     state=RedisState(os.environ["CADENZA_TEST_REDIS"], prefix="workers"),
-    lease_seconds=10,
+    lease_seconds=16,
     request_seconds=4,
     shutdown_seconds=2,
 )
@@ -45,6 +45,10 @@ async def answer(ctx: ActivityContext[MessageActivity]) -> None:
         case "early":
             await ctx.send(f"answer {text}")
             await asyncio.sleep(20)
+        case "steady":
+            for number in range(50):
+                ctx.stream.emit(f"{number} ")
+                await asyncio.sleep(0.2)
         case "stream":
             for number in itertools.count():
                 ctx.stream.emit(f"{number} ")

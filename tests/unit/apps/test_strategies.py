@@ -192,5 +192,5 @@ def test_a_strategy_that_does_not_exist_is_refused_by_name(make_app: MakeApp) ->
 
 
 def test_a_lease_that_is_shorter_than_a_request_is_refused(make_app: MakeApp) -> None:
-    with pytest.raises(ValueError, match="lease_seconds is 20, which must be more than request_seconds"):
-        make_app(lease_seconds=20)
+    with pytest.raises(ValueError, match="lease_seconds is 10, which must be more than request_seconds"):
+        make_app(lease_seconds=10)

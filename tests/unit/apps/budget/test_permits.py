@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter, deque
+from dataclasses import replace
 from math import inf
 from random import Random
 
@@ -221,6 +222,65 @@ def test_a_tenant_that_is_learned_of_later_takes_the_conversation_over_when_it_i
     assert permits.grants(9.0) == [third]  # and its windows were not forgotten
 
 
+def test_a_conversation_whose_tenant_becomes_known_after_its_waiting_ticket_left_does_not_hang() -> None:
+    permits = Permits()
+    tickets = [ask(permits, 0.0, tenant="") for _ in range(7)]
+    assert permits.grants(0.0) == tickets[:6]
+    for ticket in tickets[:6]:
+        permits.answered(ticket, 0.0)
+    assert permits.grants(0.1) == []
+    permits.leave(tickets[6], 0.3)
+    again = ask(permits, 0.3, tenant="T1")
+    assert permits.grants(0.3) == []
+    assert permits.next_at == 1.0
+    assert permits.grants(1.0) == [again]
+
+
+def test_a_tenant_that_was_forgotten_before_its_conversation_does_not_hold_it_up() -> None:
+    permits = Permits()
+    tickets = [ask(permits, 0.0) for _ in range(8)]
+    for ticket in permits.grants(0.0):
+        permits.answered(ticket, 0.0)
+    for ticket in tickets[6:]:
+        permits.leave(ticket, 0.5)
+    permits._sweep(5.0)
+    assert permits.remembered[:2] == (0, 1)
+    more = [ask(permits, 5.0) for _ in range(7)]
+    assert permits.grants(5.0) == more[:6]
+    for ticket in more[:6]:
+        permits.answered(ticket, 5.0)
+    assert permits.grants(6.0) == more[6:]
+
+
+def test_a_conversation_that_waits_long_for_its_own_window_is_told_of_once_an_hour() -> None:
+    permits = Permits()
+    now, notices = 0.0, []
+    waiting = [ask(permits, 0.0) for _ in range(1650)]
+    while waiting:
+        now = permits.next_at
+        for ticket in permits.grants(now):
+            waiting.remove(ticket)
+            permits.answered(ticket, now)
+        notices += permits.notices
+        permits.notices.clear()
+    assert [(one.conversation, one.kept, one.stated) for one in notices] == [
+        ("c", Window(54, 30.0), Window(60, 30.0)),
+        ("c", Window(1620, 3600.0), Window(1800, 3600.0)),
+    ]
+    assert 10 < notices[0].wait <= 30
+
+
+def test_a_wait_for_the_tenant_or_a_short_one_is_not_told_of() -> None:
+    permits = Permits(RateLimits(conversation=(Window(1, 9.0),), tenant=Window(1, 60.0), margin=0.0))
+    for name in "aab":
+        ask(permits, 0.0, conversation=name)
+    for ticket in permits.grants(0.0):
+        permits.answered(ticket, 0.0)
+    permits.grants(1.0)
+    permits.grants(60.0)
+    assert permits.notices == []
+
+
 # Memory
 
 
@@ -401,6 +461,7 @@ def test_no_window_is_ever_exceeded_whenever_requests_arrive_and_the_best_always
         limits = RateLimits()
     permits, oracle = Permits(limits), Oracle(limits)
     now, waiting, flight = 0.0, [], deque[tuple[float, Ticket, float]]()
+    tenant_of: dict[Ticket, str] = {}  # at the time of sending
     arrivals: list[tuple[Outbound, float]] = []
     for _ in range(400):
         now += random.choice((0.0, 0.0, 0.01, 0.1, 0.5, 2.0))
@@ -408,12 +469,15 @@ def test_no_window_is_ever_exceeded_whenever_requests_arrive_and_the_best_always
             flight.remove(entry)
             _, ticket, sent = entry
             permits.answered(ticket, now)
-            oracle.requests.append((ticket.outbound, sent, now))
-            arrivals.append((ticket.outbound, random.choice((sent, now, random.uniform(sent, now)))))
+            outbound = replace(ticket.outbound, tenant=tenant_of[ticket])
+            oracle.requests.append((outbound, sent, now))
+            arrivals.append((outbound, random.choice((sent, now, random.uniform(sent, now)))))
         what = random.random()
-        if what < 0.6:
+        if what < (0.6, 0.45)[seed % 2]:
             conversation = random.choice([None, "a", "b", "c", "d"])
             tenant = {"a": "t", "b": "t", "c": "u", "d": "u", None: "t"}[conversation]
+            if seed % 2 and random.random() < 0.3:
+                tenant = random.choice(["", "t", "u"])  # it is not known yet, or has changed
             since = now - random.choice((0.0, 1.0, 30.0, 100.0))
             priority = random.choice(list(Priority))
             waiting.append(permits.ask(Outbound(conversation, tenant, priority, since), now))
@@ -431,15 +495,23 @@ def test_no_window_is_ever_exceeded_whenever_requests_arrive_and_the_best_always
                 for other in before
                 if other is not ticket
                 and other.state is State.WAITING
-                and other.outbound.tenant == ticket.outbound.tenant
+                and other.tenant == ticket.tenant
                 and _key(other, limits) < mine
                 and permits._ready_at(other._conversation, now) <= now
             ]
             assert not better, "a ticket that could have gone was passed over"
             waiting.remove(ticket)
             before.remove(ticket)
+            tenant_of[ticket] = ticket.tenant
             flight.append((now + random.choice((0.0, 0.05, 0.5, 3.0)), ticket, now))
+        if random.random() < 0.05:
+            permits._sweep(now)
         assert permits.next_at > now
+        busy = {tenant_of[ticket] for _, ticket, _ in flight}
+        for ticket in waiting:
+            tenant_at = permits._tenants[ticket.tenant]
+            assert ticket._conversation.tenant is tenant_at
+            assert tenant_at.due < inf or ticket.tenant in busy, "it waits, and nobody will look at it"
         assert sum(permits.waiting.values()) == len(waiting)
     oracle.check()
     _check_arrivals(limits, arrivals)

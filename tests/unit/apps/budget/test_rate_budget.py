@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import logging
 import sys
 from types import ModuleType
 from typing import Any
 
 import pytest
-from cadenza.api import HandlerTransport, Request, Response
+from cadenza.api import ConnectError, HandlerTransport, Request, Response
 from cadenza.apps.budget import BudgetTransport, Outbound, Priority, RateBudget, RateLimits, Window
 from cadenza.apps.budget.permits import State
 from cadenza.testing import VirtualClock
@@ -135,6 +136,53 @@ async def test_the_tenants_of_the_newest_conversations_are_known() -> None:
         "",
         "",
     ]
+
+
+async def test_whoever_waits_when_the_budget_is_closed_is_told_and_nobody_waits_after_it(
+    clock: VirtualClock,
+) -> None:
+    budget = RateBudget(LIMITS)
+    transport = BudgetTransport(HandlerTransport(lambda _: Response(200)), budget)
+    request = Request("POST", "http://localhost/v3/conversations/c/activities")
+    held = [await budget.acquire(outbound(tenant="")) for _ in range(2)]
+    tasks: list[asyncio.Task[Any]] = [asyncio.create_task(budget.acquire(outbound(tenant=""))) for _ in "ab"]
+    tasks.append(asyncio.create_task(transport.send(request)))
+    tasks.append(asyncio.create_task(budget.acquire(outbound(conversation=None, tenant=""))))
+    await asyncio.sleep(0.1)
+    await budget.close()
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [type(result) for result in results] == [ConnectError] * 4
+    assert str(results[2]) == "the App has been stopped; nothing was sent"
+    assert isinstance(results[2], ConnectError)
+    assert results[2].request is request
+    for ticket in held:
+        budget.answered(ticket)
+    with pytest.raises(ConnectError, match="stopped"):
+        await budget.acquire(outbound(tenant="another"))
+    with pytest.raises(ConnectError) as caught:
+        await transport.send(request)
+    assert caught.value.request is request
+    assert budget.statistics().queues == {}
+    assert clock.elapsed == pytest.approx(0.1)
+    await budget.close()
+
+
+async def test_a_conversation_that_must_wait_long_is_told_of_in_the_log(
+    clock: VirtualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    budget = RateBudget(RateLimits(conversation=(Window(2000, 3600.0),), tenant=None))
+    for _ in range(1800):
+        budget.answered(await budget.acquire(outbound()))
+    for _ in range(2):
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(budget.acquire(outbound()), 1.0)
+    [record] = caplog.records
+    assert record.levelno == logging.WARNING
+    assert record.name.startswith("cadenza.apps")
+    assert record.getMessage() == (
+        "Conversation c has had 1,800 requests within 60 min, which is all that the rate budget lets out (of "
+        "the 2,000 that the service takes); the next may go in 64 min."
+    )
 
 
 # In front of the network

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Mapping
 
+import pytest
 from cadenza.apps.budget import Outbound, Priority, RateBudget, RateLimits, Window
 from cadenza.apps.budget.limits import TEAMS_RATES
 from cadenza.apps.budget.permits import Permits
@@ -170,6 +172,33 @@ async def test_who_never_reached_the_store_sends_one_request_at_a_time(clock: Vi
     await crowd(budget, sent, 100)
     assert clock.elapsed < 12.0
     await budget.close()
+
+
+async def test_a_store_that_cannot_be_reached_is_told_of_with_the_reason_and_with_what_is_left(
+    clock: VirtualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Slow(Store):
+        async def exchange(
+            self, process: str, demands: Mapping[str, Demand], *, limit: int
+        ) -> dict[str, int]:
+            if self.down:
+                await asyncio.sleep(60)
+            return await super().exchange(process, demands, limit=limit)
+
+    for down_at_first in (True, False):
+        caplog.clear()
+        store = Slow()
+        store.down = down_at_first
+        budget = RateBudget(LIMITS, shared=store)
+        await send(budget, [])
+        store.down = True
+        await asyncio.sleep(5)
+        [record] = [record for record in caplog.records if record.levelno == logging.WARNING]
+        text = record.getMessage()
+        assert text.endswith(": TimeoutError")
+        assert ("last share" in text) != down_at_first
+        assert ("1 permit of each tenant" in text) == down_at_first
+        await budget.close()
 
 
 async def test_workers_that_are_forked_from_one_process_have_names_of_their_own(clock: VirtualClock) -> None:

@@ -355,6 +355,46 @@ async def test_stop_and_an_end_of_the_loop_leave_no_ticket_behind(teams: Teams, 
     assert sum(budget.statistics().waiting.values()) == 0
 
 
+async def test_a_stream_that_is_dropped_while_it_waits_for_room_says_what_it_has_and_is_free_then(
+    teams: Teams, user: User
+) -> None:
+    budget = RateBudget(SMALL)
+    await hog(budget, user, 5)
+    answer = stream(teams, user, budget)
+    answer.emit("a")
+    await asyncio.sleep(1)
+    assert budget.statistics().waiting[Priority.START] == 1
+    gone = weakref.ref(answer._driver)
+    del answer
+    gc.collect()
+    await asyncio.sleep(10)
+    assert [entry.kind for entry in teams.transcript] == ["start"]
+    await asyncio.sleep(200)  # its message expires
+    gc.collect()
+    assert gone() is None
+
+
+async def test_streams_that_wait_when_the_budget_is_closed_go_at_once(
+    teams: Teams, user: User, clock: VirtualClock
+) -> None:
+    budget = RateBudget(SMALL)
+    await hog(budget, user, 100)
+    answer = stream(teams, user, budget)
+    answer.emit("a")
+    closing = asyncio.create_task(answer.close())
+    await asyncio.sleep(1)
+    assert sum(budget.statistics().waiting.values()) == 1
+    await budget.close()
+    await closing
+    other = teams.user("other")
+    later = stream(teams, other, budget)
+    later.emit("b")
+    await later.close()
+    assert (user.screen.text, other.screen.text) == ("a", "b")
+    assert clock.elapsed < 10
+    assert sum(budget.statistics().waiting.values()) == 0
+
+
 async def test_a_shutdown_does_not_wait_for_the_budget_beyond_its_deadline(teams: Teams, user: User) -> None:
     budget = RateBudget(SMALL)
     answer = stream(teams, user, budget)

@@ -5,11 +5,11 @@ import json
 import logging
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from socket import socket
-from typing import Any, TypeVar, Unpack, overload
+from typing import Any, TypeVar, Unpack, get_args, overload
 from weakref import WeakSet
 
 from cadenza.api import (
@@ -50,7 +50,7 @@ from .signals import stop_signals
 from .stream import AbortReason, HttpStream, StreamGates
 from .turn_state import TurnStateContainer
 from .turns.claims import Strategy
-from .turns.guard import GuardedTransport
+from .turns.guard import GuardedTransport, TurnTransport
 from .turns.lanes import LaneStatistics
 from .turns.runner import FINALIZE_SECONDS, Admitted, ShuttingDownError, TurnRunner
 from .turns.turn import SHUTTING_DOWN, Turn, TurnStream
@@ -115,7 +115,7 @@ class App(Routes):
         self.api = ApiClient(
             settings.service_url,
             token=token_source(settings),
-            transport=BudgetTransport(self._wire, self.budget),
+            transport=BudgetTransport(self._wire, self.budget, default_tenant=settings.tenant_id or ""),
             cloud=_outbound_cloud(settings),
         )
         """The REST client, set to `service_url`; `app.api.at(url)` is one for another service."""
@@ -237,7 +237,11 @@ class App(Routes):
         where you run the server. A second call does nothing. Raises `StateError` if the state cannot work."""
         if self._initializing is None:
             self._initializing = asyncio.create_task(self._initialize())
-        await asyncio.shield(self._initializing)
+        try:
+            await asyncio.shield(self._initializing)
+        except Exception:
+            self._initializing = None  # another call tries again
+            raise
 
     async def _initialize(self) -> None:
         await self.state.start()
@@ -316,12 +320,17 @@ class App(Routes):
     async def _stop(self) -> None:
         self._stop_wanted.set()
         try:
+            if self._initializing is not None:
+                await asyncio.wait({self._initializing})
             await self.server.stop_listening()
-            seconds = self._settings.shutdown_seconds
+            finalize = self._finalize_seconds()
+            # What finalizing takes longer than usual is taken off the time for going on: all must be over in
+            # the time that a process manager gives.
+            seconds = max(0.0, self._settings.shutdown_seconds - (finalize - FINALIZE_SECONDS))
             self.logger.info("Stopping: %d turns may go on for %g s.", self._runner.running, seconds)
-            await self._runner.drain(self._settings.shutdown_seconds)
-            await self._runner.shut_down(self._settings.stop_seconds + FINALIZE_SECONDS)
-            await self._finalize_streams()
+            await self._runner.drain(seconds)
+            await self._runner.shut_down(self._settings.stop_seconds + finalize, finalize)
+            await self._finalize_streams(finalize)
             await self.server.stop()
             await self.events.settle()
             await self.events.dispatch("stop", StopEvent())
@@ -332,11 +341,17 @@ class App(Routes):
             if self._owns_wire:
                 await self._wire.close()
 
-    async def _finalize_streams(self) -> None:
+    def _finalize_seconds(self) -> float:
+        """How long finalizing the open streams takes if all are of one tenant, which has a limit a second."""
+        open_streams = sum(not stream.closed for stream in self._streams)
+        a_second = self._settings.rate_limits.per_tenant
+        return max(FINALIZE_SECONDS, 1.0 + open_streams / a_second) if a_second else FINALIZE_SECONDS
+
+    async def _finalize_streams(self, seconds: float) -> None:
         """Those that belong to no turn."""
         open_streams = [stream for stream in self._streams if not stream.closed]
         outcomes = await asyncio.gather(
-            *(stream.finish(AbortReason.SHUTDOWN, deadline=FINALIZE_SECONDS) for stream in open_streams),
+            *(stream.finish(AbortReason.SHUTDOWN, deadline=seconds) for stream in open_streams),
             return_exceptions=True,
         )
         for outcome in outcomes:
@@ -359,6 +374,8 @@ class App(Routes):
         test, is raised. Cancelling this call cancels no turn. A message waits for those before it in its
         conversation: a handler that awaits `process` for its own conversation waits for ever.
         """
+        if self._stopping is not None:
+            return SHUTTING_DOWN
         await self.initialize()
         try:
             caller = Caller() if token is None else await self._doorkeeper.admit(f"Bearer {token}")
@@ -396,7 +413,16 @@ class App(Routes):
         strategy = self._settings.turn_strategy
         if activity.get("type") != "message":
             return "concurrent" if strategy == "concurrent" else "queue"
-        return strategy(activity) if callable(strategy) else strategy
+        if not callable(strategy):
+            return strategy
+        try:
+            chosen = strategy(activity)
+            if chosen not in get_args(Strategy):
+                raise ValueError(f"it returned {chosen!r}, which is no strategy")
+            return chosen
+        except Exception:
+            self.logger.exception("The function given as turn_strategy failed: the message is queued.")
+            return "queue"
 
     def _turn(self, activity: Activity, service_url: str) -> Turn:
         conversation, tenant = activity.conversation, activity.tenant
@@ -406,7 +432,8 @@ class App(Routes):
         if guard is not None:
             # The guard behind the budget: the lease is looked at when the request goes, not when it waits.
             guarded = GuardedTransport(self._wire, guard, self._settings.request_seconds)
-            api = api.through(BudgetTransport(guarded, self.budget))
+            tenant_id = self._settings.tenant_id or ""
+            api = api.through(TurnTransport(guarded, self.budget, guard, default_tenant=tenant_id))
 
         def new_stream(ref: ConversationReference, snapshot: Mapping[str, Any] | None = None) -> TurnStream:
             record = None if guard is None else turn.record
@@ -414,8 +441,10 @@ class App(Routes):
             turn.adopt(stream)
             return stream
 
-        async def ask(sender_id: str | None, timeout: float | None) -> MessageActivity:
-            return await self._runner.ask(turn, sender_id, timeout)
+        async def ask(
+            sender_id: str | None, timeout: float | None, send: Callable[[], Awaitable[object]]
+        ) -> MessageActivity:
+            return await self._runner.ask(turn, sender_id, timeout, send)
 
         ctx: ActivityContext[Any] = ActivityContext(
             activity,
@@ -465,6 +494,7 @@ class App(Routes):
         if isinstance(conversation, str) and conversation and self._settings.keep_references:
             conversation = await self.references.get(conversation) or conversation
         ref = self._reference(conversation, service_url)
+        self.budget.learn(ref.conversation.id, ref.conversation.tenant_id)
         sent = await send_activity(self.api, ref, outbound)
         await self.events.dispatch("activity_sent", ActivitySentEvent(outbound, sent, ref))
         return sent

@@ -39,7 +39,11 @@ class NewStream(Protocol):
 class Ask(Protocol):
     """Waits for the next message of a turn's conversation."""
 
-    async def __call__(self, sender_id: str | None, timeout: float | None, /) -> MessageActivity: ...
+    async def __call__(
+        self, sender_id: str | None, timeout: float | None, send: Callable[[], Awaitable[object]], /
+    ) -> MessageActivity:
+        """`send` is called when it is sure that the turn can wait for a message."""
+        ...
 
 
 class ActivityContext(Generic[ActivityT]):
@@ -143,19 +147,24 @@ class ActivityContext(Generic[ActivityT]):
             name = await ctx.ask("What is your name?")
             await ctx.send(f"Hello {name.text}!")
 
-        That message has no turn of its own: it belongs to this one, and middleware does not see it. All other
-        activities wait as usual. An open stream is closed before the question is sent; without a question
-        nothing is sent. Only the user who started the turn is listened to, unless `anyone` may answer.
+        That message has no turn of its own: it belongs to this one, and middleware does not see it. What was
+        written before the question is no answer, and waits for its turn, as all other activities do. An open
+        stream is closed before the question is sent; without a question nothing is sent. Only the user who
+        started the turn is listened to, unless `anyone` may answer.
 
         `timeout`: seconds to wait; None for as long as it takes. Raises `AskTimeoutError` after that,
         `ShuttingDownError` when the bot stops, RuntimeError in turns that no message waits for (invokes,
-        reactions, `turn_strategy="concurrent"`), and what `send` and `stream.close` raise. If the bot's
-        process dies meanwhile, the turn is lost (`App.on_turn_lost`); the answer is a message like any other.
+        reactions, `turn_strategy="concurrent"`, and "reject" with a durable state), and what `send` and
+        `stream.close` raise. If the bot's process dies meanwhile, the turn is lost (`App.on_turn_lost`), and
+        the answer is a message like any other.
         """
-        await self.close_stream()
-        if question is not None:
-            await self.send(question)
-        return await self._ask(None if anyone else self._inbound.from_.id or None, timeout)
+
+        async def send() -> None:
+            await self.close_stream()
+            if question is not None:
+                await self.send(question)
+
+        return await self._ask(None if anyone else self._inbound.from_.id or None, timeout, send)
 
     async def send(
         self, activity: Sendable, conversation_ref: ConversationReference | None = None

@@ -55,7 +55,6 @@ class Pipeline:
     async def handle(self, ctx: ActivityContext[Any]) -> InvokeResponse[Any]:
         """Run middleware and handlers. What they return matters for an invoke only."""
         activity = ctx.activity
-        await ctx.state.load()
         if self._references is not None and activity.conversation.id:
             await self._references.keep(ctx.conversation_ref)
         if self._events.listener_count("activity"):
@@ -78,7 +77,6 @@ class Pipeline:
             "A process died while it handled an activity of type %.64r, which is not handled again.",
             ctx.activity.type,
         )
-        await ctx.state.load()
         for handler in self._lost_handlers:
             outcome = handler(ctx)
             if inspect.isawaitable(outcome):

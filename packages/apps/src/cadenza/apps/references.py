@@ -1,6 +1,7 @@
 """`References`: the conversations that a bot was written to in, kept so that it can write there later."""
 
 import json
+import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator
 
@@ -13,6 +14,9 @@ PREFIX = "reference/"
 PERSONAL = "personal/"
 """Where the id of a user leads to the one-to-one chat with them."""
 
+KNOWN_SECONDS = 600.0
+"""How long a reference that was written is taken to be there: another process may have deleted it."""
+
 MOST_KNOWN = 10_000
 """How many references a process remembers having written, so that it need not write them again."""
 
@@ -22,19 +26,21 @@ class References:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._known: OrderedDict[str, bytes] = OrderedDict()
+        self._known: OrderedDict[str, tuple[bytes, float]] = OrderedDict()
 
     async def keep(self, ref: ConversationReference) -> None:
         """Keep it under its conversation's id; that of a personal chat under its user's ids, too."""
         general = ref.model_copy(update={"activity_id": None})
         content = json.dumps(general.to_wire(), sort_keys=True).encode()
-        if self._known.get(ref.conversation.id) == content:
+        now = time.monotonic()
+        known, at = self._known.get(ref.conversation.id, (b"", 0.0))
+        if known == content and now - at < KNOWN_SECONDS:
             return
         await self._store.put(PREFIX + ref.conversation.id, content)
         if ref.conversation.conversation_type == "personal" and ref.user is not None:
             for id_ in filter(None, (ref.user.id, ref.user.aad_object_id)):
                 await self._store.put(PERSONAL + id_, content)
-        self._known[ref.conversation.id] = content
+        self._known[ref.conversation.id] = (content, now)
         if len(self._known) > MOST_KNOWN:
             self._known.popitem(last=False)
 

@@ -19,6 +19,7 @@ import logging
 import warnings
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from math import isfinite
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict, get_args
 
 from cadenza.api import PUBLIC, CloudEnvironment, Transport, from_name
@@ -125,7 +126,8 @@ class AppOptions(TypedDict, total=False):
     """What becomes of a message that comes while its conversation is busy. "queue" (the default): it waits.
     "interrupt": it stops the running turn, whose stream is finalized with what it has. "latest": of those
     that wait only the newest runs. "reject": it is not handled, and the user is told `busy_reply`.
-    "concurrent": it runs at once, and nothing is in order. Everything but messages waits in any case."""
+    "concurrent": it runs at once, and nothing is in order. Everything but messages waits in any case.
+    Processes that share a state must agree: a function must give the same for the same message."""
 
     lease_seconds: float | None
     """How long a conversation stays with a process that has fallen silent, before another takes it over; and
@@ -135,7 +137,7 @@ class AppOptions(TypedDict, total=False):
     request_seconds: float | None
     """With a state that outlives the process: the longest that a request of a turn may take. A turn begins no
     request so long before its lease ends, so that none is under way when another process takes over.
-    Default: 30 s."""
+    Default: 15 s."""
 
     rate_limits: RateLimits | None
     """How often the bot may send, in each conversation and tenant. Default: what Teams allows, less a tenth
@@ -246,6 +248,8 @@ class Settings:
         if not callable(self.turn_strategy) and self.turn_strategy not in get_args(Strategy):
             known = ", ".join(get_args(Strategy))
             raise ValueError(f"turn_strategy is {self.turn_strategy!r}: it must be one of {known}.")
+        if not (isfinite(self.lease_seconds) and isfinite(self.request_seconds)):
+            raise ValueError("lease_seconds and request_seconds must be finite numbers of seconds.")
         if self.lease_seconds <= self.request_seconds:
             raise ValueError(
                 f"lease_seconds is {self.lease_seconds:g}, which must be more than request_seconds "

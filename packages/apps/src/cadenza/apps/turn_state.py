@@ -91,8 +91,13 @@ class TurnState(MutableMapping[str, Any]):
         values = self._open()
         name = kind.__name__ if name is None else name
         known = self._models.get(name)
-        if isinstance(known, kind):
-            return known
+        if known is not None:
+            if isinstance(known, kind):
+                return known
+            raise StateDataError(
+                f"The {self.scope} state {name!r} is a {type(known).__name__} in this turn already, and "
+                f"cannot be a {kind.__name__}, too. Give one of the two another name."
+            )
         try:
             model = kind.model_validate(values.get(name, {}))
         except ValidationError as error:
@@ -115,8 +120,9 @@ class TurnState(MutableMapping[str, Any]):
             self._models[name] = value
 
     def __delitem__(self, name: str) -> None:
-        del self._open()[name]
-        self._models.pop(name, None)
+        values, model = self._open(), self._models.pop(name, None)
+        if model is None or name in values:
+            del values[name]
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._open())

@@ -204,15 +204,19 @@ class RedisLink:
         options: dict[str, Any] = {
             "protocol": 2,
             "socket_connect_timeout": ANSWER_SECONDS,
-            "socket_keepalive": True,
             "socket_timeout": ANSWER_SECONDS,
         }
         parts = urlsplit(self._url)
         scheme, _, kind = parts.scheme.partition("+")
+        if scheme != "unix":
+            options["socket_keepalive"] = True
         url = urlunsplit(parts._replace(scheme=scheme))
-        if self._cluster or kind == "cluster":
-            return RedisCluster.from_url(url, retry=Retry(NoBackoff(), 0), **options)
-        return Redis.from_url(url, retry=Retry(NoBackoff(), 0), **options)
+        try:
+            if self._cluster or kind == "cluster":
+                return RedisCluster.from_url(url, retry=Retry(NoBackoff(), 0), **options)
+            return Redis.from_url(url, retry=Retry(NoBackoff(), 0), **options)
+        except ValueError as error:
+            raise StateError(f"RedisState was given no URL of a server ({self._where}): {error}") from None
 
     def _check(self, server: dict[str, Any]) -> None:
         version = str(server.get("redis_version", "6.2"))
@@ -330,6 +334,8 @@ def _refusal(error: BaseException) -> Exception | None:
     message = str(error)
     if isinstance(error, OutOfMemoryError) or "OOM command not allowed" in message:
         return StateFullError(f"Redis has no memory left: {message}")
+    if isinstance(error, (TypeError, ValueError)):
+        return StateError(f"Redis cannot be asked: {message}")
     if isinstance(error, (AuthenticationError, AuthorizationError)):
         return StateError(f"Redis does not let us in: {message}")
     if isinstance(error, ResponseError) and not _is_transient(error):

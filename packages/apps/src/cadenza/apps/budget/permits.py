@@ -15,6 +15,7 @@ Whatever happens costs O(log n) for n tickets, spread over many.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from enum import Enum
 from heapq import heapify, heappop, heappush
 from itertools import count
@@ -25,10 +26,27 @@ from .limits import TEAMS_RATES, RateLimits, Window
 from .outbound import Outbound, Priority
 from .windows import Recent, Slices, split
 
-__all__ = ["Permits", "State", "Ticket"]
+__all__ = ["Notice", "Permits", "State", "Ticket"]
 
 LONGEST_EXACT = 60.0
 """Seconds: windows up to this are counted request by request, longer ones in slices."""
+
+
+LONG_WAIT = 10.0
+"""Seconds that a conversation waits for a window of its own without a notice."""
+NOTICE_EVERY = 3600.0
+"""Seconds between two notices of one window of a conversation, as long as it is remembered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """A conversation has had `kept.most` requests in `kept.seconds`; the next may go in `wait` seconds.
+    `stated` is the service's window, of which `kept` leaves a margin free."""
+
+    conversation: str
+    kept: Window
+    stated: Window
+    wait: float
 
 
 class State(Enum):
@@ -79,7 +97,7 @@ class _Tenant:
 class _Conversation:
     """One conversation: its windows, and its tickets, best first."""
 
-    __slots__ = ("aside", "count", "id", "lined", "recent", "tenant", "tickets")
+    __slots__ = ("aside", "count", "id", "lined", "quiet", "recent", "tenant", "tickets")
 
     def __init__(self, id_: str | None, tenant: _Tenant) -> None:
         self.id = id_
@@ -89,6 +107,7 @@ class _Conversation:
         self.count = 0  # tickets that wait
         self.lined: tuple[float, int] | None = None  # its entry in the tenant's line
         self.aside: float | None = None  # until when it stands aside; inf: until an answer
+        self.quiet: dict[Window, float] = {}  # until when no further notice is given of a long wait for it
 
     def head(self) -> tuple[float, int, Ticket] | None:
         """The entry of its best ticket."""
@@ -114,9 +133,12 @@ class Permits:
         """Seconds that granted tickets have waited, all together."""
         self.longest = dict.fromkeys(Priority, 0.0)
         """Seconds that a granted ticket has waited at most."""
+        self.notices: list[Notice] = []
+        """Conversations that must wait long for their own windows; whoever drives this takes them out."""
         self._limits = limits
         self._windows, slow = split((w.less(limits.margin) for w in limits.conversation), LONGEST_EXACT)
         self._slices = tuple(map(Slices, slow))
+        self._stated = {window.less(limits.margin): window for window in limits.conversation}
         self._exact = max((window.seconds for window in self._windows), default=0.0)
         self._most = max((window.most for window in self._windows), default=0)
         self._tenant_window = None if limits.tenant is None else limits.tenant.less(limits.margin)
@@ -149,6 +171,8 @@ class Permits:
         conversation = ticket._conversation
         if state is State.WAITING:
             self._count(ticket, -1)
+            if not conversation.count:
+                conversation.aside = None  # nobody waits for its windows, and it may move to another tenant
             self._line_up(conversation)
         elif state is State.HELD:
             conversation.recent.flight -= 1
@@ -237,6 +261,12 @@ class Permits:
 
     # What is seen from outside
 
+    def waiters(self) -> list[Ticket]:
+        """The tickets that wait, in no order."""
+        others = (tenant.other for tenant in self._tenants.values())
+        of = (conversation.tickets for conversation in (*self._conversations.values(), *others))
+        return [entry[2] for tickets in of for entry in tickets if _valid(entry)]
+
     def queues(self) -> dict[str, int]:
         """How many tickets wait, of each tenant that has any."""
         return {tenant.id: tenant.waiting for tenant in self._tenants.values() if tenant.waiting}
@@ -256,7 +286,9 @@ class Permits:
         if found is None:
             found = self._conversations[outbound.conversation] = _Conversation(outbound.conversation, tenant)
         elif found.tenant is not tenant and not (found.count or found.recent.flight):
-            found.tenant = tenant  # its tenant has become known; while it is busy it stays where it is
+            # Its tenant has become known, or was forgotten meanwhile; while it is busy it stays where it is.
+            # Nothing of it waits: it neither stands in line nor aside, and what heaps hold of it is void.
+            found.tenant, found.aside = tenant, None
         return found
 
     def _tenant(self, id_: str, now: float) -> _Tenant:
@@ -332,15 +364,27 @@ class Permits:
         """A request came to its end: what waits for that is looked at anew."""
         tenant = conversation.tenant
         if conversation.aside is not None:
-            self._stand_aside(conversation, self._ready_at(conversation, now))
+            self._stand_aside(conversation, self._ready_at(conversation, now), now)
         if tenant.waiting:
             self._schedule(tenant, now)
 
-    def _stand_aside(self, conversation: _Conversation, until: float) -> None:
+    def _stand_aside(self, conversation: _Conversation, until: float, now: float) -> None:
         if until != conversation.aside:
             conversation.aside = until
             if until < inf:
                 heappush(conversation.tenant.aside, (until, next(self._numbers), conversation))
+                if until - now > LONG_WAIT:
+                    self._notice(conversation, until, now)
+
+    def _notice(self, conversation: _Conversation, until: float, now: float) -> None:
+        """Tell which window it waits for, unless that was told within the hour."""
+        recent, id_ = conversation.recent, conversation.id or ""
+        full = [(recent.ready_at((window,)), window) for window in self._windows]
+        full += [(slices.ready_at(id_, recent.flight, now), slices.window) for slices in self._slices]
+        _, kept = max(full, key=lambda each: each[0])
+        if now >= conversation.quiet.get(kept, -inf):
+            conversation.quiet[kept] = now + NOTICE_EVERY
+            self.notices.append(Notice(id_, kept, self._stated[kept], until - now))
 
     def _ready_at(self, conversation: _Conversation, now: float) -> float:
         """When the windows of the conversation itself have room."""
@@ -354,7 +398,7 @@ class Permits:
     def _serve(self, tenant: _Tenant, now: float, granted: list[Ticket]) -> None:
         while tenant.aside and tenant.aside[0][0] <= now:
             until, _, conversation = heappop(tenant.aside)
-            if conversation.aside == until:
+            if conversation.aside == until and conversation.tenant is tenant:
                 conversation.aside = None
                 self._line_up(conversation)
         due = inf
@@ -371,7 +415,7 @@ class Permits:
             tenant.lined -= 1
             until = self._ready_at(conversation, now)
             if until > now:
-                self._stand_aside(conversation, until)
+                self._stand_aside(conversation, until, now)
             else:
                 granted.append(self._grant(conversation, now))
                 self._line_up(conversation)

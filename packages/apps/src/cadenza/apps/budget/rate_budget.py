@@ -6,6 +6,7 @@ There is one timer for all that wait. To be used in the thread of one event loop
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 import weakref
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -14,16 +15,19 @@ from functools import partial
 from math import inf
 from typing import Any
 
+from cadenza.api import ConnectError, Request
 from cadenza.state.shares import SharedPermits
 
 from .limits import TEAMS_RATES, RateLimits
 from .metrics import metrics
 from .outbound import Outbound, Priority
-from .permits import Permits, State, Ticket
+from .permits import Notice, Permits, State, Ticket
 from .sharing import Sharing
 from .statistics import BudgetStatistics
 
 __all__ = ["Place", "RateBudget"]
+
+logger = logging.getLogger(__name__)
 
 
 class RateBudget:
@@ -50,6 +54,7 @@ class RateBudget:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = inf
+        self._closed = False
         permits = weakref.ref(self._permits)  # OpenTelemetry keeps what it asks for ever
         self._metrics = metrics(lambda: left.waiting if (left := permits()) else {})
 
@@ -77,32 +82,40 @@ class RateBudget:
     # Permits
 
     @asynccontextmanager
-    async def permit(self, outbound: Outbound) -> AsyncIterator[None]:
+    async def permit(self, outbound: Outbound, request: Request | None = None) -> AsyncIterator[None]:
         """Wait until `outbound` may be sent; the end of the block is its answer, or that it was given up.
 
-        Cancelled while it waits, it leaves its place to others.
+        Cancelled while it waits, it leaves its place to others. Raises what `acquire` raises.
         """
-        ticket = await self.acquire(outbound)
+        ticket = await self.acquire(outbound, request)
         try:
             yield
         finally:
             self.answered(ticket)
 
-    async def acquire(self, outbound: Outbound) -> Ticket:
-        """Wait until `outbound` may be sent. Then `answered` must follow, or `leave` if nothing was sent."""
+    async def acquire(self, outbound: Outbound, request: Request | None = None) -> Ticket:
+        """Wait until `outbound` may be sent. Then `answered` must follow, or `leave` if nothing was sent.
+
+        Raises ConnectError, with `request`, if the budget is closed before that.
+        """
+        if self._closed:
+            raise _stopped(request)
         ticket = self.ask(outbound)
         if ticket.state is State.WAITING:
             waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             ticket.wake = partial(_resolve, waiter)
             try:
                 await waiter
+                if ticket.state is State.WAITING:
+                    raise _stopped(request)
             except BaseException:
                 self.leave(ticket)
                 raise
         return ticket
 
     def ask(self, outbound: Outbound, wake: Callable[[], object] | None = None) -> Ticket:
-        """Get in line without waiting. `wake` is called when the ticket holds a permit, perhaps at once."""
+        """Get in line without waiting. `wake` is called when the ticket holds a permit, perhaps at once, or
+        when the budget is closed (`closed`). It is kept alive until then, or until the ticket has ended."""
         ticket = self._permits.ask(outbound, self.now(), wake)
         self._turn()
         if self._sharing is not None and ticket.state is State.WAITING:
@@ -116,11 +129,13 @@ class RateBudget:
 
     def answered(self, ticket: Ticket) -> None:
         """The request of `ticket` was answered, or given up."""
+        ticket.wake = None
         self._permits.answered(ticket, self.now())
         self._turn()
 
     def leave(self, ticket: Ticket) -> None:
         """Nothing was sent, and will not be: give up the place, or the permit."""
+        ticket.wake = None  # the ticket itself may lie in a heap for a while
         self._permits.leave(ticket, self.now())
         self._turn()
 
@@ -163,22 +178,38 @@ class RateBudget:
             conversations=permits.remembered[1],
         )
 
+    @property
+    def closed(self) -> bool:
+        """Whether `close` was called: no ticket is granted any more."""
+        return self._closed
+
     async def close(self) -> None:
-        """Give what is shared back. What still waits is granted no more; so close it last."""
+        """Give what is shared back; so close it last. Nothing waits any more: `acquire` raises ConnectError,
+        in those that wait now too, and streams go at once, for what they hold would be lost."""
+        self._closed = True
         if self._timer is not None:
             self._timer.cancel()
+        self._timer, self._timer_at = None, inf
+        for ticket in self._permits.waiters():
+            if ticket.wake is not None:
+                ticket.wake()
         if self._sharing is not None:
             await self._sharing.close()
 
     def _turn(self) -> None:
         """Grant what may be granted, and set the timer for what comes next."""
+        if self._closed:
+            return
         permits, now = self._permits, self.now()
         assert self._loop is not None
         for ticket in permits.grants(now):
             if self._metrics is not None:
                 self._metrics.waited(ticket.outbound.priority, now - ticket.asked_at)
-            if ticket.wake is not None:
-                ticket.wake()
+            wake, ticket.wake = ticket.wake, None
+            if wake is not None:
+                wake()
+        while permits.notices:
+            _tell(permits.notices.pop())
         at = permits.next_at
         if at != self._timer_at:
             if self._timer is not None:
@@ -207,14 +238,19 @@ class Place:
         self._wake: weakref.WeakMethod[Callable[[], object]] | None = None
 
     def on_turn(self, wake: Callable[[], object]) -> None:
-        """Call the method `wake` when it is this stream's turn. Its object is not kept alive."""
+        """Call the method `wake` when it is this stream's turn. Its object is kept alive while it waits in
+        line, and only then."""
         self._wake = weakref.WeakMethod(wake)
 
     def admit(self, priority: Priority, since: float, now: float) -> bool:
         """Whether the stream may send now. False: it stands in line, and is woken when it may."""
         budget, ticket = self._budget, self._ticket
+        if budget.closed:
+            self.leave()
+            return True
         if ticket is None:
-            ticket = self._ticket = budget.ask(self._outbound(priority, since, now), self._turn)
+            wake = None if self._wake is None else self._wake()
+            ticket = self._ticket = budget.ask(self._outbound(priority, since, now), wake)
         elif ticket.state is State.WAITING and ticket.outbound.priority is not priority:
             budget.change(ticket, self._outbound(priority, since, now))
         return ticket.state is State.HELD
@@ -231,10 +267,6 @@ class Place:
         if ticket is not None:
             self._budget.answered(ticket)
 
-    def _turn(self) -> None:
-        if self._wake is not None and (wake := self._wake()) is not None:
-            wake()
-
     def _outbound(self, priority: Priority, since: float, now: float) -> Outbound:
         tenant = self._tenant or self._budget.tenant_of(self._conversation)
         return Outbound(self._conversation, tenant, priority, self._budget.now() - max(0.0, now - since))
@@ -243,6 +275,27 @@ class Place:
 def _resolve(waiter: asyncio.Future[None]) -> None:
     if not waiter.done():
         waiter.set_result(None)
+
+
+def _stopped(request: Request | None) -> ConnectError:
+    return ConnectError("the App has been stopped; nothing was sent", request or Request("", ""))
+
+
+def _tell(notice: Notice) -> None:
+    kept, stated, seconds = notice.kept, notice.stated, notice.wait
+    logger.warning(
+        "Conversation %s has had %s requests within %s, which is all that the rate budget lets out (of the "
+        "%s that the service takes); the next may go in %s.",
+        notice.conversation,
+        f"{kept.most:,}",
+        _duration(kept.seconds),
+        f"{stated.most:,}",
+        _duration(seconds),
+    )
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
 
 
 def thread(conversation_id: str) -> str:

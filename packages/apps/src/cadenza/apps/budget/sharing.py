@@ -132,7 +132,7 @@ class Sharing:
                     gone = {tenant: Demand(held, 0) for tenant, (_, held, _) in demands.items()}
                     await self._shared.exchange(self._process, gone, limit=self._limit)
             except Exception as error:
-                logger.warning("the shared rate budget could not be given back: %s", error)
+                logger.warning("The shared rate budget could not be given back: %s", _reason(error))
 
     async def _run(self, hungry: asyncio.Event) -> None:
         try:
@@ -147,7 +147,8 @@ class Sharing:
             self._task = None
 
     async def _exchange(self, demands: dict[str, Demand]) -> None:
-        was_down = self._wants.down
+        was_down, now = self._wants.down, self._now()
+        has_some = any(self._permits.demand(tenant, now)[0] for tenant in demands)
         try:
             async with asyncio.timeout(PATIENCE):
                 caps = await self._shared.exchange(self._process, demands, limit=self._limit)
@@ -155,8 +156,9 @@ class Sharing:
             self._wants.failed(demands, self._now())
             if not was_down:
                 logger.warning(
-                    "The shared rate budget cannot be reached; this process goes on with its last share: %s",
-                    error,
+                    "The shared rate budget cannot be reached; this process goes on with %s: %s",
+                    "its last share" if has_some else f"{ALONE} permit of each tenant",
+                    _reason(error),
                 )
         else:
             self._wants.answered(demands, caps, self._now())
@@ -167,3 +169,7 @@ class Sharing:
     @staticmethod
     def _now() -> float:
         return asyncio.get_running_loop().time()
+
+
+def _reason(error: Exception) -> str:
+    return str(error) or type(error).__name__  # a TimeoutError says nothing

@@ -38,10 +38,10 @@ class BudgetTransport:
         self._default = default_tenant
 
     async def send(self, request: Request) -> Response:
-        """Wait for a permit, then send. Raises what `inner` raises."""
+        """Wait for a permit, then send. Raises what `inner` raises; ConnectError if the budget is closed."""
         if not _SERVICE.match(request.url):
             return await self.inner.send(request)
-        async with self.budget.permit(self._outbound(request)):
+        async with self.budget.permit(self._outbound(request), request):
             return await self.inner.send(request)
 
     async def close(self) -> None:

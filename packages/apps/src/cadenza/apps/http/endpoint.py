@@ -20,6 +20,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from cadenza.api import Activity, InvalidActivityError, parse_activity
+from cadenza.state import StateError
 
 from ..auth.inbound import Caller, Doorkeeper, RefusedError
 from ..routing.responses import InvokeResponse, error_body, to_json
@@ -66,6 +67,9 @@ class MessagingEndpoint:
             return error_response(400, "BadRequest", str(error))
         try:
             turn = await self._admit(activity, caller)
+        except StateError as error:
+            self._logger.error("An activity was not accepted; the service will send it again: %s", error)
+            return error_response(503, "ServiceUnavailable", "The bot cannot take activities at the moment.")
         except Exception:
             self._logger.exception("An activity could not be accepted; the service will send it again.")
             return error_response(503, "ServiceUnavailable", "The bot cannot take activities at the moment.")

@@ -32,7 +32,7 @@ LEASE_SECONDS = 45.0
 """How long a lane is held without a heartbeat: when a process dies, its lanes are taken over so much later.
 Ours."""
 
-REQUEST_SECONDS = 30.0
+REQUEST_SECONDS = 15.0
 """The longest that one request of a turn may be under way; it is given up then (guard.py). Ours."""
 
 MOST_KEY = 256

@@ -13,10 +13,11 @@ from typing import Any
 from cadenza.api import ConnectError, Request, RequestTimeoutError, Response, Transport
 from cadenza.state import Inbox, LeaseLostError, StateError
 
+from ..budget import BudgetTransport, RateBudget
 from .claims import Claims
 from .lanes import Work
 
-__all__ = ["Guard", "GuardedTransport", "TurnLostError"]
+__all__ = ["Guard", "GuardedTransport", "TurnLostError", "TurnTransport"]
 
 
 class TurnLostError(ConnectError):
@@ -117,6 +118,19 @@ class Guard:
             self._shut = True
             self._lost(work)
             raise
+
+
+class TurnTransport(BudgetTransport):
+    """What the ordinary requests of a turn go through: the intent is recorded before they wait for a permit,
+    so that a state that is away does not hold the permits of others."""
+
+    def __init__(self, inner: Transport, budget: RateBudget, guard: Guard, *, default_tenant: str) -> None:
+        super().__init__(inner, budget, default_tenant=default_tenant)
+        self._guard = guard
+
+    async def send(self, request: Request) -> Response:
+        await self._guard.before(request)
+        return await super().send(request)
 
 
 class GuardedTransport:

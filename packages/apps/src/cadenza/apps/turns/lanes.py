@@ -91,10 +91,12 @@ class Looked:
 
 @dataclass(slots=True)
 class Ended:
-    """What was begun is over. `done=False`: it has not sent anything, and another may run it."""
+    """What was begun is over. `done=False`: it has not sent anything, and another may run it. `seen=False`:
+    it was aborted for a newer message before its handlers began, and counts as skipped."""
 
     work: Work
     done: bool = True
+    seen: bool = True
 
 
 @dataclass(slots=True)
@@ -191,6 +193,8 @@ class _Lane:
     work: Work
     phase: _Phase = _Phase.RUNNING
     skipped: list[InboxEntry] = field(default_factory=list)
+    told: tuple[InboxEntry, ...] = ()
+    """The skipped ones that the turn that runs was told of."""
     aborted: bool = False
     wanted: Wanted | None = None
     given: set[str] = field(default_factory=set)
@@ -213,7 +217,7 @@ class Lanes:
         if isinstance(event, Placed):  # not by `match`: each message pays for this
             return self._placed(event.place)
         if isinstance(event, Ended):
-            return self._ended(event.work, event.done)
+            return self._ended(event.work, event.done, event.seen)
         if isinstance(event, Followed):
             return self._followed(event.lease, event.first)
         if isinstance(event, Looked):
@@ -282,8 +286,8 @@ class Lanes:
         lane.phase, lane.aborted, lane.wanted, lane.given = _Phase.RUNNING, False, None, set()
         if _suspect(lane.work.entry):
             return [Lose(lane.work)]
-        skipped, lane.skipped = tuple(lane.skipped), []
-        return [Run(lane.work, skipped)]
+        lane.told, lane.skipped = tuple(lane.skipped), []
+        return [Run(lane.work, lane.told)]
 
     def _looked(self, work: Work, entries: Sequence[InboxEntry]) -> list[Action]:
         lane = self._lanes.get(work.lease.name)
@@ -315,7 +319,7 @@ class Lanes:
             return [Abort(lane.work)]
         return []
 
-    def _ended(self, work: Work, done: bool) -> list[Action]:
+    def _ended(self, work: Work, done: bool, seen: bool) -> list[Action]:
         if work in self._stray:
             self._stray.remove(work)
             return []
@@ -326,6 +330,8 @@ class Lanes:
             del self._lanes[work.lease.name]
             return []
         lane.phase = _Phase.SETTLING
+        if not seen:
+            lane.skipped = [*lane.told, work.entry]
         return [Settle(work, release=self.closing or not done, done=done)]
 
     def _followed(self, lease: Lease, first: InboxEntry | None) -> list[Action]:

@@ -29,7 +29,7 @@ from cadenza.state import (
     StateUnavailableError,
 )
 
-from ..routing.responses import InvokeResponse, error_body
+from ..routing.responses import InvokeResponse
 from ..stream import AbortReason
 from .claims import LEASE_SECONDS, REQUEST_SECONDS, Claim, Claims, Strategy, claim_of
 from .guard import Guard
@@ -50,7 +50,7 @@ from .lanes import (
     Settle,
     Work,
 )
-from .turn import Turn
+from .turn import FAILED, Turn
 
 __all__ = ["FINALIZE_SECONDS", "Admitted", "AskTimeoutError", "ShuttingDownError", "TurnRunner"]
 
@@ -68,7 +68,7 @@ REAP_MOST = 16
 """How many of them it takes at once, so that the others get some. Ours."""
 
 ATTENTIVE_SECONDS = 1.0
-"""The time between heartbeats while a turn wants to know who waits behind it. Ours."""
+"""The longest time between heartbeats while a turn wants to know who waits behind it. Ours."""
 
 RETRY_SECONDS = 0.5
 """How long to wait before the inbox is asked again after it could not be reached. Ours."""
@@ -152,20 +152,21 @@ class TurnRunner:
         self._invoke_seconds = invoke_seconds
         self._owner = f"{socket.gethostname()}/{os.getpid()}/{uuid4().hex[:8]}"
         self._claims = Claims(lease_seconds if inbox.durable else inf, request_seconds)
-        self._lanes = Lanes(lambda entry: strategy(entry.payload["activity"]))
+        self._lanes = Lanes(lambda entry: entry.payload["strategy"])
         self._accepting: dict[str, asyncio.Future[None] | None] = {}
         """By key: done when the inbox has answered, if anybody wants to know."""
         self._waiting: dict[str, dict[str, Turn]] = {}
         """By lane and key: turns of entries that this process accepted, and whose time has not come."""
         self._running: dict[Work, Turn] = {}
         self._by_key: dict[str, Turn] = {}
-        self._asks: dict[Work, asyncio.Future[MessageActivity]] = {}
+        self._asks: dict[Work, asyncio.Future[InboxEntry]] = {}
         self._giving: dict[Work, asyncio.Task[None]] = {}
         self._tasks: dict[asyncio.Task[None], Work] = {}
         self._left: set[asyncio.Task[None]] = set()
         """Tasks of handlers that were left behind."""
         self._chores: set[asyncio.Task[None]] = set()
         self._loops: list[asyncio.Task[None]] = []
+        self._beat_at = -inf
         self._unreachable = False
         self._draining = False
         self._calm: asyncio.Future[None] | None = None
@@ -179,9 +180,9 @@ class TurnRunner:
         if self._inbox.durable and not self._loops and not self._shutting_down:
             reap = min(REAP_SECONDS, self._claims.beat)
             self._loops = [
-                asyncio.create_task(self._every(self._beat_seconds, self._beat)),
-                asyncio.create_task(self._every(lambda: reap, self._reap)),
-                asyncio.create_task(self._every(lambda: reap, self._watch)),
+                asyncio.create_task(self._every(min(ATTENTIVE_SECONDS, self._claims.beat), self._beat)),
+                asyncio.create_task(self._every(reap, self._reap)),
+                asyncio.create_task(self._every(reap, self._watch)),
             ]
 
     def guard(self) -> Guard | None:
@@ -213,14 +214,15 @@ class TurnRunner:
     async def _submit(self, turn: Turn, payload: Mapping[str, Any]) -> Admitted:
         activity = payload["activity"]
         strategy = self._strategy(activity)
+        payload = {**payload, "strategy": strategy}  # asked once, so that all processes act alike
         claim = claim_of(activity, strategy)
         while claim.key in self._accepting:  # the same activity is being accepted at this moment
             if (earlier := self._accepting[claim.key]) is None:
                 earlier = self._accepting[claim.key] = asyncio.get_running_loop().create_future()
             await asyncio.wait({earlier})
         self._accepting[claim.key] = None
-        self._waiting.setdefault(claim.lane, {})[claim.key] = turn
-        kept = False
+        waiting = self._waiting.setdefault(claim.lane, {})
+        kept = waiting.setdefault(claim.key, turn) is not turn  # delivered again, while the first one waits
         try:
             asked = self._now()
             answer = await self._inbox.accept(
@@ -229,7 +231,7 @@ class TurnRunner:
                 payload,
                 owner=self._owner,
                 seconds=self._claims.seconds,
-                wait=strategy != "reject" or not claim.ordered,
+                wait=strategy != "reject" or not claim.ordered or self._asked(claim.lane),
             )
             if isinstance(answer, Place):
                 kept = True
@@ -245,39 +247,54 @@ class TurnRunner:
             return self._nothing_to_do()
         return self._repeat(claim, activity, answer)
 
-    async def ask(self, turn: Turn, sender_id: str | None, timeout: float | None) -> MessageActivity:
-        """The next message of the turn's conversation (of that sender, if one is given), which then has no
-        turn of its own. Raises `AskTimeoutError`, and `ShuttingDownError` if the bot stops meanwhile."""
+    def _asked(self, lane: str) -> bool:
+        """Whether a turn of the lane asks something here."""
+        return any(work.lease.name == lane for work in self._asks)
+
+    async def ask(
+        self, turn: Turn, sender_id: str | None, timeout: float | None, send: Callable[[], Awaitable[object]]
+    ) -> MessageActivity:
+        """The next message of the turn's conversation (of that sender, if one is given) after `send` was
+        called; it has no turn of its own then. Raises RuntimeError where no message can be waited for,
+        before anything is sent; `AskTimeoutError`; and `ShuttingDownError` if the bot stops meanwhile."""
         work = next((work for work, running in self._running.items() if running is turn), None)
-        if work is None or not claim_of(work.entry.payload["activity"], "queue").ordered:
+        strategy = work.entry.payload["strategy"] if work is not None else None
+        if work is None or not claim_of(work.entry.payload["activity"]).ordered:
             raise RuntimeError(
                 "ctx.ask works in the turn of a message, which the next one waits for; not in an invoke, a "
                 "reaction or a typing indicator, and not after the turn."
             )
-        if self._strategy(work.entry.payload["activity"]) == "concurrent":
+        if strategy == "concurrent" or (strategy == "reject" and self._inbox.durable):
             raise RuntimeError(
-                "ctx.ask cannot work with turn_strategy='concurrent': no message waits for a turn."
+                f"ctx.ask cannot work with turn_strategy={strategy!r}: no message waits for a turn"
+                + (", at other processes." if strategy == "reject" else ".")
             )
         if work in self._asks:
             raise RuntimeError("This turn asks already: await one ctx.ask before the next.")
         if self._draining:
             raise ShuttingDownError("The App is stopping: no answer can come any more.")
-
-        def wanted(entry: InboxEntry) -> bool:
-            activity = entry.payload["activity"]
-            sender = activity.get("from")
-            return activity.get("type") == "message" and (
-                sender_id is None or (isinstance(sender, Mapping) and sender.get("id") == sender_id)
-            )
-
-        future: asyncio.Future[MessageActivity] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[InboxEntry] = asyncio.get_running_loop().create_future()
         self._asks[work] = future
         try:
+            # What was written before the question was there is no answer to it.
+            before = await self._insist(work.lease, lambda: self._inbox.entries(work.lease, LOOK_MOST))
+            newest = before[-1].number if before else 0
+
+            def wanted(entry: InboxEntry) -> bool:
+                activity = entry.payload["activity"]
+                sender = activity.get("from")
+                if activity.get("type") != "message" or entry.number <= newest:
+                    return False
+                return sender_id is None or (isinstance(sender, Mapping) and sender.get("id") == sender_id)
+
+            await send()
             self._obey(self._lanes.ask(work, wanted))
             await asyncio.wait({future}, timeout=timeout)
             if not future.done():
                 raise AskTimeoutError(f"Nobody answered within {timeout:g} s.")
-            return future.result()
+            entry = future.result()
+            self._settle_answer(work, entry)
+            return _message(entry)
         finally:
             future.cancel()
             _look_at(future)
@@ -305,12 +322,12 @@ class TurnRunner:
         if self._calm is not None and not self._calm.done() and not self._busy:
             self._calm.set_result(None)
 
-    async def shut_down(self, seconds: float) -> None:
+    async def shut_down(self, seconds: float, finalize: float = FINALIZE_SECONDS) -> None:
         """Cancel what runs, give back what waits, and return when all is over: after `seconds` at most, of
-        which `FINALIZE_SECONDS` are for finalizing streams and the rest for the handlers to clean up."""
+        which `finalize` are for finalizing streams and the rest for the handlers to clean up."""
         self._shutting_down = self._lanes.closing = True
         for turn in self._running.values():
-            turn.abort(AbortReason.SHUTDOWN, FINALIZE_SECONDS)
+            turn.abort(AbortReason.SHUTDOWN, finalize)
         await self.drain(seconds)
         if stuck := list(self._tasks):
             self._logger.error("%d turns did not end in %g s after they were cancelled.", len(stuck), seconds)
@@ -449,12 +466,13 @@ class TurnRunner:
         self._obey(self._lanes.feed(Followed(lease, first)))
 
     def _give(self, work: Work, entry: InboxEntry) -> None:
-        """Give the turn of `work` the entry that it asked for, and settle it."""
+        """Give the turn of `work` the entry that it asked for. That is settled when the turn has taken it."""
         future = self._asks.get(work)
-        if future is None or future.done():
-            return
+        if future is not None and not future.done():
+            future.set_result(entry)
+
+    def _settle_answer(self, work: Work, entry: InboxEntry) -> None:
         waiting = self._unwait(entry.lane, entry.key)
-        future.set_result(_message(entry))
         former = self._giving.get(work)
 
         async def settle() -> None:
@@ -495,7 +513,9 @@ class TurnRunner:
         if turn is None:
             return
         if lost:
-            self._logger.warning("A turn is cancelled: its lease was lost, and another process has its lane.")
+            self._logger.warning(
+                "A turn is cancelled: its conversation's lease was lost, or could not be renewed in time."
+            )
             turn.abort(AbortReason.LOST)
         else:
             turn.abort(AbortReason.INTERRUPT, INTERRUPT_SECONDS)
@@ -548,8 +568,10 @@ class TurnRunner:
     async def _drive(self, turn: Turn, work: Work) -> None:
         try:
             whole = await turn.run(lambda: self._leave_behind(turn, work))
-        except Exception:
-            self._logger.exception("A turn broke, by a defect of Cadenza.")
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException:  # the lane must move on in any case
+            self._logger.exception("A turn broke.")
             whole = True
         if whole:
             await self._end_of(work, turn)
@@ -564,8 +586,10 @@ class TurnRunner:
     async def _finish(self, turn: Turn, work: Work) -> None:
         try:
             await turn.finish()
-        except Exception:
-            self._logger.exception("A turn broke, by a defect of Cadenza.")
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException:  # the lane must move on in any case
+            self._logger.exception("A turn broke.")
         await self._end_of(work, turn)
 
     async def _end_of(self, work: Work, turn: Turn | None) -> None:
@@ -573,7 +597,7 @@ class TurnRunner:
         if (giving := self._giving.pop(work, None)) is not None:
             await asyncio.wait({giving})
         again = turn is not None and turn.unfinished
-        actions = self._lanes.feed(Ended(work, done=not again))
+        actions = self._lanes.feed(Ended(work, done=not again, seen=turn is None or not turn.unseen))
         for action in actions:
             assert isinstance(action, Settle)
             await self._consult(action)
@@ -585,13 +609,11 @@ class TurnRunner:
 
     # The loops
 
-    def _beat_seconds(self) -> float:
-        return min(self._claims.beat, ATTENTIVE_SECONDS) if self._lanes.attentive else self._claims.beat
-
     async def _beat(self) -> None:
         leases, asked = self._claims.leases, self._now()
-        if not leases:
+        if not leases or (asked < self._beat_at and not self._lanes.attentive):
             return
+        self._beat_at = asked + self._claims.beat
         works = [self._lanes.work(lease) for lease in leases]
         held = await self._inbox.renew(leases)
         self._reached()
@@ -623,10 +645,10 @@ class TurnRunner:
         for lease in self._claims.expired(self._now()):
             self._gone(lease)
 
-    async def _every(self, seconds: Callable[[], float], work: Callable[[], Awaitable[None]]) -> None:
+    async def _every(self, seconds: float, work: Callable[[], Awaitable[None]]) -> None:
         while True:
-            await asyncio.sleep(seconds())
             try:
+                await asyncio.sleep(seconds)
                 await work()
             except StateUnavailableError as error:
                 if not self._unreachable:
@@ -712,6 +734,6 @@ def _reported(intent: bytes | None) -> bool:
 def _stored(response: bytes | None) -> InvokeResponse[Any]:
     """The response that an entry was settled with; a process that died left none."""
     if response is None:
-        return InvokeResponse(500, error_body("InternalError", "The bot failed to handle this invoke."))
+        return FAILED
     data = json.loads(response)
     return InvokeResponse(data["status"], data["body"])

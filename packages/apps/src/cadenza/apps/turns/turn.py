@@ -28,6 +28,11 @@ from ..stream import AbortReason, HttpStream, StreamCancelledError, StreamDelive
 from .guard import Guard
 from .lanes import Work
 
+FAILED = InvokeResponse(500, error_body("InternalError", "The bot failed to handle this invoke."))
+
+RECORD_SECONDS = 1.0
+"""How long a turn that is cut off waits until its progress is recorded. Ours."""
+
 SHUTTING_DOWN = InvokeResponse(503, error_body("ServiceUnavailable", "The bot is shutting down."))
 
 
@@ -72,9 +77,14 @@ class Turn:
     """What the handlers run in, while they do."""
     _result: InvokeResponse[Any] | None = None
     _raised: BaseException | None = None
+    _began = False
     _handled = False
     _given_up = False
     _left_behind: Callable[[], None] | None = None
+    _newest: Mapping[str, Any] | None = None
+    """What is to be recorded next."""
+    _recorder: asyncio.Task[None] | None = None
+    _concluder: asyncio.Task[Any] | None = None
     _patience: asyncio.TimerHandle | None = None
     _deadline: float | None = None
     _hurry: asyncio.Task[None] | None = None
@@ -124,17 +134,29 @@ class Turn:
             self.ctx.resume_stream(snapshot)
 
     async def record(self, snapshot: Mapping[str, Any]) -> None:
-        """The stream got on: `snapshot` is what another process needs to end it."""
-        if self._guard is not None:
-            await self._guard.record(self._progress(snapshot))
+        """The stream got on: `snapshot` is what another process needs to end it. Does not wait until that is
+        recorded: a state that is slow or away must not hold up the stream."""
+        self._newest = self._progress(snapshot)
+        if self._recorder is None or self._recorder.done():
+            self._recorder = asyncio.create_task(self._record_newest())
+
+    async def _record_newest(self) -> None:
+        while self._newest is not None and self._guard is not None:
+            progress, self._newest = self._newest, None
+            await self._guard.record(progress)
 
     @property
     def unfinished(self) -> bool:
         """Whether a shutdown cut it off, and another process can do better: run it, if it had sent nothing,
         or end its stream, which this one could not in the time it had."""
-        if self._guard is None or self._invoke or self.abort_reason is not AbortReason.SHUTDOWN:
+        if self._guard is None or self.abort_reason is not AbortReason.SHUTDOWN:
             return False
         return self._undelivered or not self._guard.recorded
+
+    @property
+    def unseen(self) -> bool:
+        """Whether a newer message took over before any middleware or handler had seen this one."""
+        return self.abort_reason is AbortReason.INTERRUPT and not self._began
 
     def stored_response(self) -> bytes | None:
         """What a re-delivered invoke is answered with; None for everything else."""
@@ -173,6 +195,8 @@ class Turn:
         if self._handled:
             if reason is not AbortReason.STOP and self._hurry is None:
                 self._hurry = asyncio.create_task(self._hurry_up(reason, deadline))
+                seconds = self._stop_seconds + (deadline or 0.0)
+                self._patience = asyncio.get_running_loop().call_later(seconds, self._cut_short)
             return
         self.abort_reason = reason
         self._deadline = deadline
@@ -199,10 +223,22 @@ class Turn:
 
     async def finish(self) -> None:
         """What comes after the handlers: the response, the end of the stream, what went wrong."""
+        self._concluder = asyncio.current_task()
         try:
             if self._handled or self._given_up:
                 await self._conclude()
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # of an on_error handler, or a listener: the turn is over all the same
+            self._logger.exception("The end of a turn broke.")
+            if not _is_cancelled(error):
+                self.fatal = self.fatal or error
+            if not self.answered.done():
+                self.answered.set_result(FAILED if self._invoke else InvokeResponse())
         finally:
+            self._concluder = None
+            if self._recorder is not None:
+                self._recorder.cancel()
             if self._patience is not None:
                 self._patience.cancel()
             self._seal(StreamError("This turn is over: open a stream with app.stream(ctx.conversation_ref)."))
@@ -220,10 +256,13 @@ class Turn:
         """Run the handlers in this task, which `abort` cancels as long as they run."""
         task = self._task = asyncio.current_task()
         assert task is not None
+        cancels = task.cancelling()
         handle = self._pipeline.lost if self._reports_loss else self._pipeline.handle
         try:
             if self._reports_loss and self._guard is not None:
                 await self._guard.record(self._progress())  # so that it is reported once, if this dies too
+            await self.ctx.state.load()
+            self._began = True
             self._result = await handle(self.ctx)
         except (KeyboardInterrupt, SystemExit):
             raise
@@ -231,15 +270,15 @@ class Turn:
             self._raised = error
         self._task = None
         self._handled = True
-        if self.abort_reason is not None:
-            # Its cancellation may not have reached the handlers, and must not reach what follows them.
+        if task.cancelling() > cancels:
+            # What `abort`, or something that the handlers used, has asked for may not have reached them, and
+            # must not reach what follows them.
             with suppress(asyncio.CancelledError):
                 await asyncio.sleep(0)
-            task.uncancel()
+            while task.cancelling() > cancels:
+                task.uncancel()
         if self._given_up and self._raised is not None and not _is_cancelled(self._raised):
             self._logger.warning("A handler that was left behind raised.", exc_info=self._raised)
-        if task.cancelling():  # by somebody else: the end of the event loop, say
-            raise asyncio.CancelledError
 
     def _seal(self, error: StreamError) -> None:
         self._end = self._end or error
@@ -250,7 +289,7 @@ class Turn:
         error = None if self._given_up else self._outcome()
         errors = [] if error is None else [error]
         self._seal(StreamError("This turn is over: open a stream with app.stream(ctx.conversation_ref)."))
-        if error is None and self.abort_reason is not AbortReason.LOST:
+        if error is None and self.abort_reason is not AbortReason.LOST and not self.unfinished:
             try:
                 await self.ctx.state.save()
             except Exception as unsaved:
@@ -308,7 +347,9 @@ class Turn:
             return
         if self.abort_reason is not None:
             if self.abort_reason is AbortReason.SHUTDOWN and self._guard is not None:
-                await self._guard.record(self._progress())  # in case that another process must end it
+                with suppress(TimeoutError):  # in case that another process must end it
+                    async with asyncio.timeout(RECORD_SECONDS):
+                        await self._guard.record(self._progress())
             await stream.finish(self.abort_reason, deadline=self._deadline)
         elif failed:
             await stream.finish(AbortReason.ERROR)
@@ -323,14 +364,23 @@ class Turn:
             with suppress(StreamError):
                 await stream.finish(reason, deadline=deadline)
 
+    def _cut_short(self) -> None:
+        """What comes after the handlers does not end either."""
+        if self._concluder is not None:
+            self._logger.error("The end of a turn took too long, in on_error or a listener: it is cut short.")
+            self._concluder.cancel()
+
     def _give_up(self) -> None:
         if self._handled or self._left_behind is None:
             return
         self._logger.warning(
-            "A handler went on for %g s after it was cancelled: it is left behind, and can send no more.",
+            "A handler went on for %g s after it was cancelled: it is left behind. ctx.send and ctx.stream "
+            "take nothing more from it.",
             self._stop_seconds,
         )
         self.ctx.abandon()
+        if self._guard is not None:
+            self._guard.shut()
         self._given_up = True
         self._left_behind()
 

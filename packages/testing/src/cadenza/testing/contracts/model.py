@@ -65,7 +65,8 @@ async def compare(
     memory = MemoryInbox(claim_seconds=claim_seconds, clock=lambda: now)
     story = _Story(seed)
     # One duration for all leases: then the order in which they run out is that in which they were given.
-    seconds = 4.5 * unit
+    # Where time cannot be moved, the memory's stands still: no lease runs out meanwhile.
+    seconds = 4.5 * unit if advance is not None else 600.0
     leases: list[tuple[Lease, Lease]] = []
     accepted: list[dict[str, Any]] = []
     settled: list[tuple[Lease, Lease, str, dict[str, Any]]] = []
@@ -110,7 +111,12 @@ async def compare(
             # One at a time, and so with renewals: of those that begin at once, none comes first.
             owner = dice.choice(["me", "you"])
             story.tell(f"take {owner}")
-            note_down(await memory.take(owner, seconds, 1), await inbox.take(owner, seconds, 1))
+            limit = 1 if advance is not None else len(LANES)
+            taken = await memory.take(owner, seconds, limit), await inbox.take(owner, seconds, limit)
+            if advance is None:  # in memory all have waited equally long: take all, in no order
+                for places in taken:
+                    places.sort(key=lambda place: place.entry.lane)
+            note_down(*taken)
         elif what == "lookup":
             story.tell(f"lookup {key}")
             story.check(await memory.lookup(key, lane), await inbox.lookup(key, lane))

@@ -16,6 +16,8 @@ __all__ = ["PermitsContract"]
 LIMIT = 45
 MEMORY = 10.0
 """Seconds after which a process that does not call has nothing any more; the contract says so."""
+LAST_MEMORY = 2.0
+"""The same, for a process that wanted nothing in its last call."""
 
 
 class PermitsContract(Contract):
@@ -65,6 +67,17 @@ class PermitsContract(Contract):
         await advance(MEMORY - 1)
         assert await self.ask(peer, "b", 0, 22) == 5
         await advance(1.5)
+        assert await self.ask(peer, "b", 5, 45) == 45
+
+    async def test_what_is_held_by_who_wants_nothing_more_is_kept_for_it_for_two_seconds(
+        self, backend: SharedPermits, peer: SharedPermits, advance: Advance
+    ) -> None:
+        assert await self.ask(backend, "gone", 0, 40) == 40
+        assert await self.ask(backend, "gone", 40, 0) == 0  # the last call of a process that ends
+        assert await self.ask(peer, "b", 0, 45) == 5
+        await advance(LAST_MEMORY - 0.5)
+        assert await self.ask(peer, "b", 5, 45) == 5
+        await advance(1.0)
         assert await self.ask(peer, "b", 5, 45) == 45
 
     async def test_tenants_are_apart_and_asked_for_in_one_step(self, backend: SharedPermits) -> None:
