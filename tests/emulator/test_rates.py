@@ -8,7 +8,7 @@ import pytest
 from cadenza.testing import Rules, Service, ServiceRequest, VirtualClock
 
 
-@pytest.mark.parametrize(("most", "seconds", "pause"), [(7, 1.0, 0.01), (8, 2.0, 0.2), (60, 30.0, 0.3)])
+@pytest.mark.parametrize(("most", "seconds", "pause"), [(7, 1.0, 0.01), (8, 2.0, 0.2), (60, 30.0, 0.25)])
 async def test_a_conversation_takes_so_many_requests_in_so_many_seconds(
     wire: Any, clock: VirtualClock, most: int, seconds: float, pause: float
 ) -> None:
