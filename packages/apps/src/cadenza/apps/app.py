@@ -41,7 +41,7 @@ from .http.endpoint import HealthEndpoint, MessagingEndpoint
 from .middleware import Handler
 from .pipeline import ErrorHandler, LostHandler, Pipeline
 from .references import References
-from .routing.responses import InvokeResponse, error_body
+from .routing.responses import SHUTTING_DOWN, TOO_LATE, InvokeResponse, error_body
 from .routing.router import Router, checked
 from .routing.routes import Routes
 from .sending import Sendable, as_activity, send_activity
@@ -53,12 +53,10 @@ from .turns.claims import Strategy
 from .turns.guard import GuardedTransport, TurnTransport
 from .turns.lanes import LaneStatistics
 from .turns.runner import FINALIZE_SECONDS, Admitted, ShuttingDownError, TurnRunner
-from .turns.turn import SHUTTING_DOWN, Turn, TurnStream
+from .turns.turn import Turn, TurnStream
 
 MOST_APIS = 64
 """How many service URLs have a client that is kept."""
-
-TOO_LATE = InvokeResponse(504, error_body("Timeout", "The bot took too long to answer this invoke."))
 
 HandlerT = TypeVar("HandlerT", bound=Callable[..., object])
 StreamT = TypeVar("StreamT", bound=HttpStream)
@@ -343,15 +341,18 @@ class App(Routes):
 
     def _finalize_seconds(self) -> float:
         """How long finalizing the open streams takes if all are of one tenant, which has a limit a second."""
-        open_streams = sum(not stream.closed for stream in self._streams)
         a_second = self._settings.rate_limits.per_tenant
-        return max(FINALIZE_SECONDS, 1.0 + open_streams / a_second) if a_second else FINALIZE_SECONDS
+        if not a_second:
+            return FINALIZE_SECONDS
+        return max(FINALIZE_SECONDS, 1.0 + len(self._open_streams()) / a_second)
+
+    def _open_streams(self) -> list[HttpStream]:
+        return [stream for stream in self._streams if not stream.closed]
 
     async def _finalize_streams(self, seconds: float) -> None:
         """Those that belong to no turn."""
-        open_streams = [stream for stream in self._streams if not stream.closed]
         outcomes = await asyncio.gather(
-            *(stream.finish(AbortReason.SHUTDOWN, deadline=seconds) for stream in open_streams),
+            *(stream.finish(AbortReason.SHUTDOWN, deadline=seconds) for stream in self._open_streams()),
             return_exceptions=True,
         )
         for outcome in outcomes:
@@ -516,8 +517,7 @@ class App(Routes):
 
     def statistics(self) -> AppStatistics:
         """What this process is at."""
-        open_streams = sum(not stream.closed for stream in self._streams)
-        return AppStatistics(self._runner.statistics(), open_streams, self.budget.statistics())
+        return AppStatistics(self._runner.statistics(), len(self._open_streams()), self.budget.statistics())
 
     def _reference(
         self, conversation: str | ConversationReference, service_url: str | None

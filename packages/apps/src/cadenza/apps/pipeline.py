@@ -9,7 +9,7 @@ from .context import ActivityContext
 from .events import ActivityEvent, ActivityResponseEvent, ErrorEvent, EventEmitter
 from .middleware import Chain
 from .references import References
-from .routing.responses import InvokeResponse, error_body, invoke_response
+from .routing.responses import FAILED, InvokeResponse, error_body, invoke_response
 from .routing.router import Router
 from .settings import ErrorReply, Reply
 from .stream import StreamError
@@ -87,7 +87,7 @@ class Pipeline:
             except StreamError:
                 self._logger.exception("The stream of a lost turn could not be finalized.")
             await self._tell(self._lost_reply, ctx)
-        return InvokeResponse(500, error_body("InternalError", "The bot failed to handle this invoke."))
+        return FAILED
 
     async def busy(self, ctx: ActivityContext[Any]) -> None:
         """This message is not handled, since its conversation was busy (`turn_strategy="reject"`)."""
@@ -114,9 +114,7 @@ class Pipeline:
             await self._apologize(ctx, errors[0])
         if ctx.activity.type != "invoke":
             return InvokeResponse()
-        return chosen or InvokeResponse(
-            500, error_body("InternalError", "The bot failed to handle this invoke.")
-        )
+        return chosen or FAILED
 
     async def ended(self, ctx: ActivityContext[Any], response: InvokeResponse[Any]) -> None:
         if self._events.listener_count("activity_response"):

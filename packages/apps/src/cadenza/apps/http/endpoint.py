@@ -23,7 +23,7 @@ from cadenza.api import Activity, InvalidActivityError, parse_activity
 from cadenza.state import StateError
 
 from ..auth.inbound import Caller, Doorkeeper, RefusedError
-from ..routing.responses import InvokeResponse, error_body, to_json
+from ..routing.responses import SHUTTING_DOWN, TOO_LATE, InvokeResponse, error_body, to_json
 from ..turns.runner import Admitted
 from .adapter import BodyTooLargeError, BrokenBodyError, HttpRequest, HttpResponse
 
@@ -74,7 +74,7 @@ class MessagingEndpoint:
             self._logger.exception("An activity could not be accepted; the service will send it again.")
             return error_response(503, "ServiceUnavailable", "The bot cannot take activities at the moment.")
         if turn is None:
-            return error_response(503, "ServiceUnavailable", "The bot is shutting down.")
+            return http_response(SHUTTING_DOWN)
         if activity.type != "invoke":
             return ACKNOWLEDGED
         return await self._answer(turn, activity)
@@ -90,7 +90,7 @@ class MessagingEndpoint:
             activity.name,
             self._invoke_seconds,
         )
-        return error_response(504, "Timeout", "The bot took too long to answer this invoke.")
+        return http_response(TOO_LATE)
 
 
 class HealthEndpoint:

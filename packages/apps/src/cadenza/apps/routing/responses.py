@@ -18,6 +18,16 @@ class InvokeResponse(Generic[BodyT]):
     body: BodyT | None = None
 
 
+def error_body(code: str, message: str) -> dict[str, Any]:
+    """The JSON of every error that an App answers with; Teams' own errors have the same form."""
+    return {"error": {"code": code, "message": message}}
+
+
+FAILED = InvokeResponse(500, error_body("InternalError", "The bot failed to handle this invoke."))
+SHUTTING_DOWN = InvokeResponse(503, error_body("ServiceUnavailable", "The bot is shutting down."))
+TOO_LATE = InvokeResponse(504, error_body("Timeout", "The bot took too long to answer this invoke."))
+
+
 def invoke_response(result: object) -> InvokeResponse[Any]:
     """The response that the handler of an invoke meant by returning `result`.
 
@@ -34,11 +44,6 @@ def invoke_response(result: object) -> InvokeResponse[Any]:
     if not 200 <= status <= 599:
         raise ValueError(f"An invoke was answered with the status {status!r}: it must be from 200 to 599.")
     return InvokeResponse(status, None if body is None else json.loads(to_json(body)))
-
-
-def error_body(code: str, message: str) -> dict[str, Any]:
-    """The JSON of every error that an App answers with; Teams' own errors have the same form."""
-    return {"error": {"code": code, "message": message}}
 
 
 def to_json(body: object) -> bytes:

@@ -12,6 +12,7 @@ import os
 import socket
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
+from functools import partial
 from math import inf
 from typing import Any, Protocol, TypeVar
 from uuid import uuid4
@@ -29,7 +30,7 @@ from cadenza.state import (
     StateUnavailableError,
 )
 
-from ..routing.responses import InvokeResponse
+from ..routing.responses import FAILED, InvokeResponse
 from ..stream import AbortReason
 from .claims import LEASE_SECONDS, REQUEST_SECONDS, Claim, Claims, Strategy, claim_of
 from .guard import Guard
@@ -50,7 +51,7 @@ from .lanes import (
     Settle,
     Work,
 )
-from .turn import FAILED, Turn
+from .turn import LOST, Turn
 
 __all__ = ["FINALIZE_SECONDS", "Admitted", "AskTimeoutError", "ShuttingDownError", "TurnRunner"]
 
@@ -75,9 +76,6 @@ RETRY_SECONDS = 0.5
 
 LOOK_MOST = 100
 """How many entries of a lane are looked at."""
-
-LOST = "lost"
-"""The name in an intent that says: `on_turn_lost` has been told."""
 
 T = TypeVar("T")
 
@@ -551,7 +549,7 @@ class TurnRunner:
                 self._running[work] = self._by_key[entry.key] = turn
                 if self._shutting_down:
                     turn.abort(AbortReason.SHUTDOWN)
-                course = self._drive(turn, work)
+                course = self._drive(turn, work, partial(turn.run, partial(self._leave_behind, turn, work)))
         self._start(course, work)
 
     def _start(self, course: Coroutine[Any, Any, None], work: Work) -> None:
@@ -565,9 +563,9 @@ class TurnRunner:
         self._chores.discard(task)
         self._calmed()
 
-    async def _drive(self, turn: Turn, work: Work) -> None:
+    async def _drive(self, turn: Turn, work: Work, course: Callable[[], Awaitable[bool]]) -> None:
         try:
-            whole = await turn.run(lambda: self._leave_behind(turn, work))
+            whole = await course()
         except (KeyboardInterrupt, SystemExit):
             raise
         except BaseException:  # the lane must move on in any case
@@ -581,16 +579,7 @@ class TurnRunner:
         task = next(task for task, known in self._tasks.items() if known is work)
         del self._tasks[task]
         self._left.add(task)
-        self._start(self._finish(turn, work), work)
-
-    async def _finish(self, turn: Turn, work: Work) -> None:
-        try:
-            await turn.finish()
-        except (KeyboardInterrupt, SystemExit):
-            raise
-        except BaseException:  # the lane must move on in any case
-            self._logger.exception("A turn broke.")
-        await self._end_of(work, turn)
+        self._start(self._drive(turn, work, turn.finish), work)
 
     async def _end_of(self, work: Work, turn: Turn | None) -> None:
         """The turn is over. The lane must move on in any case."""

@@ -9,7 +9,8 @@
     or by a newer message        cancelled once, some seconds for cleaning up; the stream is finalized
     lose their lease             cancelled once; nothing more is sent, for another process has the turn now
 
-A handler that goes on after its seconds is given up: its lane moves on, and it can send nothing more.
+A handler that goes on after its seconds is given up: its lane moves on, and ctx.send and ctx.stream take
+nothing more from it.
 """
 
 import asyncio
@@ -23,17 +24,16 @@ from cadenza.api import CadenzaError, MessageActivity, SentActivity
 
 from ..context import ActivityContext
 from ..pipeline import Pipeline
-from ..routing.responses import InvokeResponse, error_body, to_json
+from ..routing.responses import FAILED, SHUTTING_DOWN, InvokeResponse, to_json
 from ..stream import AbortReason, HttpStream, StreamCancelledError, StreamDeliveryError, StreamError
 from .guard import Guard
 from .lanes import Work
 
-FAILED = InvokeResponse(500, error_body("InternalError", "The bot failed to handle this invoke."))
-
 RECORD_SECONDS = 1.0
 """How long a turn that is cut off waits until its progress is recorded. Ours."""
 
-SHUTTING_DOWN = InvokeResponse(503, error_body("ServiceUnavailable", "The bot is shutting down."))
+LOST = "lost"
+"""The name in a turn's progress that says: its loss was reported."""
 
 
 class HandlerBrokenError(CadenzaError):
@@ -175,7 +175,7 @@ class Turn:
 
     def _progress(self, snapshot: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """What another process needs to end this turn."""
-        progress: dict[str, Any] = {"lost": True} if self._reports_loss else {}
+        progress: dict[str, Any] = {LOST: True} if self._reports_loss else {}
         if snapshot is None and self.stream is not None:
             snapshot = self.stream.snapshot()
         if snapshot is not None:
@@ -218,11 +218,11 @@ class Turn:
             await self._handle()
             if self._given_up:
                 return False
-        await self.finish()
-        return True
+        return await self.finish()
 
-    async def finish(self) -> None:
-        """What comes after the handlers: the response, the end of the stream, what went wrong."""
+    async def finish(self) -> bool:
+        """What comes after the handlers: the response, the end of the stream, what went wrong. Returns True:
+        the turn is over."""
         self._concluder = asyncio.current_task()
         try:
             if self._handled or self._given_up:
@@ -251,6 +251,7 @@ class Turn:
             # These refer to this turn: without this only the garbage collector would free it.
             del self.ctx
             self._left_behind = self._raised = None
+        return True
 
     async def _handle(self) -> None:
         """Run the handlers in this task, which `abort` cancels as long as they run."""
