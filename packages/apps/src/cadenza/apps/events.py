@@ -11,6 +11,8 @@
 Any other name is a custom event: emit it yourself with `app.events.emit(name, value)`.
 """
 
+from __future__ import annotations
+
 import asyncio
 import inspect
 import logging
@@ -18,9 +20,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias, get_type_hints
 
-from cadenza.api import Activity, ActivityInput, ConversationReference, SentActivity
-
 if TYPE_CHECKING:
+    from cadenza.api import Activity, ActivityInput, ConversationReference, SentActivity
+
     from .context import ActivityContext
     from .routing.responses import InvokeResponse
 
@@ -49,7 +51,7 @@ class ActivityResponseEvent:
     """The turn of `activity` is over, with this response. Only for an invoke did it reach the service."""
 
     activity: Activity
-    response: "InvokeResponse[Any]"
+    response: InvokeResponse[Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,7 @@ class ErrorEvent:
     """Something raised `error`; `context` is the one of the turn that it happened in, if any."""
 
     error: Exception
-    context: "ActivityContext[Any] | None" = None
+    context: ActivityContext[Any] | None = None
 
     @property
     def activity(self) -> Activity | None:

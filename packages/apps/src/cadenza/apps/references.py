@@ -1,12 +1,18 @@
 """`References`: the conversations that a bot was written to in, kept so that it can write there later."""
 
+from __future__ import annotations
+
 import json
 import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING
 
-from cadenza.api import ConversationReference
+from cadenza import api
 from cadenza.state import Store
+
+if TYPE_CHECKING:
+    from cadenza.api import ConversationReference
 
 __all__ = ["References"]
 
@@ -72,4 +78,4 @@ class References:
 
     async def _read(self, key: str) -> ConversationReference | None:
         item = await self._store.get(key)
-        return None if item is None else ConversationReference.received(json.loads(item.value))
+        return None if item is None else api.ConversationReference.received(json.loads(item.value))

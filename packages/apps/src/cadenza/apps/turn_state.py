@@ -11,13 +11,18 @@ and nothing of that scope is written.
     raise                                     not saved: what they had done by `await ctx.state.save()` stays
 """
 
+from __future__ import annotations
+
 import json
 from collections.abc import Iterator, Mapping, MutableMapping
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from cadenza.api import Activity, CadenzaError
+import pydantic
+from cadenza.api import CadenzaError
 from cadenza.state import ConflictError, Item, StateUnavailableError, Store
-from pydantic import BaseModel, ValidationError
+
+if TYPE_CHECKING:
+    from cadenza.api import Activity
 
 __all__ = [
     "StateConflictError",
@@ -30,7 +35,7 @@ __all__ = [
 MOST_TRIES = 8
 """How often a save is tried before others' writes are taken for endless. Ours."""
 
-ModelT = TypeVar("ModelT", bound=BaseModel)
+ModelT = TypeVar("ModelT", bound="pydantic.BaseModel")
 
 _ABSENT = object()
 
@@ -79,7 +84,7 @@ class TurnState(MutableMapping[str, Any]):
         self._values = {} if item is None else _decode(scope, item.value)
         self._saved = _texts(self._values)
         """By name: the JSON of what is stored, as far as this turn knows."""
-        self._models: dict[str, BaseModel] = {}
+        self._models: dict[str, pydantic.BaseModel] = {}
         self._sealed = False
 
     def model(self, kind: type[ModelT], name: str | None = None) -> ModelT:
@@ -100,7 +105,7 @@ class TurnState(MutableMapping[str, Any]):
             )
         try:
             model = kind.model_validate(values.get(name, {}))
-        except ValidationError as error:
+        except pydantic.ValidationError as error:
             raise StateDataError(
                 f"The {self.scope} state {name!r} is no {kind.__name__}: {error}. Give new fields a default, "
                 "or delete the old value."
@@ -116,7 +121,7 @@ class TurnState(MutableMapping[str, Any]):
             raise TypeError(f"The name of a value in the {self.scope} state must be a str, not {name!r}.")
         self._open()[name] = value
         self._models.pop(name, None)
-        if isinstance(value, BaseModel):
+        if isinstance(value, pydantic.BaseModel):
             self._models[name] = value
 
     def __delitem__(self, name: str) -> None:
@@ -293,7 +298,7 @@ def _text(name: str, value: Any) -> str:
 
 
 def _plain(value: object) -> object:
-    if isinstance(value, BaseModel):
+    if isinstance(value, pydantic.BaseModel):
         return value.model_dump(mode="json", by_alias=True)
     raise TypeError(f"JSON has no value such as {value!r} of type {type(value).__name__}")
 

@@ -11,9 +11,9 @@ import logging
 import weakref
 from collections.abc import Awaitable, Callable
 from math import inf
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
-from cadenza.api import SentActivity, TypingActivityInput
+from cadenza import api
 
 from . import events as ev
 from .actions import Delete, Done, Post, PostKind, Put, Rest, Result, Wait
@@ -23,11 +23,14 @@ from .machine import Machine, Phase
 from .results import sent_activity
 from .sender import Sender, cancelled
 
+if TYPE_CHECKING:
+    from cadenza.api import SentActivity
+
 __all__ = ["Clock", "Handler", "LoopClock", "StreamDriver"]
 
 logger = logging.getLogger(__name__)
 
-Handler = Callable[[SentActivity], Awaitable[None]]
+Handler: TypeAlias = "Callable[[SentActivity], Awaitable[None]]"
 
 
 class Clock(Protocol):
@@ -197,7 +200,7 @@ class StreamDriver:
         if isinstance(answer, ev.Failed):
             return
         if isinstance(action, Post) and action.kind is PostKind.CHUNK and self.chunk_handlers:
-            sent = SentActivity(action.stream_id or answer.id, TypingActivityInput(text=action.text))
+            sent = api.SentActivity(action.stream_id or answer.id, api.TypingActivityInput(text=action.text))
             self._notify(self.chunk_handlers, sent)
         if self.on_acknowledged is not None:
             try:

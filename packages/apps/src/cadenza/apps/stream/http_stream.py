@@ -8,15 +8,9 @@ import time
 from collections.abc import AsyncIterable, Awaitable, Callable, Mapping
 from threading import get_ident
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
-from cadenza.api import (
-    ApiClient,
-    ConversationReference,
-    MessageActivityInput,
-    SentActivity,
-    TypingActivityInput,
-)
+from cadenza import api as teams
 
 from ..budget import BudgetTransport, RateBudget
 from . import events as ev
@@ -30,6 +24,15 @@ from .machine import Machine, Phase
 from .results import delivery_error, sent_activity
 from .sender import Sender
 from .statistics import StreamStatistics
+
+if TYPE_CHECKING:
+    from cadenza.api import (
+        ApiClient,
+        ConversationReference,
+        MessageActivityInput,
+        SentActivity,
+        TypingActivityInput,
+    )
 
 __all__ = ["HttpStream"]
 
@@ -117,10 +120,10 @@ class HttpStream:
                 self._driver.emit(activity)
             else:
                 self._tell(ev.Emit(activity))
-        elif isinstance(activity, MessageActivityInput):
+        elif isinstance(activity, teams.MessageActivityInput):
             wire = activity.to_wire()
             self._tell(ev.Emit(wire.get("text") or "", wire))
-        elif isinstance(activity, TypingActivityInput):
+        elif isinstance(activity, teams.TypingActivityInput):
             self.update(activity.text or "", activity.text_format)
         else:
             raise TypeError(

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from cadenza.api import MessageActivityInput, SentActivity, TypingActivityInput
+if TYPE_CHECKING:
+    from cadenza.api import MessageActivityInput, SentActivity, TypingActivityInput
 
 __all__ = ["StreamerProtocol"]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cadenza.api import MessageActivityInput, SentActivity
+from cadenza import api
 
 from .actions import Outcome, Result
 from .classify import Failure, FailureKind
@@ -11,10 +11,10 @@ from .errors import DeliveryUnknownError, StreamDeliveryError
 __all__ = ["delivery_error", "sent_activity"]
 
 
-def sent_activity(outcome: Outcome) -> SentActivity:
+def sent_activity(outcome: Outcome) -> api.SentActivity:
     """The last message of a delivered answer, with the ids of all."""
-    message = MessageActivityInput.model_validate({"type": "message", **outcome.last})
-    return SentActivity(outcome.ids[-1], message, tuple(filter(None, outcome.ids)))
+    message = api.MessageActivityInput.model_validate({"type": "message", **outcome.last})
+    return api.SentActivity(outcome.ids[-1], message, tuple(filter(None, outcome.ids)))
 
 
 def delivery_error(outcome: Outcome) -> StreamDeliveryError:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cadenza.api import (
     NO_RETRY,
-    ApiClient,
     ConnectError,
-    ConversationReference,
     HttpStatusError,
     TransportError,
     UntrustedHostError,
@@ -21,6 +19,9 @@ from .actions import Delete, Post, Put
 from .classify import STALE_CODE, Failure, FailureKind, classify, unanswered
 from .events import Failed, Sent
 from .wire import body
+
+if TYPE_CHECKING:
+    from cadenza.api import ApiClient, ConversationReference
 
 __all__ = ["Sender"]
 

@@ -5,6 +5,8 @@ three loops run beside the turns: the heartbeat of the leases, the reaper that t
 holds, and the watch that stops turns whose lease can no longer be relied on.
 """
 
+from __future__ import annotations
+
 import asyncio
 import json
 import logging
@@ -14,10 +16,11 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from functools import partial
 from math import inf
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from uuid import uuid4
 
-from cadenza.api import CadenzaError, MessageActivity, parse_activity
+from cadenza import api
+from cadenza.api import CadenzaError
 from cadenza.state import (
     Busy,
     Duplicate,
@@ -52,6 +55,9 @@ from .lanes import (
     Work,
 )
 from .turn import LOST, Turn
+
+if TYPE_CHECKING:
+    from cadenza.api import MessageActivity
 
 __all__ = ["FINALIZE_SECONDS", "Admitted", "AskTimeoutError", "ShuttingDownError", "TurnRunner"]
 
@@ -701,8 +707,8 @@ def _look_at(future: asyncio.Future[Any]) -> None:
 
 
 def _message(entry: InboxEntry) -> MessageActivity:
-    activity = parse_activity(dict(entry.payload["activity"]))
-    assert isinstance(activity, MessageActivity)  # nothing else is skipped, or given to those who ask
+    activity = api.parse_activity(dict(entry.payload["activity"]))
+    assert isinstance(activity, api.MessageActivity)  # nothing else is skipped, or given to those who ask
     return activity
 
 

@@ -13,14 +13,16 @@ A handler that goes on after its seconds is given up: its lane moves on, and ctx
 nothing more from it.
 """
 
+from __future__ import annotations
+
 import asyncio
 import logging
 import weakref
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from cadenza.api import CadenzaError, MessageActivity, SentActivity
+from cadenza.api import CadenzaError
 
 from ..context import ActivityContext
 from ..pipeline import Pipeline
@@ -28,6 +30,9 @@ from ..routing.responses import FAILED, SHUTTING_DOWN, InvokeResponse, to_json
 from ..stream import AbortReason, HttpStream, StreamCancelledError, StreamDeliveryError, StreamError
 from .guard import Guard
 from .lanes import Work
+
+if TYPE_CHECKING:
+    from cadenza.api import MessageActivity, SentActivity
 
 RECORD_SECONDS = 1.0
 """How long a turn that is cut off waits until its progress is recorded. Ours."""
