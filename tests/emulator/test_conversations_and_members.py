@@ -1,10 +1,8 @@
-"""Conversations, members and targeted messages (teams-protocol.md 7)."""
+"""Conversations and members (teams-protocol.md 7)."""
 
 from typing import Any
 
 import pytest
-
-TARGETED = "?isTargetedActivity=true"
 
 
 def chat(wire: Any) -> str:
@@ -33,8 +31,12 @@ async def test_the_members_are_listed(wire: Any) -> None:
 
 
 async def test_the_members_of_an_activity_are_listed(wire: Any) -> None:
-    answer = await wire.request("GET", f"{wire.path}/17/members")
-    assert [member["name"] for member in answer.body] == ["ann"]
+    sent = (await wire.say("Hello")).body["id"]
+    wire.teams.service.add_inbound(wire.user.conversation_id, "17")
+    for id in (sent, "17"):
+        answer = await wire.request("GET", f"{wire.path}/{id}/members")
+        assert [member["name"] for member in answer.body] == ["ann"]
+    assert (await wire.request("GET", f"{wire.path}/18/members")).status == 404
 
 
 @pytest.mark.parametrize("key", ["id", "aadObjectId"])
@@ -102,33 +104,3 @@ async def test_a_thread_is_created_in_its_channel(serve: Any) -> None:
 )
 async def test_a_conversation_needs_members_or_a_channel(wire: Any, body: Any, code: int) -> None:
     assert (await wire.request("POST", "/v3/conversations", body)).status == code
-
-
-async def test_a_targeted_message_is_for_one_member(serve: Any) -> None:
-    wire = await serve(type="groupChat")
-    body = {"type": "message", "text": "Psst", "recipient": {"id": wire.user.account["id"]}}
-    answer = await wire.request("POST", wire.path + TARGETED, body)
-    assert answer.status == 201
-    assert wire.screen.last.targeted_at == wire.user.account["id"]
-    path = f"{wire.path}/{answer.body['id']}{TARGETED}"
-    assert (await wire.request("PUT", path, {"type": "message", "text": "Psst!"})).status == 200
-    assert (await wire.request("DELETE", path)).status == 200
-    assert (await wire.request("DELETE", path)).status == 404
-    wire.teams.check()
-
-
-@pytest.mark.parametrize("recipient", [None, {}, {"id": "29:stranger"}])
-async def test_a_targeted_message_needs_a_recipient_of_the_chat(serve: Any, recipient: Any) -> None:
-    wire = await serve(type="groupChat")
-    body = {"type": "message", "text": "Psst", "recipient": recipient}
-    answer = await wire.request("POST", wire.path + TARGETED, body)
-    assert (answer.status, answer.code) == (400, "Bad argument")
-    assert wire.broken == ["targeted-recipient"]
-
-
-async def test_an_edit_of_a_targeted_message_names_no_recipient(serve: Any) -> None:
-    wire = await serve(type="groupChat")
-    body = {"type": "message", "text": "Psst", "recipient": {"id": wire.user.account["id"]}}
-    id = (await wire.request("POST", wire.path + TARGETED, body)).body["id"]
-    assert (await wire.request("PUT", f"{wire.path}/{id}{TARGETED}", body)).status == 400
-    assert wire.broken == ["targeted-recipient"]

@@ -2,6 +2,7 @@
 
 import asyncio
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from cadenza.testing import Rules
@@ -243,6 +244,17 @@ async def test_a_reaction_is_set_and_taken_back(wire: Any) -> None:
     assert wire.screen.last.reactions == ["like"]
     await wire.request("DELETE", f"{wire.path}/{id}/reactions/like")
     assert wire.screen.last.reactions == []
+
+
+@pytest.mark.parametrize("type", ["1f440_eyes", "plusOne", "a new/one"])
+async def test_a_reaction_may_be_of_any_type(wire: Any, type: str) -> None:
+    id = (await wire.say("Hello")).body["id"]
+    path = f"{wire.path}/{id}/reactions/{quote(type, safe='')}"
+    assert [(await wire.request("PUT", path)).status for _ in range(2)] == [200, 200]
+    assert wire.screen.last.reactions == [type]
+    await wire.request("DELETE", path)
+    assert wire.screen.last.reactions == []
+    wire.teams.check()
 
 
 async def test_a_reaction_needs_a_message(wire: Any) -> None:

@@ -8,13 +8,16 @@ from cadenza.api import (
     Account,
     AiohttpTransport,
     ApiClient,
+    ApiClientSettings,
     CardAction,
     ChannelData,
     CreateConversationParams,
+    ExchangeUserTokenParams,
+    GetUserAADTokenParams,
     MessageActivityInput,
     NotificationInfo,
     SuggestedActions,
-    WireModel,
+    TokenExchangeRequest,
 )
 from cadenza.apps import App, HttpStream
 from cadenza.testing import Rules, Teams, User
@@ -84,7 +87,9 @@ class Cadenza:
 
     def _api_client(self, service_url: str, token: Token, proxy: str | None = None) -> ApiClient:
         transport = AiohttpTransport(proxy=proxy)
-        client = ApiClient(service_url, token=token, transport=transport)
+        # The token service of the tests is where the service is.
+        settings = ApiClientSettings(oauth_url=service_url)
+        client = ApiClient(service_url, token=token, transport=transport, api_client_settings=settings)
         self._transports.append(transport)
         self._clients.append(client)
         return client
@@ -115,22 +120,20 @@ class _Client:
         members = [Account.model_validate(account)]
         return await self._api.conversations.create(CreateConversationParams(members=members))
 
-    # There is no client of the token service yet: these make its calls with what there is.
-
     async def aad_tokens(self, user_id: str, resources: list[str]) -> Any:
-        query = {"userId": user_id, "connectionName": "graph", "channelId": "msteams"}
-        path = ("api", "usertoken", "GetAadTokens")
-        return await self._api.call("POST", *path, query=query, json={"resourceUrls": resources})
+        params = GetUserAADTokenParams(
+            user_id=user_id, connection_name="graph", channel_id="msteams", resource_urls=resources
+        )
+        return await self._api.users.get_aad_tokens(params)
 
     async def exchange_token(self, user_id: str, token: str) -> Any:
-        query = {"userId": user_id, "connectionName": "graph", "channelId": "msteams"}
-        path = ("api", "usertoken", "exchange")
-        return await self._api.call("POST", *path, query=query, json=_Exchange(token=token).to_wire())
-
-
-class _Exchange(WireModel):
-    uri: str | None = None
-    token: str | None = None
+        params = ExchangeUserTokenParams(
+            user_id=user_id,
+            connection_name="graph",
+            channel_id="msteams",
+            exchange_request=TokenExchangeRequest(token=token),
+        )
+        return await self._api.users.exchange_token(params)
 
 
 class _Bot:
@@ -144,4 +147,4 @@ class _Bot:
         await self._app.stop()
 
     def token_service(self, ctx: Any) -> str:
-        return str(ctx.api.cloud.token_service_url)
+        return str(ctx.api.token_service_url)

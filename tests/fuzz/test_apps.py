@@ -445,7 +445,7 @@ class Play:
         service = self.teams.service
         id_ = service.new_id()
         service.add_inbound(user.conversation_id, id_)
-        activity = user._sender.message(id_, f"{n}")
+        activity = user._sender().message(id_, f"{n}")
         key = claim_of(activity).key
         kinds = [kind for kind in KINDS if kind != "ask" or self.strategy not in ("concurrent", "reject")]
         self.kind[key], self.number[key] = self.draw.choice(kinds), n

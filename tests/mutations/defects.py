@@ -47,9 +47,9 @@ DEFECTS: tuple[Mutation, ...] = (
     ),
     Mutation(
         "none-as-null",
-        _API + "models/base.py",
-        'self.model_dump(mode="json", by_alias=True, exclude_none=True)',
-        'self.model_dump(mode="json", by_alias=True, exclude_none=False)',
+        _API + "clients/api_client.py",
+        "to_json(value, by_alias=True, exclude_none=True)",
+        "to_json(value, by_alias=True, exclude_none=False)",
         "A field that is None is left out of what is sent.",
         (_TESTS + "test_r09_what_is_none_is_not_sent_as_null",),
     ),
@@ -72,8 +72,8 @@ DEFECTS: tuple[Mutation, ...] = (
     Mutation(
         "cloud-forgotten",
         _API + "clients/api_client.py",
-        "transport=self.transport, cloud=self.cloud, retry=self.retry",
-        "transport=self.transport, retry=self.retry",
+        "            cloud=self._cloud,",
+        "            cloud=PUBLIC,",
         "The client of a turn belongs to the App's cloud.",
         (_TESTS + "test_r15_the_client_of_a_turn_has_the_token_service_of_its_cloud",),
     ),

@@ -45,8 +45,10 @@ def test_twenty_mutations_of_the_rules_are_listed_and_no_name_is_given_twice() -
 def test_the_suite_leaves_out_no_test_of_the_stream() -> None:
     folders = ("tests/machine", "tests/unit/stream", "tests/faults", "tests/fuzz")
     files = {str(path.relative_to(ROOT)) for folder in folders for path in (ROOT / folder).glob("test_*.py")}
-    turns = {"tests/machine/test_turns.py", "tests/fuzz/test_turns.py", "tests/fuzz/test_apps.py"}
-    assert {file for file in files - turns if not file.startswith(SUITE)} == set()
+    others = {"tests/machine/test_turns.py"} | {
+        f"tests/fuzz/test_{name}.py" for name in ("turns", "apps", "payloads")
+    }
+    assert {file for file in files - others if not file.startswith(SUITE)} == set()
 
 
 @pytest.mark.parametrize(

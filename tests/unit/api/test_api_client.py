@@ -33,6 +33,7 @@ from cadenza.api import (
     TypingActivityInput,
     UnauthorizedError,
     UntrustedHostError,
+    encode_json,
 )
 
 SERVICE = "https://smba.trafficmanager.net/amer/"
@@ -235,11 +236,38 @@ class TestActivities:
         await wire.client().conversations.create_activity("c", MessageActivityInput(text=text))
         assert wire.body["text"] == "😀 \ufffd"
 
-    async def test_not_a_number_is_refused_before_it_is_sent(self) -> None:
+    @pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])
+    async def test_not_a_number_is_refused_before_it_is_sent(self, number: float) -> None:
         wire = Wire()
         with pytest.raises(ValueError, match="JSON"):
-            await wire.client().call("POST", "x", json={"n": float("nan")})
+            await wire.client().call("POST", "x", json={"n": number})
+        message = MessageActivityInput(text="x").add_card({"type": "AdaptiveCard", "n": number})
+        with pytest.raises(ValueError, match="JSON"):
+            await wire.client().conversations.create_activity("c", message)
         assert wire.sent == []
+
+    @pytest.mark.parametrize("text", ["NaN", "-Infinity", "\ud83d", "ü\u2028"])
+    async def test_a_model_is_written_as_its_dict_would_be(self, text: str) -> None:
+        wire = Wire()
+        card = {"type": "AdaptiveCard", "body": [{"text": text, "weight": None}], "refresh": None}
+        message = MessageActivityInput(text=text, value={"a": None}).add_card(card).add_ai_generated()
+        await wire.client().conversations.create_activity("c", message)
+        await wire.client().conversations.create_activity("c", message.to_wire())
+        written, as_dict = (json.loads(request.body or b"") for request in wire.sent)
+        assert written == as_dict
+        assert written["value"] == {"a": None}
+        assert written["attachments"][0]["content"] == json.loads(encode_json(card))
+
+    async def test_neither_an_answer_nor_an_edit_changes_the_callers_message(self) -> None:
+        wire = Wire()
+        message = MessageActivityInput(text="x").with_recipient(Account(id="u"))
+        before = message.to_wire()
+        conversations = wire.client().conversations
+        await conversations.reply_to_activity("c", "a", message)
+        assert (wire.body["replyToId"], wire.body["recipient"]) == ("a", {"id": "u"})
+        await conversations.update_targeted_activity("c", "a", message)
+        assert wire.body == {"type": "message", "text": "x"}
+        assert message.to_wire() == before
 
 
 class TestMembers:

@@ -11,18 +11,27 @@ from cadenza.api import (
     Account,
     ActivityInput,
     Attachment,
+    AttachmentLayout,
     CardAction,
     CardActionType,
     ChannelData,
     CitationAppearance,
     CitationEntity,
+    CitationIconName,
+    CitationUsageInfo,
     ConversationAccount,
     FeedbackLoop,
+    Importance,
     MentionEntity,
+    MessageActivity,
     MessageActivityInput,
+    MessageReaction,
+    MessageReactionActivityInput,
     SensitiveUsage,
     SensitiveUsageEntity,
+    SensitiveUsagePattern,
     StreamInfoEntity,
+    StripMentionsTextOptions,
     SuggestedActions,
     TeamsChannelAccount,
     TypingActivityInput,
@@ -230,6 +239,48 @@ class TestOneSchemaEntity:
         assert wire["usageInfo"]["name"] == "Secret"
         assert [claim["position"] for claim in wire["citation"]] == [1, 2]
 
+    def test_a_sensitivity_label_is_the_documented_usage_info_and_the_last_one_counts(self) -> None:
+        pattern = SensitiveUsagePattern(in_defined_term_set="https://x/labels", name="Secret", term_code="s")
+        message = MessageActivityInput().add_sensitivity_label("Open")
+        message.add_sensitivity_label("Secret", "For us only", pattern)
+        label = {
+            "@type": "CreativeWork",
+            "name": "Secret",
+            "description": "For us only",
+            "pattern": {
+                "@type": "DefinedTerm",
+                "inDefinedTermSet": "https://x/labels",
+                "name": "Secret",
+                "termCode": "s",
+            },
+        }
+        assert message.to_wire()["entities"] == [{**SCHEMA, "usageInfo": label}]
+
+    def test_a_sensitivity_label_joins_the_ai_label_and_the_citations(self) -> None:
+        source = CitationAppearance(name="n", abstract="a", icon=CitationIconName.PDF)
+        message = MessageActivityInput().add_ai_generated().add_citation(1, source)
+        (entity,) = message.add_sensitivity_label("Secret").to_wire()["entities"]
+        assert entity["additionalType"] == ["AIGeneratedContent"]
+        assert entity["citation"][0]["appearance"]["image"]["name"] == "PDF"
+        assert entity["usageInfo"]["name"] == "Secret"
+        first = MessageActivityInput().add_sensitivity_label("Secret").add_ai_generated()
+        (entity,) = first.add_citation(1, source).to_wire()["entities"]
+        assert {"additionalType", "citation", "usageInfo"} <= entity.keys()
+
+    def test_a_cited_document_may_be_sensitive(self) -> None:
+        usage = CitationUsageInfo(at_id="u", name="Secret", description="d", position=1)
+        message = MessageActivityInput().add_citation(
+            1, CitationAppearance(name="n", abstract="a", usage_info=usage)
+        )
+        said = message.to_wire()["entities"][0]["citation"][0]["appearance"]["usageInfo"]
+        assert said == {
+            "@type": "CreativeWork",
+            "@id": "u",
+            "name": "Secret",
+            "description": "d",
+            "position": 1,
+        }
+
     def test_a_position_is_cited_once(self) -> None:
         message = MessageActivityInput().add_citation(1, CitationAppearance(name="old", abstract=""))
         message.add_citation(1, CitationAppearance(name="new", abstract=""))
@@ -367,6 +418,15 @@ class TestNothingOfTheCallersChanges:
         targeted = Account(id="29:1", is_targeted=True)
         assert MessageActivityInput().with_recipient(targeted).to_wire()["recipient"]["isTargeted"] is True
 
+    def test_p19_targeting_that_is_not_said_stays_as_the_account_says(self) -> None:
+        """Defect P19 of the reference: None cleared ``isTargeted`` (api-surface.md 3.3)."""
+        for said in (True, False, None):
+            account = Account(id="29:1", is_targeted=said)
+            message = MessageActivityInput().with_recipient(account, None)
+            assert message.to_wire()["recipient"].get("isTargeted") is said
+            assert message.with_recipient(account, is_targeted=True).to_wire()["recipient"]["isTargeted"]
+            assert account.is_targeted is said
+
     def test_lists_of_one_message_are_not_shared_with_its_copy(self) -> None:
         first = MessageActivityInput().add_card({}).add_mention(ADA)
         second = first.model_copy()
@@ -406,3 +466,37 @@ def test_a_sent_form_reads_back_as_the_same_message() -> None:
     wire = json.loads(json.dumps(message.to_wire()))
     assert MessageActivityInput.model_validate(wire).to_wire() == wire
     assert ActivityInput.model_validate(wire).is_streaming()
+
+
+class TestReactionsAndNames:
+    def test_a_reaction_is_either_added_or_removed(self) -> None:
+        like, heart = MessageReaction(type="like"), MessageReaction(type="heart")
+        activity = MessageReactionActivityInput().add_reaction(like).add_reaction(heart)
+        assert activity.remove_reaction(like).to_wire() == {
+            "type": "messageReaction",
+            "reactionsAdded": [{"type": "heart"}],
+            "reactionsRemoved": [{"type": "like"}],
+        }
+        assert "reactionsRemoved" not in activity.add_reaction(like).to_wire()
+
+    def test_enumerations_are_their_words_and_newer_words_are_taken_too(self) -> None:
+        message = MessageActivityInput(importance=Importance.HIGH, attachment_layout="pile")
+        message.with_attachment_layout(AttachmentLayout.CAROUSEL)
+        assert message.to_wire() == {"type": "message", "importance": "high", "attachmentLayout": "carousel"}
+        assert MessageActivityInput(attachment_layout="pile").attachment_layout == "pile"
+
+    def test_mentions_are_stripped_by_options_too(self) -> None:
+        activity = MessageActivity(
+            text="<at>Ada</at> and <at>Bob</at>",
+            entities=[
+                MentionEntity(mentioned=ADA, text="<at>Ada</at>"),
+                MentionEntity(mentioned=Account(id="29:2", name="Bob"), text="<at>Bob</at>"),
+            ],
+        )
+        options = StripMentionsTextOptions(account_id="29:1", tag_only=True)
+        assert activity.strip_mentions_text(options).text == "Ada and <at>Bob</at>"
+
+    def test_a_model_of_a_program_is_checked_strictly(self) -> None:
+        for bad in ({"is_targeted": "true"}, {"is_targeted": 1}, {"id": 5}):
+            with pytest.raises(ValidationError):
+                Account(**bad)

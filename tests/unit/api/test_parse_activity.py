@@ -15,7 +15,6 @@ from cadenza.api import (
     HandoffActivity,
     InstallationUpdateActivity,
     InvalidActivityError,
-    InvokeActivity,
     MentionEntity,
     MessageActivity,
     MessageDeleteActivity,
@@ -28,6 +27,7 @@ from cadenza.api import (
     TypingActivity,
     UnknownActivity,
     UnknownEntity,
+    UnknownInvoke,
     parse_activity,
 )
 from hypothesis import given, settings
@@ -101,7 +101,7 @@ KINDS = [
     ("conversationUpdate", ConversationUpdateActivity),
     ("installationUpdate", InstallationUpdateActivity),
     ("event", EventActivity),
-    ("invoke", InvokeActivity),
+    ("invoke", UnknownInvoke),
     ("endOfConversation", EndOfConversationActivity),
     ("trace", TraceActivity),
     ("handoff", HandoffActivity),
@@ -300,6 +300,23 @@ def test_200_levels_are_read_and_201_are_refused() -> None:
     assert parse_activity(json.dumps(deepest)).raw == deepest
     with pytest.raises(InvalidActivityError, match="deeper than 200"):
         parse_activity({"type": "message", "value": _nested(200)} | {"value": [_nested(200)]})
+    for levels in (199, 200):  # below the activity itself, with nothing but arrays
+        text = b'{"type": "message", "value": ' + b"[" * levels + b"]" * levels + b"}"
+        if levels == 199:
+            assert parse_activity(text).type == "message"
+        else:
+            with pytest.raises(InvalidActivityError, match="deeper than 200"):
+                parse_activity(text)
+
+
+def test_two_activities_are_none() -> None:
+    for text in (
+        b'{"type": "message"}, {"type": "message"}',
+        b'{"type": "message"}]',
+        b'{"type": "message"},',
+    ):
+        with pytest.raises(InvalidActivityError, match="not JSON"):
+            parse_activity(text)
 
 
 def test_brackets_in_texts_are_no_levels() -> None:
@@ -391,6 +408,13 @@ def test_stripping_one_account_leaves_a_namesake_and_tag_only_leaves_the_name() 
     assert alex(text).strip_mentions_text(account_id="29:2").text == "<at>Alex</at> meet"
     assert alex(text).strip_mentions_text(account_id="29:1").text == "meet <at>Alex</at>"
     assert alex(text).strip_mentions_text(tag_only=True).text == "Alex meet Alex"
+
+
+def test_the_marks_of_quotes_are_taken_out_of_the_text() -> None:
+    mark = '<quoted messageId="1728640934700"/>'
+    activity = MessageActivity(text=f"{mark} First, {mark} then. <quoted> {mark}")
+    assert activity.strip_quotes_text() is activity
+    assert activity.text == "First,  then. <quoted>"
 
 
 def test_a_reference_holds_what_is_needed_to_write_back_and_survives_json() -> None:

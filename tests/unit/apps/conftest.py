@@ -5,7 +5,7 @@ import pytest
 from cadenza.apps import App
 from cadenza.testing import Teams, User
 
-VARIABLES = ("CLIENT_ID", "CLIENT_SECRET", "TENANT_ID", "SERVICE_URL", "CLOUD", "PORT")
+VARIABLES = ("CLIENT_ID", "CLIENT_SECRET", "TENANT_ID", "SERVICE_URL", "CLOUD", "OAUTH_URL", "PORT")
 
 
 @pytest.fixture(autouse=True)

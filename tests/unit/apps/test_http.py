@@ -42,7 +42,7 @@ async def post(
         return response.status, json.loads(text) if text else None
 
 
-async def test_a_message_is_acknowledged_while_its_handler_still_runs(
+async def test_p8_a_message_is_acknowledged_while_its_handler_still_runs(
     app: App, teams: Teams, user: User, event: Wire, clock: VirtualClock
 ) -> None:
     @app.on_message
@@ -55,6 +55,26 @@ async def test_a_message_is_acknowledged_while_its_handler_still_runs(
         assert await post(client, event("message", text="hi")) == (200, None)
         assert clock.now() - began < 0.05
         await user.sees("done", timeout=61)
+
+
+async def test_p8_p11_a_redelivery_runs_no_second_turn_and_an_activity_is_answered_where_it_says(
+    make_app: MakeApp, teams: Teams, user: User, event: Wire
+) -> None:
+    app = make_app(service_url="https://elsewhere.example")
+    urls: list[str | None] = []
+
+    @app.on_message
+    async def answer(ctx: ActivityContext[MessageActivity]) -> None:
+        urls.extend([ctx.activity.service_url, ctx.api.service_url])
+        await ctx.send("once")
+
+    async with served(app) as client:
+        message = event("message", text="hi")
+        for _ in range(3):
+            assert await post(client, message) == (200, None)
+        await user.sees("once")
+    assert urls == [teams.url, teams.url]
+    assert len(user.screen.messages) == 1
 
 
 async def test_an_answer_streams_through_real_http_both_ways(make_app: MakeApp, teams: Teams) -> None:

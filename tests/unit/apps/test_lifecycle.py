@@ -366,9 +366,11 @@ async def test_an_event_handler_is_found_by_the_class_that_annotates_its_paramet
 
     app.event(Watcher())
     app.event(by_name)
-    assert app.events.listener_count("start") == 2
-    with pytest.raises(TypeError, match="Cannot tell which event"):
-        app.event(lambda event: None)
+    assert app.event()(by_name) is by_name
+    assert app.events.listener_count("start") == 3
+    for register in (app.event, app.event()):
+        with pytest.raises(TypeError, match="Cannot tell which event"):
+            register(lambda event: None)
 
 
 async def test_activity_events_come_before_and_after_a_turn(app: App, user: User) -> None:
@@ -380,7 +382,7 @@ async def test_activity_events_come_before_and_after_a_turn(app: App, user: User
         seen.append("handler")
 
     app.events.on("activity", lambda event: seen.append(f"activity {event.activity.type}"))
-    app.events.on("activity_sent", lambda event: seen.append(f"sent {event.sent.id is not None}"))
+    app.events.on("activity_sent", lambda event: seen.append(f"sent {event.activity.id is not None}"))
     app.events.on("activity_response", lambda event: seen.append(f"response {event.response.status}"))
     await user.say("hi")
     assert seen == ["activity message", "sent True", "handler", "response 200"]

@@ -236,11 +236,11 @@ async def test_a_pattern_does_not_ignore_the_mention_of_somebody_else(app: App, 
 def test_a_pattern_or_handler_of_a_wrong_type_is_refused_where_it_is_registered() -> None:
     app = App()
     with pytest.raises(TypeError, match="a str or a compiled regex"):
-        app.on_message_pattern(3)  # type: ignore[arg-type]
+        app.on_message_pattern(3)  # type: ignore[call-overload]
     with pytest.raises(TypeError, match="on_message takes a function"):
         app.on_message("answer")  # type: ignore[call-overload]
     with pytest.raises(TypeError, match="use takes a function"):
-        app.use(None)  # type: ignore[arg-type]
+        app.use(None)  # type: ignore[call-overload]
 
 
 async def test_p2_an_activity_of_an_unknown_type_reaches_on_activity(app: App, event: Wire) -> None:

@@ -1,5 +1,7 @@
+from typing import Any
+
 import pytest
-from cadenza.api import US_GOV
+from cadenza.api import US_GOV, ApiClientSettings
 from cadenza.apps import App, AppOptions
 from cadenza.apps.settings import DEFAULT_SERVICE_URL, Settings
 
@@ -111,3 +113,41 @@ async def test_a_client_id_without_a_secret_is_warned_of(caplog: pytest.LogCaptu
     await app.initialize()
     await app.stop()
     assert "it cannot answer anybody" in caplog.text
+
+
+def test_the_token_service_is_that_of_the_options_else_of_the_environment_else_of_the_cloud(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert App(cloud=US_GOV).api.token_service_url == US_GOV.token_service_url
+    monkeypatch.setenv("OAUTH_URL", "https://europe.token.botframework.com")
+    assert App().api.token_service_url == "https://europe.token.botframework.com"
+    settings = ApiClientSettings(oauth_url="https://asia.token.botframework.com")
+    assert App(api_client_settings=settings).api.token_service_url == "https://asia.token.botframework.com"
+    assert App(api_client_settings=ApiClientSettings()).api.token_service_url.startswith("https://europe.")
+
+
+def test_the_connection_for_signing_in_has_the_references_default_and_can_be_named() -> None:
+    assert App()._settings.default_connection_name == "graph"
+    assert App(default_connection_name="github", fetch_user_token=True)._settings.default_connection_name == (
+        "github"
+    )
+
+
+@pytest.mark.parametrize(
+    ("option", "instead"),
+    [
+        ("client", "give it an AiohttpTransport"),
+        ("managed_identity_client_id", "client_secret"),
+        ("plugins", "middleware"),
+        ("telemetry", "needs no option"),
+    ],
+)
+def test_an_option_of_the_reference_that_means_nothing_here_says_what_to_do_instead(
+    option: str, instead: str
+) -> None:
+    given: dict[str, Any] = {option: ["something"]}
+    with pytest.raises(TypeError, match=rf"does not take the option {option}: .*{instead}"):
+        App(**given)
+    empty: tuple[Any, ...] = (None, [], "")
+    for value in empty:
+        App(**{option: value})

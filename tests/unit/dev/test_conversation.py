@@ -109,12 +109,132 @@ async def test_a_card_that_the_answer_to_a_click_replaces_is_shown_again(
     assert "| Thank you\n" in printed
 
 
+async def test_a_dialog_is_shown_and_submitted_until_it_closes_with_a_notice(chat: Chat) -> None:
+    exit_status, printed = await chat(
+        "examples/dialogs",
+        "hi",
+        "/click Ask for holiday",
+        "/submit days=99",
+        "/submit Next days=3",
+        "/submit name='Bo Ek'",
+    )
+    opened, again, second, end = printed.split("\nyou: ")[1:]
+    assert exit_status == 0
+    assert opened.splitlines()[1].startswith("+- dialog: Holiday (1 of 2) -")
+    assert "| How many days?: [1___________]  (days)" in opened.splitlines()
+    assert "| [ Next ]" in opened.splitlines()
+    assert "no more than 12" in again
+    assert "+- dialog: Holiday (2 of 2) -" in second
+    assert "for 3 days; Bo Ek stands in." in end
+    assert end.endswith("\n(Your request is on its way.)\n(the dialog is closed)\n")
+
+
+async def test_a_notice_is_shown_once(make_bot: MakeBot, chat: Chat) -> None:
+    path = make_bot(
+        "action = {'type': 'Action.Submit', 'title': 'Ask', 'data': {'msteams': {'type': 'task/fetch'}}}\n"
+        "await ctx.send({'type': 'AdaptiveCard', 'actions': [action]})",
+        setup="app = App()\n"
+        "@app.on_dialog_open\n"
+        "async def refuse(ctx):\n"
+        "    return {'task': {'type': 'message', 'value': 'Not today.'}}",
+    )
+    exit_status, printed = await chat(path, "hi", "/click Ask", "hi")
+    assert exit_status == 0
+    assert printed.count("(Not today.)\n") == 1
+    assert "(the dialog" not in printed
+
+
+async def test_submitting_without_a_dialog_fails_a_script(
+    make_bot: MakeBot, chat: Chat, capsys: pytest.CaptureFixture[str]
+) -> None:
+    exit_status, _ = await chat(make_bot("await ctx.send('hi')"), "/submit")
+    assert exit_status == 1
+    assert "cadenza chat: no dialog is open" in capsys.readouterr().err
+
+
+async def test_reactions_of_both_sides_are_shown(chat: Chat) -> None:
+    exit_status, printed = await chat("examples/reactions", "work", "/react heart")
+    assert exit_status == 0
+    assert [line for line in printed.splitlines() if line] == [
+        "you: work",
+        "(the bot reacts to a message: 1f440_eyes)",
+        "Done. Was that what you wanted? React to this message.",
+        "(the bot takes a reaction back: 1f440_eyes)",
+        "(the bot reacts to a message: 2705_whiteheavycheckmark)",
+        "you: /react heart",
+        "(reactions: heart)",
+        "Glad to hear that!",
+    ]
+
+
+LABELLED = """source = CitationAppearance(name='Handbook', abstract='Of tea.', url='https://example.com/tea')
+message = MessageActivityInput(text='Tea [1]').add_ai_generated().add_citation(1, source)
+await ctx.send(message.add_sensitivity_label('Secret').add_feedback(ctx.activity.text))"""
+
+FEEDBACK = """app = App()
+@app.on_message_submit_feedback
+async def take(ctx):
+    given = ctx.activity.value.action_value
+    await ctx.send(f'{given.reaction}: {given.feedback}')
+@app.on_message_fetch_task
+async def ask(ctx):
+    card = {'type': 'AdaptiveCard', 'body': [{'type': 'Input.Text', 'id': 'why'}],
+            'actions': [{'type': 'Action.Submit', 'title': 'Send'}]}
+    return {'task': {'type': 'continue', 'value': {'title': 'Why?', 'card': {
+        'contentType': 'application/vnd.microsoft.card.adaptive', 'content': card}}}}"""
+
+
+async def test_labels_and_sources_are_shown_and_feedback_can_be_given(make_bot: MakeBot, chat: Chat) -> None:
+    path = make_bot(LABELLED, FEEDBACK)
+    exit_status, printed = await chat(path, "default", "/feedback like so good")
+    assert exit_status == 0
+    assert [line for line in printed.splitlines() if line] == [
+        "you: default",
+        "Tea [1]",
+        "[1] Handbook, https://example.com/tea",
+        "labels: AI generated, Secret",
+        "feedback: [ like ]  [ dislike ]",
+        "you: /feedback like so good",
+        'like: {"feedbackText": "so good"}',
+    ]
+
+
+async def test_feedback_in_a_form_of_the_bot_is_a_dialog(make_bot: MakeBot, chat: Chat) -> None:
+    path = make_bot(LABELLED, FEEDBACK)
+    exit_status, printed = await chat(path, "custom", "/feedback dislike", "/submit why=cold")
+    assert exit_status == 0
+    assert "+- dialog: Why? -" in printed
+    assert 'dislike: {"why": "cold"}\n(the dialog is closed)\n' in printed
+
+
+async def test_feedback_is_like_or_dislike(
+    make_bot: MakeBot, chat: Chat, capsys: pytest.CaptureFixture[str]
+) -> None:
+    exit_status, _ = await chat(make_bot(LABELLED, FEEDBACK), "default", "/feedback great")
+    assert exit_status == 1
+    assert "feedback is like or dislike, not 'great'" in capsys.readouterr().err
+
+
 async def test_a_button_that_is_not_there_fails_a_script(
     make_bot: MakeBot, chat: Chat, capsys: pytest.CaptureFixture[str]
 ) -> None:
     exit_status, _ = await chat(make_bot("await ctx.send('hi')"), "hi", "/click Save")
     assert exit_status == 1
     assert "cadenza chat: no button 'Save' is on the screen" in capsys.readouterr().err
+
+
+async def test_an_answer_that_teams_cannot_use_is_a_failure_with_the_transcript(
+    make_bot: MakeBot, chat: Chat, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = make_bot(
+        "action = {'type': 'Action.Submit', 'title': 'Open', 'data': {'msteams': {'type': 'task/fetch'}}}\n"
+        "await ctx.send({'type': 'AdaptiveCard', 'actions': [action]})",
+        setup="app = App()\n@app.on_dialog_open\nasync def o(_):\n    return {'task': {'type': 'continue'}}",
+    )
+    exit_status, printed = await chat(path, "hi", "/click Open", "bye")
+    assert exit_status == 1
+    assert "you: bye" in printed
+    assert "cadenza chat: Teams cannot use the answer to task/fetch" in capsys.readouterr().err
 
 
 async def test_a_handler_that_raises_is_a_failure_with_the_transcript(

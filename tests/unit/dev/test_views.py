@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from cadenza.dev.rich_view import RichView
 from cadenza.dev.views import JsonView, Output, PlainView, View
-from cadenza.testing import Exchange, ScreenChange, ScreenMessage
+from cadenza.testing import Dialog, Exchange, ScreenChange, ScreenMessage
 from rich.console import Console
 
 CARD = {
@@ -226,6 +226,34 @@ def test_each_request_and_each_change_is_a_line_of_json(out: io.StringIO) -> Non
     }
     assert (records[2]["body"], records[2]["status"]) == (None, None)
     assert out.getvalue().isascii()
+
+
+DIALOG = Dialog("Why?", {"type": "AdaptiveCard", "body": [{"type": "TextBlock", "text": "Say it"}]})
+
+
+def test_dialogs_and_notices_are_lines_of_json(out: io.StringIO) -> None:
+    view = JsonView(Output(out))
+    view.opened(DIALOG)
+    view.notice("Thank you")
+    assert [json.loads(line) for line in out.getvalue().splitlines()] == [
+        {"event": "dialog", "title": "Why?", "card": DIALOG.card, "url": None},
+        {"event": "notice", "text": "Thank you"},
+    ]
+
+
+def test_a_terminal_shows_dialogs_labels_and_reactions(rich: RichView, out: io.StringIO) -> None:
+    rich.opened(DIALOG)
+    rich.opened(Dialog("Page", url="https://example.com/form"))
+    label = {"type": "https://schema.org/Message", "additionalType": ["AIGeneratedContent"]}
+    rich.observe(change("new", ScreenMessage("1", "message", "Tea", entities=[label])))
+    segments = ("v3", "conversations", "c", "activities", "1", "reactions", "heart")
+    rich.observe(Exchange(1, 0.0, "PUT", "/", kind="reaction", applied=True, segments=segments))
+    shown = out.getvalue()
+    assert "─ dialog: Why? ─" in shown
+    assert "Say it" in shown
+    assert "https://example.com/form" in shown
+    assert "labels: AI generated" in shown
+    assert "the bot reacts to a message: heart" in shown
 
 
 def test_a_reader_that_goes_away_is_no_error() -> None:

@@ -1,58 +1,14 @@
 """People who talk to a bot: what they send, and what they see."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 from aiohttp import web
 from cadenza.testing import Delivery, DeliveryError, Teams, User, VirtualClock
 
-CARD = "application/vnd.microsoft.card.adaptive"
-Handler = Callable[[dict[str, Any]], Awaitable[Any]]
-
-
-@dataclass
-class Response:
-    status: int = 200
-    body: Any = None
-
-
-class Bot:
-    """A bot in this process that notes what it gets, and does what the test says."""
-
-    def __init__(self, handler: Handler | None = None) -> None:
-        self.got: list[dict[str, Any]] = []
-        self.handler = handler
-
-    async def process(self, activity: dict[str, Any], token: str | None = None) -> Any:
-        self.got.append(activity)
-        return None if self.handler is None else await self.handler(activity)
-
-
-@pytest.fixture
-async def bot(teams: Teams) -> Bot:
-    bot = Bot()
-    teams.connect(bot)
-    return bot
-
-
-async def write(teams: Teams, user: User, body: dict[str, Any]) -> str:
-    """Let the bot write, by the service itself."""
-    from cadenza.testing import ServiceRequest
-
-    path = f"/v3/conversations/{user.conversation_id}/activities"
-    reply = teams.service.handle(ServiceRequest("POST", path, body={"type": "message", **body}), teams.now())
-    assert reply is not None
-    assert reply.status == 201, reply
-    assert isinstance(reply.body, dict)
-    return str(reply.body["id"])
-
-
-async def card(teams: Teams, user: User, *actions: dict[str, Any], **fields: Any) -> str:
-    content = {"type": "AdaptiveCard", "body": [{"type": "ActionSet", "actions": list(actions)}]}
-    return await write(teams, user, {"attachments": [{"contentType": CARD, "content": content}], **fields})
+from .conftest import CARD, Bot, Response, card, write
 
 
 async def test_a_message_looks_like_one_of_teams(teams: Teams, user: User, bot: Bot) -> None:
@@ -98,7 +54,8 @@ async def test_in_a_group_the_bot_is_mentioned(teams: Teams, bot: Bot) -> None:
 async def test_a_channel_names_its_team(teams: Teams, bot: Bot) -> None:
     await teams.user("ann", "channel").say("hi")
     data = bot.got[0]["channelData"]
-    assert data["channel"]["id"] == bot.got[0]["conversation"]["id"]
+    thread = f";messageid={bot.got[0]['id']}"  # which each message of a channel begins or continues
+    assert data["channel"]["id"] + thread == bot.got[0]["conversation"]["id"]
     assert "team" in data
 
 
@@ -305,12 +262,14 @@ async def test_the_answer_to_an_executed_action_replaces_the_card(user: User, te
 async def test_other_buttons_send_what_teams_sends(
     user: User, bot: Bot, action: dict[str, Any], expected: dict[str, Any]
 ) -> None:
+    bot.answers["task/fetch"] = {"task": {"type": "message", "value": "no"}}
     await user.click({"title": "OK", **action})
     assert {name: bot.got[0].get(name) for name in expected} == expected
 
 
 async def test_a_dialog_gets_the_data_of_its_button(user: User, bot: Bot) -> None:
     data = {"msteams": {"type": "task/fetch"}, "dialog_id": "d"}
+    bot.answers["task/fetch"] = {"task": {"type": "message", "value": "no"}}
     await user.click({"type": "Action.Submit", "data": data})
     assert bot.got[0]["value"]["data"] == data
 

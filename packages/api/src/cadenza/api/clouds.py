@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from functools import cache
 from ipaddress import ip_address
 from typing import Any
 
@@ -20,7 +21,8 @@ _PLAIN_URL = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class CloudEnvironment:
-    """One cloud. ``service_hosts`` is the allow-list for the bot's token.
+    """One cloud. ``service_hosts`` is the allow-list for the bot's token, together with the host of
+    ``token_service_url`` and its regional variants (``europe.token.botframework.com``).
 
     An entry of ``service_hosts`` is a host name, ``*.`` and a name (each host below that name), or ``*``
     alone (any host: only for those who check service URLs themselves).
@@ -34,16 +36,19 @@ class CloudEnvironment:
     token_issuer: str
     graph_scope: str
     service_hosts: tuple[str, ...] = ()
+    agent_bot_scope: str = "https://botapi.skype.com/.default"
 
     def trusts(self, url: str) -> bool:
-        """Whether the bot's token may go to ``url``: https to a listed host, or any scheme to loopback."""
+        """Whether the bot's token may go to ``url``: https to a listed host or to the token service, or any
+        scheme to loopback."""
         parts = _PLAIN_URL.fullmatch(url)
         if parts is None:
             return False
         scheme, host = parts[1].lower(), parts[2].lower()
         if _is_loopback(host):
             return True
-        return scheme == "https" and any(_covers(entry.lower(), host) for entry in self.service_hosts)
+        hosts = (*self.service_hosts, *_regions(self.token_service_url))
+        return scheme == "https" and any(_covers(entry.lower(), host) for entry in hosts)
 
 
 def is_http_url(url: str) -> bool:
@@ -64,6 +69,13 @@ def _covers(entry: str, host: str) -> bool:
     if entry.startswith("*."):
         return host.endswith(entry[1:])
     return entry in ("*", host)
+
+
+@cache
+def _regions(token_service_url: str) -> tuple[str, ...]:
+    """The host of a token service, and what stands for its regional hosts; nothing for what is no URL."""
+    parts = _PLAIN_URL.fullmatch(token_service_url)
+    return () if parts is None else (parts[2], f"*.{parts[2]}")
 
 
 def _bot_service_hosts(domain: str) -> tuple[str, ...]:
@@ -134,6 +146,10 @@ def from_name(name: str) -> CloudEnvironment:
         return _BY_NAME[name.strip().lower()]
     except KeyError:
         raise ValueError(f"unknown cloud {name!r}: use Public, USGov, USGovDoD or China") from None
+
+
+config_from_cloud_name = from_name
+"""The reference's other name for :func:`from_name`."""
 
 
 def with_overrides(base: CloudEnvironment, **overrides: Any) -> CloudEnvironment:

@@ -1,5 +1,8 @@
 """Teams bots: the App, its handlers' context, and streamed answers."""
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from .app import App, AppStatistics
 from .budget import BudgetStatistics, RateLimits, Window
 from .context import ActivityContext
@@ -12,7 +15,9 @@ from .events import (
     StartEvent,
     StopEvent,
 )
-from .http.adapter import HttpRequest, HttpResponse, HttpServerAdapter
+from .filters import Command, Condition, Filter, Scope, command, mention, scope, text, where
+from .functions import ClientContext, FunctionContext
+from .http.adapter import HttpRequest, HttpResponse, HttpServerAdapter, StaticServerAdapter
 from .http.aiohttp_server import AiohttpAdapter
 from .references import References
 from .routing.responses import InvokeResponse
@@ -27,6 +32,7 @@ from .stream import (
     StreamError,
     StreamGate,
 )
+from .threads import to_threaded_conversation_id
 from .turn_state import (
     StateConflictError,
     StateDataError,
@@ -36,6 +42,33 @@ from .turn_state import (
 )
 from .turns.guard import TurnLostError
 from .turns.runner import AskTimeoutError, ShuttingDownError
+
+if TYPE_CHECKING:
+    from .files import (
+        DownloadedFile,
+        FileAccessError,
+        FileActor,
+        FileCredentialError,
+        FileError,
+        FilesAccessor,
+        FileScopeNotSupportedError,
+        FileSource,
+        FileTooLargeError,
+        FileUrlExpiredError,
+        IncomingFile,
+    )
+    from .html_widget import (
+        DisplayMode,
+        HtmlWidgetMarkdownOptions,
+        InjectWidgetProtocolOptions,
+        SecurityPolicyWarning,
+        WidgetNotification,
+        build_html_widget_markdown,
+        build_html_widget_message,
+        inject_widget_protocol,
+        try_get_widget_model_context,
+        validate_security_policy,
+    )
 
 __all__ = [
     "ActivityContext",
@@ -48,21 +81,43 @@ __all__ = [
     "AppStatistics",
     "AskTimeoutError",
     "BudgetStatistics",
+    "ClientContext",
+    "Command",
+    "Condition",
     "DeliveryUnknownError",
+    "DisplayMode",
+    "DownloadedFile",
     "ErrorEvent",
     "EventEmitter",
+    "FileAccessError",
+    "FileActor",
+    "FileCredentialError",
+    "FileError",
+    "FileScopeNotSupportedError",
+    "FileSource",
+    "FileTooLargeError",
+    "FileUrlExpiredError",
+    "FilesAccessor",
+    "Filter",
+    "FunctionContext",
+    "HtmlWidgetMarkdownOptions",
     "HttpRequest",
     "HttpResponse",
     "HttpServerAdapter",
     "HttpStream",
+    "IncomingFile",
+    "InjectWidgetProtocolOptions",
     "InvokeResponse",
     "Limits",
     "RateLimits",
     "References",
+    "Scope",
+    "SecurityPolicyWarning",
     "ShuttingDownError",
     "StartEvent",
     "StateConflictError",
     "StateDataError",
+    "StaticServerAdapter",
     "StopEvent",
     "StreamCancelledError",
     "StreamDeliveryError",
@@ -74,5 +129,56 @@ __all__ = [
     "TurnState",
     "TurnStateContainer",
     "TurnStateSealedError",
+    "WidgetNotification",
     "Window",
+    "build_html_widget_markdown",
+    "build_html_widget_message",
+    "command",
+    "inject_widget_protocol",
+    "mention",
+    "scope",
+    "text",
+    "to_threaded_conversation_id",
+    "try_get_widget_model_context",
+    "validate_security_policy",
+    "where",
 ]
+
+_LAZY = {
+    ".files": (
+        "DownloadedFile",
+        "FileAccessError",
+        "FileActor",
+        "FileCredentialError",
+        "FileError",
+        "FileScopeNotSupportedError",
+        "FileSource",
+        "FileTooLargeError",
+        "FileUrlExpiredError",
+        "FilesAccessor",
+        "IncomingFile",
+    ),
+    ".html_widget": (
+        "DisplayMode",
+        "HtmlWidgetMarkdownOptions",
+        "InjectWidgetProtocolOptions",
+        "SecurityPolicyWarning",
+        "WidgetNotification",
+        "build_html_widget_markdown",
+        "build_html_widget_message",
+        "inject_widget_protocol",
+        "try_get_widget_model_context",
+        "validate_security_policy",
+    ),
+}
+"""What most bots need not, by its module: loaded when it is asked for."""
+
+
+if not TYPE_CHECKING:  # for a type checker, a module that has this function has any name
+
+    def __getattr__(name: str) -> Any:
+        for module, names in _LAZY.items():
+            if name in names:
+                value = globals()[name] = getattr(import_module(module, __name__), name)
+                return value
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

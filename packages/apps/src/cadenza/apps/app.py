@@ -1,5 +1,7 @@
 """`App`: a Teams bot, from the socket to the handlers and back."""
 
+from __future__ import annotations
+
 import asyncio
 import json
 import logging
@@ -9,21 +11,16 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from socket import socket
-from typing import Any, TypeVar, Unpack, get_args, overload
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack, cast, get_args, overload
 from weakref import WeakSet
 
+from cadenza import api as teams
 from cadenza.api import (
-    Account,
-    Activity,
     AiohttpTransport,
     ApiClient,
+    ApiClientSettings,
     CloudEnvironment,
-    ConversationAccount,
-    ConversationReference,
     InvalidActivityError,
-    MessageActivity,
-    SentActivity,
-    parse_activity,
     with_overrides,
 )
 from cadenza.state import LocalStorage, MemoryState, State, Storage
@@ -35,19 +32,23 @@ from .budget import BudgetStatistics, BudgetTransport, RateBudget
 from .collector import calm_collector
 from .context import ActivityContext
 from .events import ActivitySentEvent, EventEmitter, EventHandler, StartEvent, StopEvent, event_name_of
+from .expected_replies import CollectingTransport, ExpectedReplies, expects_replies
+from .functions.table import FunctionHost, FunctionTable, TabFunction
+from .graph import GraphClients
 from .http.adapter import HttpServerAdapter, SocketServerAdapter
 from .http.aiohttp_server import AiohttpAdapter
 from .http.endpoint import HealthEndpoint, MessagingEndpoint
-from .middleware import Handler
+from .pages import PageTable
 from .pipeline import ErrorHandler, LostHandler, Pipeline
 from .references import References
 from .routing.responses import SHUTTING_DOWN, TOO_LATE, InvokeResponse, error_body
 from .routing.router import Router, checked
 from .routing.routes import Routes
-from .sending import Sendable, as_activity, send_activity
+from .sending import Sendable, as_activity, asked_in_private, asker, send_activity
 from .settings import AppOptions, Settings
 from .signals import stop_signals
-from .stream import AbortReason, HttpStream, StreamGates
+from .stream import AbortReason, HttpStream, StreamGate, StreamGates
+from .threads import to_threaded_conversation_id
 from .turn_state import TurnStateContainer
 from .turns.claims import Strategy
 from .turns.guard import GuardedTransport, TurnTransport
@@ -55,9 +56,20 @@ from .turns.lanes import LaneStatistics
 from .turns.runner import FINALIZE_SECONDS, Admitted, ShuttingDownError, TurnRunner
 from .turns.turn import Turn, TurnStream
 
+if TYPE_CHECKING:
+    from cadenza.api import (
+        Activity,
+        AgenticIdentity,
+        ConversationReference,
+        MessageActivity,
+        SentActivity,
+    )
+    from msgraph import GraphServiceClient
+
 MOST_APIS = 64
 """How many service URLs have a client that is kept."""
 
+FunctionT = TypeVar("FunctionT", bound=TabFunction)
 HandlerT = TypeVar("HandlerT", bound=Callable[..., object])
 StreamT = TypeVar("StreamT", bound=HttpStream)
 
@@ -115,10 +127,12 @@ class App(Routes):
             token=token_source(settings),
             transport=BudgetTransport(self._wire, self.budget, default_tenant=settings.tenant_id or ""),
             cloud=_outbound_cloud(settings),
+            api_client_settings=ApiClientSettings(oauth_url=settings.oauth_url),
         )
         """The REST client, set to `service_url`; `app.api.at(url)` is one for another service."""
         self._apis: dict[str, ApiClient] = {}
         self._apis_of = self.api
+        self._graph = GraphClients(settings)
         self._settings = settings
         self._doorkeeper = doorkeeper(
             settings.client_id,
@@ -135,6 +149,8 @@ class App(Routes):
             references=self.references if settings.keep_references else None,
             logger=self.logger,
         )
+        self._functions = FunctionTable()
+        self._pages = PageTable()
         self._gates = StreamGates()
         self._runner = TurnRunner(
             self.state.inbox,
@@ -177,33 +193,56 @@ class App(Routes):
 
     # What it is told ----------------------------------------------------------------------------------
 
-    def use(self, middleware: Handler[Activity]) -> Handler[Activity]:
-        """Let `middleware` see every activity, before the handlers of any, and call them by `ctx.next()`.
-
-        Middleware runs in the order of registration. Without `next()` no handler runs.
-        """
-        self.router.use(checked(middleware, "use"))
-        return middleware
-
     @overload
-    def event(self, name: str) -> Callable[[HandlerT], HandlerT]: ...
+    def event(self, name: str | None = None) -> Callable[[HandlerT], HandlerT]: ...
 
     @overload
     def event(self, name: HandlerT) -> HandlerT: ...
 
-    def event(self, name: str | EventHandler) -> Any:
+    def event(self, name: str | EventHandler | None = None) -> Any:
         """Call a function with every event of a name (see events.py): `@app.event("start")`; or just
-        `@app.event`, and the class that annotates its first parameter says which."""
-        if isinstance(name, str):
-            event_name = name
+        `@app.event` or `@app.event()`, and the class that annotates its first parameter says which.
 
-            def register(handler: EventHandler) -> EventHandler:
-                self.events.on(event_name, handler)
-                return handler
+        Any other name is an event of your own. Raises TypeError where no name can be told.
+        """
 
-            return register
-        self.events.on(event_name_of(checked(name, "event")), name)
-        return name
+        def register(handler: EventHandler) -> EventHandler:
+            named = name if isinstance(name, str) else event_name_of(checked(handler, "event"))
+            self.events.on(named, handler)
+            return handler
+
+        return register if name is None or isinstance(name, str) else register(name)
+
+    @overload
+    def func(self, name_or_func: str | None = None) -> Callable[[FunctionT], FunctionT]: ...
+
+    @overload
+    def func(self, name_or_func: FunctionT) -> FunctionT: ...
+
+    def func(self, name_or_func: str | TabFunction | None = None) -> Any:
+        """Let tab pages call a function: `@app.func`, at POST /api/functions/ and its name with "-" for "_";
+        or `@app.func("name")`.
+
+        It is given a `FunctionContext`; `FunctionContext[Model]` checks what the page sends. What it returns
+        is the answer's JSON. Callers show a token of Entra ID for this app, whatever
+        `dangerously_allow_unauthenticated_requests` says (functions/table.py). Register before the App is
+        initialized.
+        """
+
+        def register(function: FunctionT) -> FunctionT:
+            self._functions.add(name_or_func if isinstance(name_or_func, str) else None, function)
+            return function
+
+        return register if name_or_func is None or isinstance(name_or_func, str) else register(name_or_func)
+
+    def tab(self, name: str, path: str | os.PathLike[str]) -> None:
+        """Serve the files of the directory `path` at /tabs/{name}/. See `page`."""
+        self._pages.add(name, path, f"/tabs/{name}/")
+
+    def page(self, name: str, dir_path: str | os.PathLike[str], page_path: str | None = None) -> None:
+        """Serve the files of the directory `dir_path` below `page_path` (default: /{name}): index.html for a
+        directory, nothing hidden, nothing outside. Register before the App is initialized."""
+        self._pages.add(name, dir_path, page_path)
 
     def on_error(self, handler: ErrorHandler) -> ErrorHandler:
         """Call `handler(ctx, error)` when a turn has failed: a handler raised, or its stream could not be
@@ -254,6 +293,8 @@ class App(Routes):
         )
         self.server.register_route(settings.messaging_endpoint, messages)
         self.server.register_route("/health", HealthEndpoint(lambda: self._stopping is None))
+        self._functions.register(self.server, self._function_host)
+        self._pages.register(self.server, self.logger)
         if settings.allow_unauthenticated:
             self.logger.warning(
                 "Unauthenticated requests are accepted: whoever reaches this port can speak as any user."
@@ -268,6 +309,28 @@ class App(Routes):
             self.logger.warning(
                 "The App has a client_id, but neither client_secret nor token: it cannot answer anybody."
             )
+
+    def _function_host(self) -> FunctionHost:
+        from .auth.entra import EntraTokens
+
+        settings = self._settings
+        return FunctionHost(
+            client_id=settings.client_id,
+            api=lambda: self.api,
+            send=self.send,
+            tokens=EntraTokens(
+                settings.client_id,
+                settings.tenant_id,
+                settings.cloud,
+                self.api.transport,
+                application_id_uri=settings.application_id_uri,
+                logger=self.logger,
+            ),
+            events=self.events,
+            accepting=lambda: self._stopping is None,
+            max_body_bytes=settings.max_body_bytes,
+            logger=self.logger,
+        )
 
     async def start(self, port: int | None = None, *, sock: socket | None = None) -> None:
         """Listen on `port` (else PORT, else 3978; 0 takes a free one), or on `sock`, a socket that listens
@@ -333,6 +396,7 @@ class App(Routes):
             await self.events.settle()
             await self.events.dispatch("stop", StopEvent())
         finally:
+            await self._graph.close()
             await self.api.close()  # somebody may have put one of their own there
             await self.budget.close()
             await self.state.close()
@@ -380,7 +444,7 @@ class App(Routes):
         await self.initialize()
         try:
             caller = Caller() if token is None else await self._doorkeeper.admit(f"Bearer {token}")
-            parsed = parse_activity(activity)
+            parsed = teams.parse_activity(activity)
             caller.check_service_url(parsed.service_url)
         except RefusedError as refusal:
             self.logger.warning("An activity was refused: %s.", refusal)
@@ -408,7 +472,7 @@ class App(Routes):
 
     def _revive(self, payload: Mapping[str, Any]) -> Turn:
         """The turn of an activity that another process has accepted, or this one before it was restarted."""
-        return self._turn(parse_activity(dict(payload["activity"])), payload["serviceUrl"])
+        return self._turn(teams.parse_activity(dict(payload["activity"])), payload["serviceUrl"])
 
     def _strategy(self, activity: Mapping[str, Any]) -> Strategy:
         strategy = self._settings.turn_strategy
@@ -429,6 +493,7 @@ class App(Routes):
         conversation, tenant = activity.conversation, activity.tenant
         self.budget.learn(conversation.id, (tenant and tenant.id) or conversation.tenant_id)
         api = self._api_at(service_url)
+        replies: ExpectedReplies | None = None
         guard = self._runner.guard()
         if guard is not None:
             # The guard behind the budget: the lease is looked at when the request goes, not when it waits.
@@ -436,9 +501,18 @@ class App(Routes):
             tenant_id = self._settings.tenant_id or ""
             api = api.through(TurnTransport(guarded, self.budget, guard, default_tenant=tenant_id))
 
+        if expects_replies(activity.raw):
+            replies = ExpectedReplies(activity)
+            api = api.through(CollectingTransport(replies, api.transport))
+
         def new_stream(ref: ConversationReference, snapshot: Mapping[str, Any] | None = None) -> TurnStream:
-            record = None if guard is None else turn.record
-            stream = self._new_stream(TurnStream, api, ref, snapshot, on_acknowledged=record)
+            options: dict[str, Any] = {"on_acknowledged": None if guard is None else turn.record}
+            if asked_in_private(activity):
+                options["recipient"] = asker(activity)
+            if replies is not None:
+                options |= {"streaming": False, "gate": StreamGate()}  # nobody else waits for its turn
+            through = api if replies is None else replies.api
+            stream = self._new_stream(TurnStream, through, ref, snapshot, **options)
             turn.adopt(stream)
             return stream
 
@@ -459,6 +533,8 @@ class App(Routes):
             state=TurnStateContainer(self.state.store, activity),
             new_stream=new_stream,
             ask=ask,
+            new_graph=self.get_app_graph,
+            replies=replies,
         )
         turn = Turn(
             ctx, self._pipeline, guard=guard, stop_seconds=self._settings.stop_seconds, logger=self.logger
@@ -479,26 +555,96 @@ class App(Routes):
 
     async def send(
         self,
-        conversation: str | ConversationReference,
+        conversation_id: str | ConversationReference,
         activity: Sendable,
         *,
         service_url: str | None = None,
+        agentic_identity: AgenticIdentity | None = None,
     ) -> SentActivity:
         """Send a text, an activity or a card without having been spoken to.
 
-        `conversation` is an id, or better a `ConversationReference` that was kept (`ctx.conversation_ref`),
-        which knows the service URL; an id is sent to `service_url`, else to where its reference says (with
-        `keep_references`), else to the App's own. The caller's object stays as it is. Raises as
-        `ActivityContext.send` does.
+        `conversation_id` is an id, or better a `ConversationReference` that was kept
+        (`ctx.conversation_ref`), which knows the service URL; an id is sent to `service_url`, else to where
+        its reference says (with `keep_references`), else to the App's own. `agentic_identity`: as whom to
+        write, if not as the bot itself; needs an App that has tokens for it. The caller's object stays as it
+        is. Raises as
+        `ActivityContext.send` does, and RuntimeError once the App has been stopped.
         """
         outbound = as_activity(activity)
-        if isinstance(conversation, str) and conversation and self._settings.keep_references:
-            conversation = await self.references.get(conversation) or conversation
-        ref = self._reference(conversation, service_url)
+        ref = self._reference(await self._kept(conversation_id), service_url)
         self.budget.learn(ref.conversation.id, ref.conversation.tenant_id)
-        sent = await send_activity(self.api, ref, outbound)
-        await self.events.dispatch("activity_sent", ActivitySentEvent(outbound, sent, ref))
+        api = self.api if agentic_identity is None else self.api.for_agentic_identity(agentic_identity)
+        sent = await send_activity(api, ref, outbound)
+        await self.events.dispatch("activity_sent", ActivitySentEvent(sent, ref))
         return sent
+
+    @overload
+    async def reply(
+        self,
+        conversation_id: str | ConversationReference,
+        message_id: str,
+        activity: Sendable,
+        *,
+        service_url: str | None = None,
+        agentic_identity: AgenticIdentity | None = None,
+    ) -> SentActivity: ...
+
+    @overload
+    async def reply(
+        self,
+        conversation_id: str | ConversationReference,
+        message_id: Sendable,
+        activity: None = None,
+        *,
+        service_url: str | None = None,
+        agentic_identity: AgenticIdentity | None = None,
+    ) -> SentActivity: ...
+
+    async def reply(
+        self,
+        conversation_id: str | ConversationReference,
+        message_id: Sendable,
+        activity: Sendable | None = None,
+        *,
+        service_url: str | None = None,
+        agentic_identity: AgenticIdentity | None = None,
+    ) -> SentActivity:
+        """Send into the thread under a message of a channel, without having been spoken to.
+
+            await app.reply(channel_id, "1728640934763", "Done.")
+
+        With two arguments, `app.reply(conversation, activity)`, it does what `send` does; the id of a
+        conversation may name its thread already. Raises ValueError for a message id that is no number
+        (`to_threaded_conversation_id`), and as `send` does.
+        """
+        if activity is None:
+            activity = message_id
+        else:
+            conversation_id = _in_thread(await self._kept(conversation_id), cast(str, message_id))
+        return await self.send(
+            conversation_id, activity, service_url=service_url, agentic_identity=agentic_identity
+        )
+
+    async def _kept(self, conversation: str | ConversationReference) -> str | ConversationReference:
+        """What is known of the conversation, with `keep_references`: of a thread, what is known of its
+        channel, if nobody has written in the thread itself."""
+        if not (self._settings.keep_references and isinstance(conversation, str) and conversation):
+            return conversation
+        ref = await self.references.get(conversation)
+        channel, semicolon, _ = conversation.partition(";")
+        if ref is None and semicolon and (ref := await self.references.get(channel)) is not None:
+            ref.conversation.id = conversation
+        return ref or conversation
+
+    def get_app_graph(self, tenant_id: str | None = None) -> GraphServiceClient:
+        """A client of Microsoft Graph (msgraph-sdk) that acts as the app itself, in `tenant_id`, else in the
+        App's own tenant. Makes no request; tokens are asked for when they are needed. The first call imports
+        msgraph-sdk, which takes a second: `import msgraph` at the top of your bot to have that behind you.
+
+        Raises ImportError without the extra `graph` (`pip install 'cadenza-apps[graph]'`), and ValueError if
+        the App has no credentials.
+        """
+        return self._graph.client(tenant_id)
 
     def stream(
         self, conversation: str | ConversationReference, *, service_url: str | None = None
@@ -508,9 +654,9 @@ class App(Routes):
             async with app.stream(ref) as stream:
                 stream.emit("Your report is ready: ...")
 
-        It waits its turn with the answers that stream in the same conversation. `conversation` is as in
-        `send`; a `ConversationReference` also tells what kind of conversation it is: only one-to-one chats
-        show streams. `stop()` finalizes it, if nobody has.
+        It waits its turn with the answers that stream in the same conversation. `conversation` is as
+        `conversation_id` in `send`; a `ConversationReference` also tells what kind of conversation it is:
+        only one-to-one chats show streams. `stop()` finalizes it, if nobody has.
         """
         ref = self._reference(conversation, service_url)
         return self._new_stream(HttpStream, self.api.at(ref.service_url), ref)
@@ -524,15 +670,15 @@ class App(Routes):
     ) -> ConversationReference:
         if self._stopping is not None and self._stopping.done():
             raise RuntimeError("This App has been stopped: it sends nothing more.")
-        if isinstance(conversation, ConversationReference):
+        if isinstance(conversation, teams.ConversationReference):
             url = service_url or conversation.service_url or self._settings.service_url
             return conversation.model_copy(update={"service_url": url})
         if not conversation:
             raise ValueError("The conversation's id is empty.")
-        return ConversationReference(
+        return teams.ConversationReference(
             service_url=service_url or self._settings.service_url,
-            conversation=ConversationAccount(id=conversation),
-            bot=Account(id=self.id or ""),
+            conversation=teams.ConversationAccount(id=conversation),
+            bot=teams.Account(id=self.id or ""),
         )
 
     def _new_stream(
@@ -544,7 +690,8 @@ class App(Routes):
         **options: Any,
     ) -> StreamT:
         options |= self._stream_options
-        options["gate"] = self._gates.gate(ref.conversation.id, asyncio.get_running_loop().time())
+        if "gate" not in options:
+            options["gate"] = self._gates.gate(ref.conversation.id, asyncio.get_running_loop().time())
         make = kind if snapshot is None else partial(kind.resume, snapshot=snapshot)
         stream = make(api, ref, **options)
         self._streams.add(stream)
@@ -571,6 +718,14 @@ class _Handover:
         passed = max(0.0, time.time() - data["at"])
         self._gates.gate(conversation_id, now).pace.restore(data["pace"], now - passed)
         self._budget.restore(conversation_id, data["usage"])
+
+
+def _in_thread(conversation: str | ConversationReference, message_id: str) -> str | ConversationReference:
+    if isinstance(conversation, str):
+        return to_threaded_conversation_id(conversation, message_id)
+    thread = to_threaded_conversation_id(conversation.conversation.id, message_id)
+    moved = conversation.conversation.model_copy(update={"id": thread})
+    return conversation.model_copy(update={"conversation": moved})
 
 
 def _outbound_cloud(settings: Settings) -> CloudEnvironment:

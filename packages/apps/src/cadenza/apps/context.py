@@ -1,27 +1,34 @@
 """`ActivityContext`: what a handler is given, the activity and everything to answer it with."""
 
+from __future__ import annotations
+
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from functools import cached_property
-from typing import Any, Generic, Protocol, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, Protocol, Self, TypeVar, cast
 
-from cadenza.api import (
-    Activity,
-    ApiClient,
-    CloudEnvironment,
-    ConversationReference,
-    MessageActivity,
-    MessageActivityInput,
-    SentActivity,
-    TypingActivityInput,
-)
+from cadenza import api as teams
 from cadenza.state import Storage
 
 from .events import ActivitySentEvent, EventEmitter
-from .sending import Sendable, as_activity, send_activity
+from .sending import Sendable, answered_in_private, as_activity, asked_in_private, send_activity
 from .stream import HttpStream, StreamCancelledError
 from .turn_state import TurnStateContainer
 from .typing_indicator import TypingIndicator
+
+if TYPE_CHECKING:
+    from cadenza.api import (
+        Activity,
+        ApiClient,
+        CloudEnvironment,
+        ConversationReference,
+        MessageActivity,
+        SentActivity,
+    )
+    from msgraph import GraphServiceClient
+
+    from .expected_replies import ExpectedReplies
+    from .files import FilesAccessor
 
 ActivityT = TypeVar("ActivityT", covariant=True)
 
@@ -86,6 +93,8 @@ class ActivityContext(Generic[ActivityT]):
         state: TurnStateContainer,
         new_stream: NewStream,
         ask: Ask,
+        new_graph: Callable[[str | None], GraphServiceClient],
+        replies: ExpectedReplies | None = None,
     ) -> None:
         self.activity = cast(ActivityT, activity)
         self.app_id = app_id
@@ -96,7 +105,10 @@ class ActivityContext(Generic[ActivityT]):
         self.cloud = cloud
         self.state = state
         self.skipped = ()
+        self.replies = replies
+        """What goes into the answer of the request, where its sender expects replies there. For the App."""
         self._ask = ask
+        self._new_graph = new_graph
         self._inbound = activity
         self._events = events
         self._new_stream = new_stream
@@ -107,9 +119,24 @@ class ActivityContext(Generic[ActivityT]):
     @cached_property
     def conversation_ref(self) -> ConversationReference:
         """The conversation that the activity came from. Plain data: keep it to write there later."""
-        ref = ConversationReference.from_activity(self._inbound)
+        ref = teams.ConversationReference.from_activity(self._inbound)
         ref.service_url = self._service_url
         return ref
+
+    @cached_property
+    def files(self) -> FilesAccessor:
+        """The files of the message, and giving files to the user (files/accessor.py)."""
+        from .files import FilesAccessor  # most bots need none
+
+        return FilesAccessor(self._inbound, api=self.api, send=self.send)
+
+    @cached_property
+    def app_graph(self) -> GraphServiceClient:
+        """A client of Microsoft Graph (msgraph-sdk) that acts as the app itself, in the activity's tenant.
+
+        Made when first asked for. Raises as `App.get_app_graph` does.
+        """
+        return self._new_graph(_tenant_of(self._inbound))
 
     def at(self, rest: Callable[[], Awaitable[object]]) -> Self:
         """This context with another `next`. For the App."""
@@ -154,10 +181,16 @@ class ActivityContext(Generic[ActivityT]):
 
         `timeout`: seconds to wait; None for as long as it takes. Raises `AskTimeoutError` after that,
         `ShuttingDownError` when the bot stops, RuntimeError in turns that no message waits for (invokes,
-        reactions, `turn_strategy="concurrent"`, and "reject" with a durable state), and what `send` and
-        `stream.close` raise. If the bot's process dies meanwhile, the turn is lost (`App.on_turn_lost`), and
-        the answer is a message like any other.
+        reactions, `turn_strategy="concurrent"`, "reject" with a durable state, and what expects its replies
+        in the answer of the request), and what `send` and `stream.close` raise. If the bot's process dies
+        meanwhile, the turn is lost (`App.on_turn_lost`), and the answer is a message like any other.
         """
+
+        if self.replies is not None:
+            raise RuntimeError(
+                "ctx.ask cannot work here: the sender of this message expects all replies in the answer of "
+                "its request (deliveryMode expectReplies), and would see the question when the turn is over."
+            )
 
         async def send() -> None:
             await self.close_stream()
@@ -167,50 +200,55 @@ class ActivityContext(Generic[ActivityT]):
         return await self._ask(None if anyone else self._inbound.from_.id or None, timeout, send)
 
     async def send(
-        self, activity: Sendable, conversation_ref: ConversationReference | None = None
+        self, message: Sendable, conversation_ref: ConversationReference | None = None
     ) -> SentActivity:
         """Send a text, an activity or a card, to this conversation or that of `conversation_ref`.
 
-        An activity that has an id replaces the message with that id. What is sent is a copy: the caller's
-        object stays as it is. An open stream is neither waited for nor disturbed.
+        An activity that has an id replaces the message with that id. One whose recipient is targeted
+        (`with_recipient(account, is_targeted=True)`) is seen by that person only; and so is the answer to a
+        message that was targeted at the bot, unless it names a recipient of its own (`is_targeted=False`
+        there: everybody sees it). What is sent is a copy: the caller's object stays as it is. An open stream
+        is neither waited for nor disturbed.
 
-        Raises TypeError for what cannot be sent, `cadenza.api.ApiError` (see its tree) if the service refuses
-        or is out of reach, and `StreamCancelledError` once the user has pressed Stop and the time for
+        Raises TypeError for what cannot be sent, ValueError for a targeted message in a one-to-one chat or
+        without a recipient (nothing is sent then), `cadenza.api.ApiError` (see its tree) if the service
+        refuses or is out of reach, and `StreamCancelledError` once the user has pressed Stop and the time for
         cleaning up is over.
         """
-        outbound = as_activity(activity)
         ref = conversation_ref or self.conversation_ref
+        outbound = answered_in_private(self._inbound, ref, as_activity(message))
         sent = await self._send_quietly(outbound, ref)
-        await self._events.dispatch("activity_sent", ActivitySentEvent(outbound, sent, ref))
+        await self._events.dispatch("activity_sent", ActivitySentEvent(sent, ref))
         return sent
 
-    async def reply(self, activity: Sendable) -> SentActivity:
+    async def reply(self, input: Sendable) -> SentActivity:
         """Send, quoting the message that is being answered. What cannot quote is sent as it is."""
         if not self._inbound.id:
-            return await self.send(activity)
-        return await self.quote(self._inbound.id, activity)
+            return await self.send(input)
+        return await self.quote(self._inbound.id, input)
 
-    async def quote(self, message_id: str, activity: Sendable) -> SentActivity:
+    async def quote(self, message_id: str, input: Sendable) -> SentActivity:
         """Send, quoting the message `message_id` of this conversation. What cannot quote (anything but a
         message) is sent as it is. The caller's object stays as it is."""
-        outbound = as_activity(activity)
-        if isinstance(outbound, MessageActivityInput):
+        outbound = as_activity(input)
+        if isinstance(outbound, teams.MessageActivityInput):
             outbound = outbound.model_copy(deep=True).prepend_quote(message_id)
         return await self.send(outbound)
 
     def typing(self) -> TypingIndicator:
         """Show that the bot is typing: `await ctx.typing()` once, `async with ctx.typing():` until the block
-        ends. Does nothing in channels, where Teams shows none, and while the stream of this turn is open,
-        which shows itself."""
+        ends. Does nothing in channels, where Teams shows none, while the stream of this turn is open,
+        which shows itself, and where the answer is for one person: the others would see it."""
         return TypingIndicator(self._show_typing, self.logger)
 
     async def _show_typing(self) -> None:
-        if self.conversation_ref.conversation.conversation_type == "channel":
+        inbound = self._inbound
+        if inbound.conversation.conversation_type == "channel" or asked_in_private(inbound):
             return
         stream = self._stream
         if stream is not None and not stream.closed and (stream.count or stream.sequence):
             return
-        await self._send_quietly(TypingActivityInput(), self.conversation_ref)
+        await self._send_quietly(teams.TypingActivityInput(), self.conversation_ref)
 
     async def close_stream(self) -> None:
         """Close the stream, if there is one and it is open. Raises as `HttpStream.close`. For the App."""
@@ -228,8 +266,18 @@ class ActivityContext(Generic[ActivityT]):
     async def _send_quietly(self, activity: Sendable, ref: ConversationReference) -> SentActivity:
         if self._abandoned:
             raise StreamCancelledError("The user stopped this turn, and the time for cleaning up is over.")
+        replies = self.replies
+        if replies is not None and ref.conversation.id == self._inbound.conversation.id:
+            edits = activity.id if isinstance(activity, teams.ActivityInput) else None
+            if not edits or edits in replies:
+                return await send_activity(replies.api, ref.model_copy(update={"service_url": ""}), activity)
         return await send_activity(self.api, ref, activity)
 
 
 async def _nothing() -> None:
     """The rest of a context that is in no chain."""
+
+
+def _tenant_of(activity: Activity) -> str | None:
+    tenant = activity.tenant
+    return activity.conversation.tenant_id or (tenant and tenant.id) or None

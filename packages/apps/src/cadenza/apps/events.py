@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias, get_type_hints
 
 if TYPE_CHECKING:
-    from cadenza.api import Activity, ActivityInput, ConversationReference, SentActivity
+    from cadenza.api import Activity, ConversationReference, SentActivity
 
     from .context import ActivityContext
     from .routing.responses import InvokeResponse
@@ -45,6 +45,11 @@ class ActivityEvent:
 
     activity: Activity
 
+    @property
+    def body(self) -> Activity:
+        """The activity, by the name that the reference gives it."""
+        return self.activity
+
 
 @dataclass(frozen=True, slots=True)
 class ActivityResponseEvent:
@@ -53,13 +58,20 @@ class ActivityResponseEvent:
     activity: Activity
     response: InvokeResponse[Any]
 
+    @property
+    def conversation_ref(self) -> ConversationReference:
+        """The conversation that the activity came from."""
+        from cadenza.api import ConversationReference
+
+        return ConversationReference.from_activity(self.activity)
+
 
 @dataclass(frozen=True, slots=True)
 class ActivitySentEvent:
-    """`activity` was sent to the conversation of `conversation_ref`."""
+    """Something was sent to the conversation of `conversation_ref`: `activity.activity_params`, which the
+    service knows by `activity.id`."""
 
-    activity: ActivityInput
-    sent: SentActivity
+    activity: SentActivity
     conversation_ref: ConversationReference
 
 
@@ -72,6 +84,7 @@ class ErrorEvent:
 
     @property
     def activity(self) -> Activity | None:
+        """The activity of that turn."""
         return None if self.context is None else self.context.activity
 
 

@@ -1,19 +1,27 @@
-"""The chain that an activity goes through: middleware first, then the handlers, each in its order.
+"""The chain that an activity goes through: middleware outside, filters, middleware inside, handlers.
 
-A middleware is a handler that sees every activity and stands around all handlers, whenever it was registered:
+A middleware is a handler that stands around the handlers, whenever it was registered:
 
     @app.use
     async def timed(ctx: ActivityContext[Activity]) -> None:
         started = time.perf_counter()
         await ctx.next()
         ctx.logger.info("took %.3f s", time.perf_counter() - started)
+
+    registered by                 sees                                     stands around
+    app.use(mw)                   every activity, even if nobody wants it  routes, filters, all that is inside
+    app.use(mw, inside=True)      what some handler wants                  the handlers that were selected
+
+Which handlers want the activity is asked when the outer middleware calls `next()`: what it changes about the
+activity counts, and it sees the errors of filters. Within each of the two places the order is that of
+registration, wherever in the program that was (api-surface.md 3.3 P7).
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from .context import ActivityContext
@@ -22,41 +30,58 @@ ActivityT_contra = TypeVar("ActivityT_contra", contravariant=True)
 
 
 class Handler(Protocol[ActivityT_contra]):
-    """What is registered: a coroutine function, or a function that returns an awaitable or nothing."""
+    """What runs: a coroutine function, or a function that returns an awaitable or nothing."""
 
     def __call__(self, ctx: ActivityContext[ActivityT_contra], /) -> object: ...
 
 
+class Selection(NamedTuple):
+    """What runs for one activity, in that order; `claimed` says that one of the handlers was registered for
+    this kind of activity, and not just for any. Empty if no handler wants the activity."""
+
+    handlers: Sequence[Handler[Any]]
+    claimed: bool
+
+
 class Chain:
-    """One run of an activity through its handlers.
+    """One run of an activity: through the middleware `outside`, and then through what `select` gives.
 
     Each handler gets a context whose `next()` is bound to its own place: it runs what comes after that
-    handler, and called again it runs the very same once more. The result of a handler is what it returns, or,
-    where that is None, the last result that its `next()` gave.
+    handler, and called again it runs the very same once more (api-surface.md 3.3 P6). The result of a handler
+    is what it returns, or, where that is None, the last result that its `next()` gave.
     """
 
-    def __init__(self, handlers: Sequence[Handler[Any]]) -> None:
-        self._handlers = handlers
-        self.fell_through = False
-        """Whether some `next()` was called behind the last handler: nobody there wanted the activity."""
+    def __init__(self, outside: Sequence[Handler[Any]], select: Callable[[Any], Selection]) -> None:
+        self._outside = outside
+        self._select = select
+        self.unclaimed = False
+        """Whether some `next()` was called behind the last handler, and none that ran was registered for this
+        kind of activity: nobody has handled it."""
 
     async def run(self, ctx: ActivityContext[Any]) -> object:
-        return await self._run_from(0, ctx)
+        return await self._run_from(0, None if self._outside else self._select(ctx.activity), ctx)
 
-    async def _run_from(self, position: int, ctx: ActivityContext[Any]) -> object:
-        if position == len(self._handlers):
-            self.fell_through = True
+    async def _run_from(
+        self, position: int, selection: Selection | None, ctx: ActivityContext[Any]
+    ) -> object:
+        """From a position among what was selected, or, where that is None, in the middleware outside."""
+        handlers = self._outside if selection is None else selection.handlers
+        if position == len(handlers):
+            if selection is None:
+                return await self._run_from(0, self._select(ctx.activity), ctx)
+            if not selection.claimed:
+                self.unclaimed = True
             return None
         inner: object = None
 
         async def rest() -> object:
             nonlocal inner
-            result = await self._run_from(position + 1, ctx)
+            result = await self._run_from(position + 1, selection, ctx)
             if result is not None:
                 inner = result
             return result
 
-        result = self._handlers[position](ctx.at(rest))
+        result = handlers[position](ctx.at(rest))
         if inspect.isawaitable(result):
             result = await result
         return inner if result is None else result

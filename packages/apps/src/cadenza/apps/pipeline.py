@@ -7,7 +7,6 @@ from typing import Any, Literal, TypeAlias
 
 from .context import ActivityContext
 from .events import ActivityEvent, ActivityResponseEvent, ErrorEvent, EventEmitter
-from .middleware import Chain
 from .references import References
 from .routing.responses import FAILED, InvokeResponse, error_body, invoke_response
 from .routing.router import Router
@@ -59,12 +58,11 @@ class Pipeline:
             await self._references.keep(ctx.conversation_ref)
         if self._events.listener_count("activity"):
             await self._events.dispatch("activity", ActivityEvent(activity))
-        selection = self._router.select(activity)
-        chain = Chain(selection.handlers)
+        chain = self._router.chain()
         result = await chain.run(ctx)
         if activity.type != "invoke":
             return InvokeResponse()
-        if result is None and chain.fell_through and not selection.claimed:
+        if result is None and chain.unclaimed:
             self._logger.warning("Nothing handles the invoke %.64r.", activity.name)
             return InvokeResponse(501, error_body("NotImplemented", "This bot does not handle this invoke."))
         return invoke_response(result)

@@ -9,7 +9,10 @@ variable that is empty count as not given. Nothing here reads a file: load a .en
     tenant_id         TENANT_ID              the cloud's tenant
     service_url       SERVICE_URL            https://smba.trafficmanager.net/teams
     cloud             CLOUD                  Public
+    oauth_url (1)     OAUTH_URL              the cloud's token service
     app.start(port)   PORT                   3978
+
+(1) of `api_client_settings`
 
 and for `dangerously_allow_unauthenticated_requests`, which is off by default, the variable
 DANGEROUSLY_ALLOW_UNAUTHENTICATED_REQUESTS: 1, true, yes, on, or 0, false, no, off.
@@ -22,7 +25,7 @@ from dataclasses import dataclass, field
 from math import isfinite
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict, get_args
 
-from cadenza.api import PUBLIC, CloudEnvironment, Transport, from_name
+from cadenza.api import PUBLIC, ApiClientSettings, CloudEnvironment, Transport, from_name
 from cadenza.state import State, Storage
 
 from .budget.limits import TEAMS_RATES, RateLimits
@@ -36,6 +39,7 @@ if TYPE_CHECKING:
 DEFAULT_SERVICE_URL = "https://smba.trafficmanager.net/teams"
 DEFAULT_ENDPOINT = "/api/messages"
 DEFAULT_PORT = 3978
+DEFAULT_CONNECTION_NAME = "graph"
 DEFAULT_LOST_REPLY = "Sorry, I was interrupted while answering, and cannot go on. Please ask again."
 DEFAULT_BUSY_REPLY = "I am still working on your last message. Please wait until I am done."
 DEFAULT_ERROR_REPLY = "Sorry, something went wrong while answering. Please try again."
@@ -89,6 +93,20 @@ class AppOptions(TypedDict, total=False):
 
     cloud: CloudEnvironment | str | None
     """The cloud that the bot lives in: Public, USGov, USGovDoD, China (any case), or one of your own."""
+
+    api_client_settings: ApiClientSettings | None
+    """`ApiClientSettings(oauth_url=...)`: the token service that knows the users' tokens, such as a regional
+    one. Default: the environment's OAUTH_URL, else that of the cloud."""
+
+    default_connection_name: str | None
+    """The OAuth connection that signing in uses when it is not told another one. Default: graph."""
+
+    fetch_user_token: bool | None
+    """Accepted for the sake of the reference's bots, where it asks for the user's token before each turn.
+    Here nothing is asked for until a handler wants it, so that it changes nothing."""
+
+    application_id_uri: str | None
+    """The app's id URI as Entra knows it (`api://...`), one more audience for tokens of tabs."""
 
     dangerously_allow_unauthenticated_requests: bool | None
     """Accept requests that nobody vouches for, for work on one machine. Anybody who reaches the port can
@@ -184,6 +202,10 @@ class Settings:
     tenant_id: str | None = None
     token: TokenCallable | None = None
     service_url: str = DEFAULT_SERVICE_URL
+    oauth_url: str | None = None
+    default_connection_name: str = DEFAULT_CONNECTION_NAME
+    fetch_user_token: bool | None = None
+    application_id_uri: str | None = None
     cloud: CloudEnvironment = PUBLIC
     allow_unauthenticated: bool = False
     messaging_endpoint: str = DEFAULT_ENDPOINT
@@ -206,7 +228,10 @@ class Settings:
     def resolve(cls, options: AppOptions, environ: Mapping[str, str]) -> "Settings":
         """Raises TypeError for an option that does not exist, ValueError for a value that makes no sense;
         both name the option or variable."""
-        unknown = sorted(set(options) - set(AppOptions.__annotations__))
+        for name in _ELSEWHERE.keys() & options.keys():
+            if options[name]:  # type: ignore[literal-required]
+                raise TypeError(f"App does not take the option {name}: {_ELSEWHERE[name]}.")
+        unknown = sorted(set(options) - set(AppOptions.__annotations__) - set(_ELSEWHERE))
         if unknown:
             raise TypeError(f"App has no option {', '.join(unknown)}.")
         unknown = sorted(set(options.get("stream") or {}) - set(StreamOptions.__annotations__))
@@ -218,11 +243,13 @@ class Settings:
             return given.get(option) or environ.get(option.upper()) or None
 
         cloud = choose("cloud") or PUBLIC
+        api_settings = given.get("api_client_settings")
         values: dict[str, Any] = {
             "client_id": choose("client_id"),
             "client_secret": choose("client_secret"),
             "tenant_id": choose("tenant_id"),
             "service_url": choose("service_url"),
+            "oauth_url": (api_settings and api_settings.oauth_url) or environ.get("OAUTH_URL") or None,
             "cloud": from_name(cloud) if isinstance(cloud, str) else cloud,
             "allow_unauthenticated": _allow_unauthenticated(given, environ),
             "port": _port(environ.get("PORT", "")),
@@ -256,6 +283,16 @@ class Settings:
                 f"({self.request_seconds:g}): a conversation must stay with its process while a request runs."
             )
 
+
+_ELSEWHERE = {
+    "client": "outbound requests go through `transport`; give it an AiohttpTransport with your proxy, TLS "
+    "context or time-outs",
+    "managed_identity_client_id": "managed identities are not supported yet; give it `client_secret`, or "
+    "`token`, a function that gets tokens from azure-identity",
+    "plugins": "plugins are not supported yet; middleware (app.use) and events (app.event) see the same",
+    "telemetry": "OpenTelemetry is used where it is installed, and needs no option",
+}
+"""Options of the reference that mean nothing here, and what to do instead. Empty ones are let pass."""
 
 _TRUE = ("1", "true", "yes", "on")
 _FALSE = ("0", "false", "no", "off")

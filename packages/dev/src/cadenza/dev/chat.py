@@ -46,7 +46,8 @@ def chat(
     It runs on a loopback port, and so does an emulated Teams.
 
     Ctrl-C presses Stop while an answer streams, and ends the chat otherwise, as /quit does.
-    /click TITLE [input=value ...] clicks a button.
+    /click TITLE [input=value ...] clicks a button, /submit [TITLE] [input=value ...] submits a dialog,
+    /react TYPE and /feedback like|dislike [TEXT] are about the newest message.
 
     The exit status is 1 if the bot broke a rule of Teams, or failed; then the transcript of its requests is
     printed to stderr.

@@ -16,7 +16,6 @@ from cadenza.testing import Fault
 
 __all__ = ["converse"]
 
-CLICK = "/click "
 QUIT = "/quit"
 
 
@@ -52,7 +51,7 @@ async def _scripted(say: Sequence[str], view: View) -> AsyncIterator[str]:
 
 
 async def _typed(keyboard: Keyboard, view: View, path: str) -> AsyncIterator[str]:
-    view.note(f"This is {path}. Ctrl-C presses Stop, {CLICK}TITLE a button; {QUIT} or Ctrl-D ends the chat.")
+    view.note(f"This is {path}. Ctrl-C presses Stop, /click TITLE a button; {QUIT} or Ctrl-D ends the chat.")
     view.prompt()
     while (line := await keyboard.read()) is not None and line[0].strip() != QUIT:
         text, echoed = line
@@ -66,29 +65,52 @@ async def _typed(keyboard: Keyboard, view: View, path: str) -> AsyncIterator[str
 async def _talk(session: Session, texts: AsyncIterator[str], view: View, *, typed: bool) -> None:
     try:
         async for text in texts:
-            if not text.startswith(CLICK):
-                await session.say(text)
-                continue
+            before = session.dialog
             try:
-                await session.click(*_read_click(text.removeprefix(CLICK)))
+                await _do(session, text)
             except (LookupError, ValueError) as error:  # there is no such button, or it does nothing
                 if typed:
                     view.note(f"({error})")
                 else:
                     session.failures.append(str(error))
+                continue
+            if session.notice:
+                view.notice(session.notice)
+            if session.dialog is not None and session.dialog is not before:
+                view.opened(session.dialog)
+            elif session.dialog is None and before is not None:
+                view.note("(the dialog is closed)")
     except TurnTimeoutError as error:
         view.note(f"({error}, and is given up)")
         session.failures.append(str(error))
 
 
-def _read_click(words: str) -> tuple[str, dict[str, str]]:
-    """The title of a button, and after it what is put into the inputs: `Save name=Ada note="a b"`."""
+async def _do(session: Session, text: str) -> None:
+    """Do what the user says. Raises LookupError or ValueError for what cannot be done."""
+    command, _, words = text.partition(" ")
+    match command:
+        case "/click" if words:
+            await session.click(*_read_click(words))
+        case "/submit":
+            await session.submit(*_read_click(words, titled=False))
+        case "/react":
+            await session.react(words.strip() or "like")
+        case "/feedback":
+            reaction, _, about = words.strip().partition(" ")
+            await session.give_feedback(reaction, about.strip())
+        case _:
+            await session.say(text)
+
+
+def _read_click(words: str, *, titled: bool = True) -> tuple[str, dict[str, str]]:
+    """The title of a button, and after it what is put into the inputs: `Save name=Ada note="a b"`. Unless it
+    must be `titled`, there may be no title."""
     try:
         parts = shlex.split(words)
     except ValueError:  # an apostrophe, say
         parts = words.split()
     end = len(parts)
-    while end > 1 and "=" in parts[end - 1]:
+    while end > titled and "=" in parts[end - 1]:
         end -= 1
     return " ".join(parts[:end]), dict(part.split("=", 1) for part in parts[end:])
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 
 from cadenza.dev.outline import attached, buttons, card_of, outline
-from cadenza.dev.views import ENDS, PROMPT, printable
-from cadenza.testing import Exchange, ScreenChange, ScreenMessage
+from cadenza.dev.views import ENDS, PROMPT, in_dialog, labels, printable, reacted
+from cadenza.testing import Dialog, Exchange, ScreenChange, ScreenMessage
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.panel import Panel
@@ -45,6 +45,18 @@ class RichView:
         if not echoed:
             self._console.print(Text(text))
 
+    def opened(self, dialog: Dialog) -> None:
+        self._leave_live()
+        shown = Text(printable("\n".join(in_dialog(dialog))))
+        title = Text(printable(f"dialog: {dialog.title}"))
+        self._console.print(
+            Panel(shown, title=title, title_align="left", border_style="cyan", width=self._width)
+        )
+
+    def notice(self, text: str) -> None:
+        self._leave_live()
+        self._console.print(Text(printable(text), style="bold"))
+
     def note(self, text: str) -> None:
         self._leave_live()
         self._console.print(Text(text, style="dim"))
@@ -54,8 +66,10 @@ class RichView:
 
     def observe(self, event: Exchange | ScreenChange) -> None:
         if isinstance(event, Exchange):
-            return
-        if not self._prompting:
+            what = reacted(event)
+            if what and not self._prompting:
+                self._console.print(Text(printable(what), style="dim"))
+        elif not self._prompting:
             self._show(event)
         elif event.message is not None and event.message.state != "streaming":
             self._console.print()
@@ -65,8 +79,8 @@ class RichView:
     def _show(self, event: ScreenChange) -> None:
         message = event.message
         if message is None:
-            what = "typing..." if event.change == "typing" else "a reaction to your message"
-            self._console.print(Text(what, style="dim"))
+            if event.change == "typing":
+                self._console.print(Text("typing...", style="dim"))
         elif event.change == "reaction":
             self._console.print(Text(f"reactions: {' '.join(message.reactions) or 'none'}", style="dim"))
         elif message.state == "streaming":
@@ -130,6 +144,7 @@ class RichView:
         row = buttons((message.suggested_actions or {}).get("actions"))
         if row:
             parts.append(Text(printable(row), style="cyan"))
+        parts += [Text(printable(line), style="dim") for line in labels(message)]
         end = ENDS.get(event.change, "edited" if message.edited else "")
         if event.change in ENDS:
             end += f", {event.time - message.created_at:.1f} s"

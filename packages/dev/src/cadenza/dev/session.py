@@ -8,14 +8,23 @@ import os
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
-from typing import Any
+from typing import Any, Literal, cast
 
 import aiohttp
 from cadenza.api import ApiClient
 from cadenza.apps import App
 from cadenza.apps.events import ActivityResponseEvent, ErrorEvent, StartEvent
 from cadenza.cli import BotError, load_app
-from cadenza.testing import Delivery, DeliveryError, Exchange, Fault, ScreenChange, Teams
+from cadenza.testing import (
+    AnswerError,
+    Delivery,
+    DeliveryError,
+    Dialog,
+    Exchange,
+    Fault,
+    ScreenChange,
+    Teams,
+)
 
 __all__ = ["Observer", "Session", "TurnTimeoutError", "open_session"]
 
@@ -50,6 +59,16 @@ class Session:
         app.events.on("activity_response", self._over)
         app.events.on("error", self._failed)
 
+    @property
+    def dialog(self) -> Dialog | None:
+        """What is open."""
+        return self._user.dialog
+
+    @property
+    def notice(self) -> str:
+        """What the answer to the last thing that was done says, "" if nothing."""
+        return self._user.notice
+
     async def say(self, text: str) -> None:
         """Write a message, and return when the bot's turn is over and its streams are final.
 
@@ -71,12 +90,34 @@ class Session:
                 now = self.teams.now()
                 self._observe(ScreenChange(now, self._user.conversation_id, "edited", message))
 
+    async def submit(self, title: str, inputs: Mapping[str, str]) -> None:
+        """Submit the dialog that is open, by the button with that title, or by its first if that is "".
+
+        Else as `click`. Raises LookupError without a dialog, and ValueError if a required input is empty.
+        """
+        await self._turn(self._user.submit_dialog(dict(inputs), title or None))
+
+    async def react(self, type: str) -> None:
+        """React to the bot's newest message; else as `say`. Raises LookupError if there is none."""
+        await self._turn(self._user.react(type))
+
+    async def give_feedback(self, reaction: str, text: str) -> None:
+        """Press a thumb, "like" or "dislike", below the newest message that has them; else as `say`.
+
+        Raises LookupError if there is none, and ValueError for another reaction, or for a text where the bot
+        has a form of its own.
+        """
+        if reaction not in ("like", "dislike"):
+            raise ValueError(f"feedback is like or dislike, not {reaction!r}: /feedback like so helpful")
+        await self._turn(self._user.give_feedback(cast(Literal["like", "dislike"], reaction), text))
+
     def press_stop(self) -> bool:
         """Press Stop; False if nothing streams."""
         return self._user.press_stop()
 
     async def _turn(self, deed: Coroutine[Any, Any, Delivery]) -> None:
         failures = len(self.failures)
+        self._user.notice = ""
         try:
             async with asyncio.timeout(self._turn_seconds):
                 delivery = await deed
@@ -86,7 +127,7 @@ class Session:
                 # A stream that failed may stay open until it expires, and no event tells of that.
                 while len(self.failures) == failures and self._streaming():  # noqa: ASYNC110
                     await asyncio.sleep(POLL_SECONDS)
-        except (DeliveryError, aiohttp.ClientError) as error:
+        except (AnswerError, DeliveryError, aiohttp.ClientError) as error:
             self.failures.append(str(error))
         except TimeoutError:
             raise TurnTimeoutError(f"the bot's turn did not end within {self._turn_seconds:g} s") from None

@@ -9,9 +9,21 @@ import textwrap
 from typing import Any, Protocol, TextIO
 
 from cadenza.dev.outline import attached, buttons, card_of, outline
-from cadenza.testing import Exchange, ScreenChange, ScreenMessage
+from cadenza.testing import Dialog, Exchange, ScreenChange, ScreenMessage
 
-__all__ = ["ENDS", "PROMPT", "JsonView", "Output", "PlainView", "View", "extras", "printable"]
+__all__ = [
+    "ENDS",
+    "PROMPT",
+    "JsonView",
+    "Output",
+    "PlainView",
+    "View",
+    "extras",
+    "in_dialog",
+    "labels",
+    "printable",
+    "reacted",
+]
 
 PROMPT = "you: "
 
@@ -44,6 +56,14 @@ class View(Protocol):
 
     def observe(self, event: Exchange | ScreenChange) -> None:
         """A request has ended, or the screen has changed. Never raises."""
+        ...
+
+    def opened(self, dialog: Dialog) -> None:
+        """A dialog has opened, or shows something else than before."""
+        ...
+
+    def notice(self, text: str) -> None:
+        """The answer to what the user did says that."""
         ...
 
     def note(self, text: str) -> None:
@@ -92,6 +112,13 @@ class JsonView:
             record = {"event": "screen", **event.to_json()}
         self._output.write(json.dumps(record) + "\n")
 
+    def opened(self, dialog: Dialog) -> None:
+        record = {"event": "dialog", "title": dialog.title, "card": dialog.card, "url": dialog.url}
+        self._output.write(json.dumps(record) + "\n")
+
+    def notice(self, text: str) -> None:
+        self._output.write(json.dumps({"event": "notice", "text": text}) + "\n")
+
     def note(self, text: str) -> None:
         print(text, file=sys.stderr)
 
@@ -128,13 +155,21 @@ class PlainView:
 
     def observe(self, event: Exchange | ScreenChange) -> None:
         if isinstance(event, Exchange):
-            return
-        if not self._prompting:
+            what = reacted(event)
+            if what and not self._prompting:
+                self._line(f"({what})")
+        elif not self._prompting:
             self._show(event)
         elif event.message is not None and event.message.state != "streaming":
             self._output.write("\n")
             self._show(event)
             self.prompt()
+
+    def opened(self, dialog: Dialog) -> None:
+        self._line("\n".join(_box(f"dialog: {dialog.title}", in_dialog(dialog))))
+
+    def notice(self, text: str) -> None:
+        self._line(f"({text})")
 
     def note(self, text: str) -> None:
         self._finish_line()
@@ -147,7 +182,8 @@ class PlainView:
     def _show(self, event: ScreenChange) -> None:
         message = event.message
         if message is None:
-            self._line("(the bot is typing)" if event.change == "typing" else "(the bot has reacted)")
+            if event.change == "typing":
+                self._line("(the bot is typing)")
         elif event.change == "reaction":
             self._line(f"(reactions: {', '.join(message.reactions) or 'none'})")
         elif message.deleted:
@@ -202,7 +238,31 @@ def extras(message: ScreenMessage) -> list[str]:
         card = card_of(attachment)
         lines += [attached(attachment)] if card is None else _box("card", outline(card))
     row = buttons((message.suggested_actions or {}).get("actions"))
-    return [*lines, f"suggested: {row}"] if row else lines
+    return [*lines, *([f"suggested: {row}"] if row else []), *labels(message)]
+
+
+def labels(message: ScreenMessage) -> list[str]:
+    """What Teams shows around a message, as lines: its sources, labels, and thumbs."""
+    lines = [
+        f"[{source.position}] {source.name}{f', {source.url}' if source.url else ''}"
+        for source in message.citations
+    ]
+    if marks := [*(["AI generated"] if message.ai_generated else []), *filter(None, [message.sensitivity])]:
+        lines.append(f"labels: {', '.join(marks)}")
+    return [*lines, "feedback: [ like ]  [ dislike ]"] if message.feedback else lines
+
+
+def in_dialog(dialog: Dialog) -> list[str]:
+    """What a dialog shows, as lines."""
+    return [f"[page {dialog.url}]"] if dialog.card is None else outline(dialog.card)
+
+
+def reacted(exchange: Exchange) -> str | None:
+    """What the bot did, if it was to react or to take that back."""
+    if exchange.kind != "reaction" or not exchange.applied:
+        return None
+    what = "reacts to a message" if exchange.method == "PUT" else "takes a reaction back"
+    return f"the bot {what}: {exchange.segments[-1]}"
 
 
 def _box(title: str, lines: list[str]) -> list[str]:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from cadenza.testing.clock import VirtualClock
     from cadenza.testing.conversation import Conversation, Stream
-    from cadenza.testing.delivery import Answer, Bot, Delivery, DeliveryError
+    from cadenza.testing.delivery import Answer, AnswerError, Bot, Delivery, DeliveryError
+    from cadenza.testing.dialogs import Dialog
     from cadenza.testing.exchange import Exchange, Plan, Reply, ServiceRequest, Violation, format_transcript
     from cadenza.testing.faults import (
         Action,
@@ -30,8 +31,12 @@ if TYPE_CHECKING:
         throttle,
         when,
     )
+    from cadenza.testing.files import Files
+    from cadenza.testing.meeting import Meeting
+    from cadenza.testing.membership import Team
+    from cadenza.testing.results import Choice, ExtensionAnswer, SearchResult, Tab
     from cadenza.testing.rules import Rules
-    from cadenza.testing.screen import Screen, ScreenChange, ScreenMessage
+    from cadenza.testing.screen import Citation, FileConsent, FileInfo, Screen, ScreenChange, ScreenMessage
     from cadenza.testing.service import Service
     from cadenza.testing.teams import Teams
     from cadenza.testing.transport import EmulatorTransport
@@ -40,14 +45,19 @@ if TYPE_CHECKING:
 _HOMES = {
     "clock": ("VirtualClock",),
     "conversation": ("Conversation", "Stream"),
-    "delivery": ("Answer", "Bot", "Delivery", "DeliveryError"),
+    "delivery": ("Answer", "AnswerError", "Bot", "Delivery", "DeliveryError"),
+    "dialogs": ("Dialog",),
     "exchange": ("Exchange", "Plan", "Reply", "ServiceRequest", "Violation", "format_transcript"),
     "faults": (
         "Action", "Fault", "FaultScriptError", "at", "bad_request", "decide", "delay", "each", "forbid",
         "hold", "never_answer", "parse_faults", "reset", "stale", "status", "throttle", "when",
     ),
+    "files": ("Files",),
+    "meeting": ("Meeting",),
+    "membership": ("Team",),
+    "results": ("Choice", "ExtensionAnswer", "SearchResult", "Tab"),
     "rules": ("Rules",),
-    "screen": ("Screen", "ScreenChange", "ScreenMessage"),
+    "screen": ("Citation", "FileConsent", "FileInfo", "Screen", "ScreenChange", "ScreenMessage"),
     "service": ("Service",),
     "teams": ("Teams",),
     "transport": ("EmulatorTransport",),
@@ -58,23 +68,35 @@ _HOME = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = [
     "Action",
     "Answer",
+    "AnswerError",
     "Bot",
+    "Choice",
+    "Citation",
     "Conversation",
     "Delivery",
     "DeliveryError",
+    "Dialog",
     "EmulatorTransport",
     "Exchange",
+    "ExtensionAnswer",
     "Fault",
     "FaultScriptError",
+    "FileConsent",
+    "FileInfo",
+    "Files",
+    "Meeting",
     "Plan",
     "Reply",
     "Rules",
     "Screen",
     "ScreenChange",
     "ScreenMessage",
+    "SearchResult",
     "Service",
     "ServiceRequest",
     "Stream",
+    "Tab",
+    "Team",
     "Teams",
     "User",
     "Violation",

@@ -54,6 +54,8 @@ class Conversation:
     streams: dict[str, Stream] = field(default_factory=dict)
     open: Stream | None = None
     inbound: dict[str, None] = field(default_factory=dict)  # ids of what the users said, in order
+    targeted: list[ScreenMessage] = field(default_factory=list)  # those that are for one member, still shown
+    team_id: str | None = None  # of a channel; None: its own id
     # What the client knows.
     last_arrival: float | None = None  # of a stream request
     in_flight: list[Exchange] = field(default_factory=list)  # stream requests, and edits of streamed messages

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -12,7 +13,7 @@ from cadenza.api import CadenzaError
 if TYPE_CHECKING:
     import aiohttp
 
-__all__ = ["Answer", "Bot", "Courier", "Delivery", "DeliveryError"]
+__all__ = ["Answer", "AnswerError", "Bot", "Courier", "Delivery", "DeliveryError"]
 
 
 class Bot(Protocol):
@@ -43,6 +44,19 @@ class DeliveryError(CadenzaError):
         self.answer = answer
 
 
+class AnswerError(CadenzaError):
+    """The bot answered an invoke with something that Teams cannot use; a person sees that it went wrong."""
+
+    def __init__(self, activity: dict[str, Any], answer: Answer, problem: str) -> None:
+        super().__init__(
+            f"Teams cannot use the answer to {activity.get('name') or activity['type']}: {problem}; "
+            f"it was {answer.status} with {answer.body!r}"
+        )
+        self.activity = activity
+        self.answer = answer
+        self.problem = problem
+
+
 class Delivery:
     """An activity on its way to the bot. `await delivery` waits for the bot's answer."""
 
@@ -68,9 +82,13 @@ class Delivery:
 
 
 class Courier:
-    """Delivers activities to the one bot that is connected, and keeps count of those on their way."""
+    """Delivers activities to the one bot that is connected, and keeps count of those on their way.
 
-    def __init__(self) -> None:
+    `judge` is told every answer.
+    """
+
+    def __init__(self, judge: Callable[[dict[str, Any], Answer], object] | None = None) -> None:
+        self._judge = judge
         self._bot: Bot | str | None = None
         self._session: aiohttp.ClientSession | None = None
         self._deliveries: set[Delivery] = set()
@@ -79,13 +97,17 @@ class Courier:
         """Deliver to `bot` from now on: an object with `process`, or the URL of a messaging endpoint."""
         self._bot = bot
 
-    def send(self, activity: dict[str, Any]) -> Delivery:
-        """Set out with an activity, without waiting for anything."""
+    def send(self, activity: dict[str, Any], then: Callable[[Answer], object] | None = None) -> Delivery:
+        """Set out with an activity, without waiting for anything.
+
+        `then` is told an answer of less than 400 before the delivery is done; what it raises is the
+        delivery's failure.
+        """
         if self._bot is None:
             raise RuntimeError(
                 "no bot is connected: call teams.connect(app), or with the URL of its endpoint"
             )
-        delivery = Delivery(activity, asyncio.create_task(self._deliver(self._bot, activity)))
+        delivery = Delivery(activity, asyncio.create_task(self._deliver(self._bot, activity, then)))
         self._deliveries.add(delivery)
         delivery._task.add_done_callback(lambda _: self._delivered(delivery))
         return delivery
@@ -119,10 +141,16 @@ class Courier:
             if not delivery._fetched:
                 delivery.answer  # noqa: B018 - raises
 
-    async def _deliver(self, bot: Bot | str, activity: dict[str, Any]) -> Answer:
+    async def _deliver(
+        self, bot: Bot | str, activity: dict[str, Any], then: Callable[[Answer], object] | None
+    ) -> Answer:
         answer = await (self._post(bot, activity) if isinstance(bot, str) else _process(bot, activity))
+        if self._judge is not None:
+            self._judge(activity, answer)
         if answer.status >= 400:
             raise DeliveryError(activity, answer)
+        if then is not None:
+            then(answer)
         return answer
 
     async def _post(self, url: str, activity: dict[str, Any]) -> Answer:

@@ -5,17 +5,24 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from cadenza.testing.exchange import Plan, Reply, ServiceRequest
+from cadenza.testing.exchange import Exchange, Plan, Reply, ServiceRequest
+from cadenza.testing.files import Files
 from cadenza.testing.service import Service
 
 __all__ = ["Driver"]
 
 
 class Driver:
-    """Drives a service on the running loop; `now` gives the time, by default that of the loop."""
+    """Drives a service on the running loop; `now` gives the time, by default that of the loop.
 
-    def __init__(self, service: Service, now: Callable[[], float] | None = None) -> None:
+    What is about a file goes to `files`; it is no part of the transcript. `url` is where both are reached.
+    """
+
+    def __init__(
+        self, service: Service, now: Callable[[], float] | None = None, url: Callable[[], str] = str
+    ) -> None:
         self.service = service
+        self.files = Files(url, self._report)
         self._now = now
         self._at_work: set[asyncio.Task[Reply | None]] = set()
         self._failures: list[BaseException] = []
@@ -32,6 +39,8 @@ class Driver:
         done with the request. Where a fault lets the client wait for ever this returns only when the driver
         is closed.
         """
+        if Files.concerns(request.path):
+            return self.files.answer(request)
         service = self.service
         plan = service.receive(request, self.now())
         if plan.immediate:
@@ -82,6 +91,10 @@ class Driver:
 
     def _apply(self, plan: Plan) -> Reply | None:
         return self.service.apply(plan, self.now()) if plan.apply else None
+
+    def _report(self, rule: str, source: str, detail: str, request: ServiceRequest, reply: Reply) -> None:
+        exchange = Exchange(0, self.now(), request.method, request.path, status=reply.status, end="answer")
+        self.service.report(rule, source, f"{request.method} {request.path}: {detail}", exchange)
 
     def _note_failure(self, work: asyncio.Task[Reply | None]) -> None:
         if not work.cancelled() and (failure := work.exception()) is not None:

@@ -30,7 +30,8 @@ __all__ = [
 
 Kind = Literal[
     "start", "chunk", "informative", "final",
-    "plain", "typing", "put", "delete", "reaction", "members", "create", "other",
+    "plain", "typing", "put", "delete", "reaction", "members", "create",
+    "team", "meeting", "other",
 ]  # fmt: skip
 """What a request is. `start` is the first request of a stream, of either streamType; `other` fits nothing."""
 
@@ -61,7 +62,8 @@ class ServiceRequest:
 class Reply:
     """One HTTP answer. Do not change it: it may be shared.
 
-    `body` is an object or array to be sent as JSON, a str to be sent as it is, or None for an empty body.
+    `body` is an object or array to be sent as JSON, a str or bytes to be sent as they are, or None for an
+    empty body.
     """
 
     status: int
@@ -72,6 +74,8 @@ class Reply:
         """The body as bytes."""
         if self.body is None:
             return b""
+        if isinstance(self.body, bytes):
+            return self.body
         return (self.body if isinstance(self.body, str) else json.dumps(self.body)).encode()
 
     @property
@@ -79,6 +83,8 @@ class Reply:
         """The media type of the body, None where there is no body."""
         if self.body is None:
             return None
+        if isinstance(self.body, bytes):
+            return "application/octet-stream"
         if not isinstance(self.body, str):
             return "application/json"
         return "text/html" if self.body.startswith("<") else "text/plain"
@@ -133,7 +139,11 @@ class Exchange:
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """Something that a correct client does not do. `source`: the row of teams-protocol.md behind the rule."""
+    """Something that a correct client does not do. `source`: where the rule comes from.
+
+    The index of `exchange` is 0 if what was wrong is no request to the service but an answer to an activity,
+    or what was done with a file.
+    """
 
     rule: str
     source: str
@@ -141,7 +151,8 @@ class Violation:
     exchange: Exchange
 
     def __str__(self) -> str:
-        return f"{self.rule}: {self.detail} (request {self.exchange.index}; {self.source})"
+        request = f"request {self.exchange.index}; " if self.exchange.index else ""
+        return f"{self.rule}: {self.detail} ({request}{self.source})"
 
 
 @dataclass(slots=True, eq=False)

@@ -25,6 +25,7 @@ these are refused and are *no* violations:
 - a new stream while the old one is open, if a final for it was tried (whatever became of it);
 - a final whose text differs from what was streamed (1.5: the sources conflict, so a client may try);
 - an edit that is refused for the state of the message it edits, unless the client knew it was streaming;
+- a targeted message in a personal chat whose kind was not told to the bot;
 - a message above `message_bytes` where that was set below the documented limit.
 
 Whatever an injected fault answers is what the client was told; requests refused by a fault are not applied
@@ -136,6 +137,13 @@ class Rules:
     delete_while_open: Verdict = "flag"
     """1.6 "DELETE of an open stream": answers 2xx, but the bubble stays."""
 
+    # -- targeted messages
+    targeted_flag: Verdict = "refuse"
+    """7 "Targeted": an edit or a deletion of a targeted message without `?isTargetedActivity=true`, or of
+    another message with it; the sources do not say what becomes of it. Refused, it finds no message."""
+    targeted_lifetime: float = 24 * 3600.0
+    """7 "Targeted": how long such a message is there."""
+
 
 SOURCES: Mapping[str, str] = {
     name: f"teams-protocol.md {row}"
@@ -150,6 +158,7 @@ SOURCES: Mapping[str, str] = {
         "informative-after-text": '1.4 "After content has started"',
         "informative-size": '1.4 "Max 1 KB or 1000 characters"',
         "malformed": "7: JSON bodies",
+        "meeting": '7 "Meetings"',
         "message-size": '2 "Message size"',
         "message-while-open": '1.6 "Plain message while a stream is open"',
         "pace": '2 "Streaming request rate"',
@@ -170,6 +179,8 @@ SOURCES: Mapping[str, str] = {
         "stream-type": '1.2 "streaminfo.streamType", 1.7',
         "streaminfo-missing": "1.7, first row",
         "streaminfo-twice": '1.2 "more than one streaminfo entity"',
+        "targeted-flag": '7 "Targeted"',
+        "targeted-personal": '7 "Targeted"',
         "targeted-recipient": '7 "Targeted"',
         "text-changed": '1.6 "Change of already streamed text"',
         "text-missing": '1.6 "Start with empty/missing text"',

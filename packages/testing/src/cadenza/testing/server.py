@@ -13,7 +13,7 @@ from cadenza.testing.exchange import ServiceRequest
 
 __all__ = ["Server"]
 
-LARGEST_BODY = 16 * 1024 * 1024
+LARGEST_BODY = 64 * 1024 * 1024
 """Bytes. What is larger is refused unread; the limit for messages is a rule of the service."""
 
 
@@ -61,7 +61,7 @@ class Server:
             return web.Response(status=500)  # goes nowhere
         headers: dict[str, Any] = dict(reply.headers)
         if reply.content_type is not None:
-            headers["content-type"] = reply.content_type
+            headers.setdefault("content-type", reply.content_type)
         return web.Response(status=reply.status, body=reply.encode(), headers=headers)
 
 

@@ -20,13 +20,13 @@ from dataclasses import replace
 from typing import Any, Literal
 from urllib.parse import parse_qsl, unquote
 
-from cadenza.testing import answers, conduct, shape
+from cadenza.testing import answers, conduct, operations, roster, shape, targeted
 from cadenza.testing.conversation import Conversation, ConversationType, Stream
+from cadenza.testing.directory import ChannelType, Directory, MeetingRecord, TeamRecord, meeting_id
 from cadenza.testing.exchange import (
     STREAM_KINDS,
     Ending,
     Exchange,
-    Kind,
     Plan,
     Reply,
     ServiceRequest,
@@ -56,13 +56,9 @@ SENDS: frozenset[str] = STREAM_KINDS | {"plain", "typing", "put", "delete", "rea
 
 NO_CONVERSATION = answers.error(404, "ConversationNotFound", "Conversation not found")
 NO_ACTIVITY = answers.STATUS[404]
-NO_MEMBER = answers.error(404, "MemberNotFoundInConversation", "The member is not part of the conversation.")
 NO_BODY = answers.error(400, "BadSyntax", "The body is not a JSON object")
 NO_ROUTE = answers.error(404, "NotFound", "There is no such resource.")
 NO_METHOD = answers.error(405, "MethodNotAllowed", "The resource does not support that method.")
-TARGETED = answers.error(
-    400, "Bad argument", "A targeted message needs a recipient of the chat; an update takes none."
-)
 
 
 class Service:
@@ -80,6 +76,7 @@ class Service:
         self.violations: list[Violation] = []
         self.observers: list[Observer] = []
         self.conversations: dict[str, Conversation] = {}
+        self._directory = Directory(self.conversations)
         self._faults: list[list[Any]] = []  # each with the number of requests that it counted
         self._keep = keep
         self._count = 0  # of requests
@@ -107,6 +104,31 @@ class Service:
         conversation = Conversation(id, type, tenant_id, list(members), announced, Screen(id))
         self.conversations[id] = conversation
         return conversation
+
+    def add_channel(self, team_id: str, name: str, type: ChannelType = "standard") -> Conversation:
+        """Make one more channel of a team, whose members it shares; LookupError if there is no such team."""
+        team = self.team(team_id)
+        channel = self.add_conversation(type="channel", tenant_id=team.tenant_id)
+        channel.members, channel.team_id = team.members, team.id
+        team.channels.append({"id": channel.id, "name": name, "type": type})
+        return channel
+
+    def team(self, id: str) -> TeamRecord:
+        """The team with that id, or of the channel with that id; LookupError if there is none.
+
+        A channel that was made by `add_conversation` is the General channel of a team of its own.
+        """
+        found = self._directory.team(id)
+        if found is None:
+            raise LookupError(f"no channel {id!r} was added to the service")
+        return found
+
+    def meeting(self, conversation_id: str) -> MeetingRecord:
+        """The meeting of a group chat or a channel; LookupError if there is no such conversation."""
+        found = self._directory.meeting(meeting_id(self.conversation(conversation_id).id))
+        if found is None:
+            raise LookupError(f"{conversation_id!r} is a personal chat, which has no meeting")
+        return found
 
     def add_inbound(self, conversation_id: str, activity_id: str) -> None:
         """Note what a user said, so that the bot can react to it."""
@@ -191,6 +213,8 @@ class Service:
             return exchange.refusal
         exchange.applied = True
         conversation = exchange.conversation
+        if exchange.kind == "team" or exchange.kind == "meeting":
+            return self._directory.answer(exchange, self._report)
         if conversation is None:
             return self._create_conversation(exchange, now)
         match exchange.kind:
@@ -212,7 +236,7 @@ class Service:
             case "reaction":
                 return self._react(conversation, exchange, now)
             case _:
-                return self._members(conversation, exchange)
+                return roster.members(conversation, exchange)
 
     def finish(self, plan: Plan, reply: Reply | None, now: float) -> Reply | None:
         """End the exchange; `reply` is what `apply` gave. Returns the answer for the client, if any."""
@@ -276,13 +300,17 @@ class Service:
         self._end(conversation, stream, "stopped", now)
         return True
 
-    def screen(self, conversation_id: str, now: float | None = None) -> Screen:
-        """What the user sees; with `now`, a stream whose time is over has expired."""
+    def screen(self, conversation_id: str, now: float | None = None, *, viewer: str | None = None) -> Screen:
+        """What the users see; with `now`, streams and targeted messages whose time is over have expired.
+
+        `viewer`: the id of a member; what is targeted at others is left out then.
+        """
         conversation = self.conversation(conversation_id)
         if now is not None:
             for stream in conversation.streams.values():
                 self._expire(conversation, stream, now)
-        return conversation.screen
+            self._expire_targeted(conversation, now)
+        return conversation.screen if viewer is None else conversation.screen.seen_by(viewer)
 
     def add_reaction(self, conversation_id: str, message_id: str, type: str, now: float) -> ScreenMessage:
         """A user reacts to a message of the bot; LookupError if there is none with that id."""
@@ -291,6 +319,31 @@ class Service:
         message.reactions.append(type)
         self._changed(conversation, "reaction", message, now)
         return message
+
+    def remove_reaction(self, conversation_id: str, message_id: str, type: str, now: float) -> ScreenMessage:
+        """A user takes a reaction back; LookupError if there is no such message or reaction."""
+        conversation = self.conversation(conversation_id)
+        message = conversation.screen.message(message_id)
+        if type not in message.reactions:
+            raise LookupError(f"message {message_id} has no reaction {type!r}; it has {message.reactions}")
+        message.reactions.remove(type)
+        self._changed(conversation, "reaction", message, now)
+        return message
+
+    def show(self, conversation_id: str, activity: dict[str, Any], now: float) -> ScreenMessage:
+        """Show a message that came in the answer to an activity (`deliveryMode: expectReplies`)."""
+        conversation = self.conversation(conversation_id)
+        exchange = Exchange(0, now, "POST", "(answer)", activity, conversation_id=conversation_id)
+        shape.read_fields(exchange, activity, self._report)
+        message = self._add_message(conversation, "message", now)
+        if exchange.refusal is None:
+            self._fill(message, exchange, activity)
+        self._changed(conversation, "new", message, now)
+        return message
+
+    def report(self, rule: str, source: str, detail: str, exchange: Exchange) -> None:
+        """Note a violation that is not one of a request to the service (its `exchange` has index 0)."""
+        self._remember(self.violations, Violation(rule, source, detail, exchange))
 
     def format_transcript(self) -> str:
         """Every request and every violation, as lines to read."""
@@ -329,61 +382,34 @@ class Service:
     def _classify(self, exchange: Exchange, body: dict[str, Any] | None) -> None:
         """Find kind, conversation and activity; refuse what has no route, no body or no conversation."""
         segments = exchange.segments
-        method = exchange.method
-        depth = len(segments)
-        if depth < 2 or segments[0] != "v3" or segments[1] != "conversations":
-            self._refuse(exchange, "route", f"{method} {exchange.path} is no operation", NO_ROUTE)
-            return
-        if depth == 2:
-            if method != "POST":
-                self._refuse(exchange, "route", f"{method} {exchange.path} is no operation", NO_METHOD)
-            else:
-                exchange.kind = "create"
-                if body is None:
-                    self._refuse(exchange, "malformed", "the body is not a JSON object", NO_BODY)
-                elif isinstance(body.get("activity"), dict):
-                    shape.read_fields(exchange, body["activity"], self._report)
-            return
-        exchange.conversation_id = segments[2]
-        conversation = exchange.conversation = self._conversation(segments[2])
-        kind = self._kind(method, segments)
+        in_conversation = len(segments) > 2 and segments[:2] == ("v3", "conversations")
+        if in_conversation:
+            exchange.conversation_id = segments[2]
+            exchange.conversation = self._conversation(segments[2])
+        kind = operations.kind(exchange.method, segments)
         if kind is None:
-            missing = self._no_operation(segments)
-            self._refuse(exchange, "route", f"{method} {exchange.path} is no operation", missing)
+            missing = NO_METHOD if operations.takes_another_method(segments) else NO_ROUTE
+            detail = f"{exchange.method} {exchange.path} is no operation"
+            self._refuse(exchange, "route", detail, missing)
             return
         exchange.kind = kind
-        if depth > 4:
+        if in_conversation and len(segments) > 4:
             exchange.activity_id = segments[4]
-        if kind == "plain" or kind == "put":
-            if body is None:
-                self._refuse(exchange, "malformed", "the body is not a JSON object", NO_BODY)
-            elif kind == "plain":
-                shape.read_activity(exchange, body, self.rules, self._report)
-            else:
-                shape.read_edit(exchange, body, self._report)
-        if conversation is None:
+        if body is None and (exchange.method == "POST" or kind == "put"):
+            self._refuse(exchange, "malformed", "the body is not a JSON object", NO_BODY)
+        elif body is not None:
+            self._read_shape(exchange, body)
+        if in_conversation and exchange.conversation is None:
             exchange.refusal = NO_CONVERSATION
 
-    def _kind(self, method: str, segments: tuple[str, ...]) -> Kind | None:
-        """The operation on a conversation; a POSTed activity is "plain" until it is read."""
-        match method, segments[3:]:
-            case ("POST", ("activities",) | ("activities", _)):
-                return "plain"
-            case ("PUT", ("activities", _)):
-                return "put"
-            case ("DELETE", ("activities", _)):
-                return "delete"
-            case ("PUT" | "DELETE", ("activities", _, "reactions", _)):
-                return "reaction"
-            case ("GET", ("members",) | ("members", _) | ("activities", _, "members")):
-                return "members"
-            case ("GET", (name,)) if name.lower() == "pagedmembers":
-                return "members"
-        return None
-
-    def _no_operation(self, segments: tuple[str, ...]) -> Reply:
-        methods = ("GET", "POST", "PUT", "DELETE")
-        return NO_METHOD if any(self._kind(method, segments) for method in methods) else NO_ROUTE
+    def _read_shape(self, exchange: Exchange, body: dict[str, Any]) -> None:
+        match exchange.kind:
+            case "plain":
+                shape.read_activity(exchange, body, self.rules, self._report)
+            case "put":
+                shape.read_edit(exchange, body, self._report)
+            case "create" if isinstance(body.get("activity"), dict):
+                shape.read_fields(exchange, body["activity"], self._report)
 
     def _judge_rates(self, exchange: Exchange, body: dict[str, Any] | None, now: float) -> list[Arrivals]:
         """Refuse what comes too often, whatever it is; return where the request counts."""
@@ -533,27 +559,27 @@ class Service:
     def _post(self, conversation: Conversation, exchange: Exchange, now: float) -> Reply:
         body: dict[str, Any] = exchange.body
         recipient = None
-        if (exchange.query or {}).get("isTargetedActivity") == "true":
-            recipient = self._recipient(conversation, body)
-            if recipient is None:
-                self._report(
-                    exchange, "targeted-recipient", "the recipient is missing, or no member of the chat"
-                )
-                return TARGETED
+        if targeted.is_targeted(exchange):
+            found = targeted.read_recipient(conversation, exchange, body, self._report)
+            if isinstance(found, Reply):
+                return found
+            recipient = found
         message = self._add_message(conversation, "message", now)
-        message.targeted_at = recipient
+        if recipient is not None:
+            message.targeted_to = recipient
+            conversation.targeted.append(message)
+        message.thread = (exchange.conversation_id or "").partition(";messageid=")[2] or None
         self._fill(message, exchange, exchange.body)
         self._changed(conversation, "new", message, now)
         return answers.created(message.id)
 
     def _edit(self, conversation: Conversation, exchange: Exchange, now: float) -> Reply:
-        message = self._message(conversation, exchange)
+        message = self._message(conversation, exchange, now)
         if message is None:
             return NO_ACTIVITY
-        body: dict[str, Any] = exchange.body
-        if message.targeted_at is not None and body.get("recipient"):
-            self._report(exchange, "targeted-recipient", "an update of a targeted message names a recipient")
-            return TARGETED
+        refusal = targeted.judge_change(message, exchange, self.rules, self._report)
+        if refusal is not None:
+            return refusal
         if exchange.stream is not None:
             self._expire(conversation, exchange.stream, now)
             switches = {
@@ -572,9 +598,12 @@ class Service:
         return Reply(200, {"id": message.id})
 
     def _delete(self, conversation: Conversation, exchange: Exchange, now: float) -> Reply:
-        message = self._message(conversation, exchange)
+        message = self._message(conversation, exchange, now)
         if message is None:
             return NO_ACTIVITY
+        refusal = targeted.judge_change(message, exchange, self.rules, self._report)
+        if refusal is not None:
+            return refusal
         if message.state == "streaming":
             if self.rules.delete_while_open == "refuse":
                 return answers.error(400, "BadRequest", "The message is still streaming")
@@ -585,7 +614,7 @@ class Service:
 
     def _react(self, conversation: Conversation, exchange: Exchange, now: float) -> Reply:
         id, type_ = exchange.segments[4], exchange.segments[6]
-        message = self._message(conversation, exchange)
+        message = self._message(conversation, exchange, now)
         if message is None and id not in conversation.inbound:
             return NO_ACTIVITY
         reactions = conversation.screen.reactions.setdefault(id, []) if message is None else message.reactions
@@ -611,10 +640,16 @@ class Service:
             del screen.messages[: self._keep]
         return message
 
-    def _message(self, conversation: Conversation, exchange: Exchange) -> ScreenMessage | None:
+    def _message(self, conversation: Conversation, exchange: Exchange, now: float) -> ScreenMessage | None:
         """The message that the path names, unless it is deleted."""
+        self._expire_targeted(conversation, now)
         message = conversation.messages.get(exchange.activity_id or "")
         return None if message is None or message.deleted else message
+
+    def _expire_targeted(self, conversation: Conversation, now: float) -> None:
+        if conversation.targeted:
+            for message in targeted.expire(conversation, now, self.rules):
+                self._changed(conversation, "deleted", message, now)
 
     def _fill(self, message: ScreenMessage, exchange: Exchange, body: dict[str, Any]) -> None:
         message.text = exchange.text
@@ -623,6 +658,7 @@ class Service:
         message.entities = shape.other_entities(body)
         message.suggested_actions = body.get("suggestedActions")
         message.channel_data = body.get("channelData")
+        message.activity = body
 
     # -- conversations and members
 
@@ -656,34 +692,9 @@ class Service:
     def _chat_with(self, member: dict[str, Any]) -> Conversation | None:
         """The personal chat with that member: Teams has one, and gives its id again."""
         for conversation in self.conversations.values():
-            if conversation.type == "personal" and any(
-                _is(one, member.get("id")) for one in conversation.members
-            ):
+            if conversation.type == "personal" and roster.find(conversation.members, member.get("id")):
                 return conversation
         return None
-
-    def _members(self, conversation: Conversation, exchange: Exchange) -> Reply:
-        members = conversation.members
-        rest = exchange.segments[3:]
-        if rest[0] == "members" and len(rest) == 2:
-            found = next((member for member in members if _is(member, rest[1])), None)
-            return NO_MEMBER if found is None else Reply(200, found)
-        if rest[0].lower() != "pagedmembers":
-            return Reply(200, list(members))
-        query = exchange.query or {}
-        size, token = query.get("pageSize", "200"), query.get("continuationToken", "0")
-        if not size.isdecimal() or not token.isdecimal() or int(size) < 1:
-            return answers.BAD_REQUESTS["argument"]
-        end = int(token) + int(size)
-        page: dict[str, Any] = {"members": members[int(token) : end]}
-        if end < len(members):
-            page["continuationToken"] = str(end)
-        return Reply(200, page)
-
-    def _recipient(self, conversation: Conversation, body: dict[str, Any]) -> str | None:
-        recipient = body.get("recipient")
-        id = recipient.get("id") if isinstance(recipient, dict) else None
-        return str(id) if any(_is(member, id) for member in conversation.members) else None
 
     # -- keeping the books
 
@@ -718,7 +729,3 @@ class Service:
 def _tenant(body: dict[str, Any] | None) -> str:
     """The tenant in which a conversation is to be created."""
     return str((body or {}).get("tenantId") or HOME_TENANT)
-
-
-def _is(member: dict[str, Any], id: object) -> bool:
-    return id is not None and id in (member.get("id"), member.get("aadObjectId"))

@@ -6,14 +6,17 @@ import uuid
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
+from cadenza.testing.acceptance import SOURCE, find_problem
 from cadenza.testing.conversation import ConversationType
-from cadenza.testing.delivery import Bot, Courier
+from cadenza.testing.delivery import Answer, Bot, Courier
 from cadenza.testing.driver import Driver
 from cadenza.testing.exchange import Exchange, Violation
 from cadenza.testing.faults import Fault
+from cadenza.testing.files import Files
 from cadenza.testing.inbound import BOT, Sender
+from cadenza.testing.person import Person
 from cadenza.testing.rules import Rules
 from cadenza.testing.screen import Screen
 from cadenza.testing.service import Service
@@ -28,6 +31,10 @@ __all__ = ["Teams"]
 
 IN_PROCESS_URL = "http://127.0.0.1:9"
 """The service URL while nothing is served: on loopback, so that clients trust it, where nobody listens."""
+
+
+REMEMBERED = 5_000
+"""Messages of people, in all conversations."""
 
 
 class Teams:
@@ -48,8 +55,10 @@ class Teams:
         self, rules: Rules | None = None, faults: Iterable[Fault] = (), *, clock: VirtualClock | None = None
     ) -> None:
         self.service = Service(rules, faults)
-        self.courier = Courier()
-        self.driver = Driver(self.service, None if clock is None else clock.now)
+        self.courier = Courier(self._judge)
+        self.driver = Driver(self.service, None if clock is None else clock.now, lambda: self._url)
+        self.said: dict[str, dict[str, Any]] = {}
+        """What people have said, by id: the newest activities as they stand."""
         self._transport: EmulatorTransport | None = None
         self._url = IN_PROCESS_URL
         self._users: list[User] = []
@@ -104,8 +113,7 @@ class Teams:
 
         `announced=False`: activities do not tell the conversation's type, so that the bot cannot know it.
         """
-        aad = str(uuid.uuid5(uuid.NAMESPACE_URL, name))
-        account = {"id": f"29:1{aad}", "name": name, "aadObjectId": aad}
+        account = self.account(name)
         conversation = self.service.conversations.get(conversation_id or "")
         if conversation is None:
             conversation = self.service.add_conversation(
@@ -116,6 +124,17 @@ class Teams:
         user = User(self, conversation, account)
         self._users.append(user)
         return user
+
+    def note(self, activity: dict[str, Any]) -> None:
+        """Remember what somebody has said, so that it can be edited and quoted."""
+        self.said[activity["id"]] = activity
+        if len(self.said) > REMEMBERED:
+            del self.said[next(iter(self.said))]
+
+    def account(self, name: str) -> dict[str, Any]:
+        """The account of a person of that name: always the same one."""
+        aad = str(uuid.uuid5(uuid.NAMESPACE_URL, name))
+        return {"id": f"29:1{aad}", "name": name, "aadObjectId": aad}
 
     def conversation_reference(self, user: User | None = None) -> ConversationReference:
         """The reference by which a bot writes to that user (the first one) of its own accord."""
@@ -143,10 +162,17 @@ class Teams:
         """The time in seconds, as in the transcript."""
         return self.driver.now()
 
-    def screen(self, who: User | str | None = None) -> Screen:
-        """What a user (the first one), or the users of the conversation with that id, see now."""
-        conversation_id = who if isinstance(who, str) else (who or self._first_user()).conversation_id
-        return self.service.screen(conversation_id, self.now())
+    def screen(self, who: Person | str | None = None) -> Screen:
+        """What a user (the first one) sees now, or what a conversation (by its id) holds for all."""
+        if isinstance(who, str):
+            return self.service.screen(who, self.now())
+        user = who or self._first_user()
+        return self.service.screen(user.conversation_id, self.now(), viewer=user.account["id"])
+
+    @property
+    def files(self) -> Files:
+        """The files that people share, and those that the bot has uploaded."""
+        return self.driver.files
 
     @property
     def transcript(self) -> list[Exchange]:
@@ -197,6 +223,16 @@ class Teams:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.close()
+
+    def _judge(self, activity: dict[str, Any], answer: Answer) -> None:
+        """Note an answer that Teams would not take as a violation."""
+        problem = find_problem(activity, answer.status, answer.body)
+        if problem is not None:
+            what = activity.get("name") or activity["type"]
+            exchange = Exchange(
+                0, self.now(), "POST", "(to the bot)", activity, status=answer.status, answer=answer.body
+            )
+            self.service.report("answer", SOURCE, f"the answer to {what}: {problem}", exchange)
 
     def _first_user(self) -> User:
         if not self._users:

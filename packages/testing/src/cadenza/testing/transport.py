@@ -41,7 +41,7 @@ class EmulatorTransport:
             raise ConnectionLostError(f"{request.method} {request.url}: the connection was reset", request)
         headers = dict(reply.headers)
         if reply.content_type is not None:
-            headers["content-type"] = reply.content_type
+            headers.setdefault("content-type", reply.content_type)
         return Response(reply.status, headers, reply.encode())
 
     async def close(self) -> None:

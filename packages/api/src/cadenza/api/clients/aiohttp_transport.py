@@ -7,13 +7,20 @@ it is imported.
 from __future__ import annotations
 
 import asyncio
+import io
 import ssl as tls
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import aiohttp
 from yarl import URL
 
 from ..errors import ConnectError, ConnectionLostError, RequestTimeoutError, TransportError
+from .streaming import StreamedResponse
 from .transport import Request, Response
+
+LONG_BODY = 256 * 1024
+"""Bytes from which on a request's body is not written in one go. Ours; aiohttp complains from 1 MiB on."""
 
 
 class AiohttpTransport:
@@ -61,7 +68,7 @@ class AiohttpTransport:
                 request.method,
                 URL(request.url, encoded=True),  # as it is: yarl would turn %2F and %3F back
                 headers=request.headers,
-                data=request.body,
+                data=_body(request),
                 proxy=self._proxy,
                 allow_redirects=False,
             ) as answer:
@@ -70,6 +77,44 @@ class AiohttpTransport:
                 return Response(answer.status, headers, body)
         except (aiohttp.ClientError, OSError) as error:
             raise _transport_error(error, request, self._timeout) from error
+
+    @asynccontextmanager
+    async def open(self, request: Request) -> AsyncIterator[StreamedResponse]:
+        """As `send`, but the body is left to be read in pieces while the block lasts. ``total_timeout`` is
+        then how long the service may be silent, at the head and between two pieces."""
+        session = await self._open_session()
+        silence = aiohttp.ClientTimeout(
+            total=None,
+            connect=self._timeout.connect,
+            sock_connect=self._timeout.sock_connect,
+            sock_read=self._timeout.total,
+        )
+        try:
+            answer = await session.request(
+                request.method,
+                URL(request.url, encoded=True),
+                headers=request.headers,
+                data=_body(request),
+                proxy=self._proxy,
+                allow_redirects=False,
+                timeout=silence,
+            )
+        except (aiohttp.ClientError, OSError) as error:
+            raise _transport_error(error, request, self._timeout) from error
+
+        async def chunks() -> AsyncIterator[bytes]:
+            try:
+                async for chunk in answer.content.iter_any():
+                    yield chunk
+            except (aiohttp.ClientError, OSError) as error:
+                raise _transport_error(error, request, self._timeout) from error
+
+        try:
+            headers = {name.lower(): value for name, value in answer.headers.items()}
+            yield StreamedResponse(answer.status, headers, chunks)
+        finally:
+            # Closed, not given back: what is left of a file would have to be read to its end.
+            answer.close()
 
     async def close(self) -> None:
         session, self._session, self._loop = self._session, None, None
@@ -95,6 +140,12 @@ class AiohttpTransport:
         if stale is not None:
             await stale.close()
         return session
+
+
+def _body(request: Request) -> bytes | io.BytesIO | None:
+    body = request.body
+    # A long one is written in pieces, between which others have their turn.
+    return body if body is None or len(body) < LONG_BODY else io.BytesIO(body)
 
 
 def _transport_error(error: Exception, request: Request, timeout: aiohttp.ClientTimeout) -> TransportError:

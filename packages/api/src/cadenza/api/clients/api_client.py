@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import random
+import warnings
 from collections.abc import Awaitable, Callable, Mapping
 from functools import cache, cached_property, lru_cache
 from inspect import isawaitable
 from json import JSONEncoder
 from types import TracebackType
-from typing import Any, Protocol, Self, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar, runtime_checkable
 from urllib.parse import quote, urlencode
+
+import pydantic  # not from it: its classes load when they are used
+from pydantic_core import PydanticSerializationError
 
 from ..clouds import PUBLIC, CloudEnvironment, is_http_url
 from ..errors import (
@@ -24,9 +28,18 @@ from ..errors import (
     UntrustedHostError,
     status_error,
 )
-from .conversations import ConversationClient
 from .retry import DEFAULT_RETRY, RetryPolicy
+from .settings import ApiClientSettings, merge_api_client_settings
 from .transport import Request, Response, Transport
+
+if TYPE_CHECKING:
+    from ..models.agentic_identity import AgenticIdentity, AgenticIdentityScope
+    from .bots import BotClient
+    from .conversations import ConversationClient
+    from .grouped import ReactionClient
+    from .meetings import MeetingClient
+    from .teams import TeamClient
+    from .users import UserClient
 
 T = TypeVar("T")
 
@@ -48,12 +61,15 @@ Token = str | TokenSource | Callable[[], str | Awaitable[str | None] | None] | N
 
 
 class ApiClient:
-    """The REST API at one service URL.
+    """The REST API at one service URL, and the token service of its cloud.
 
-    ``token`` goes only to https hosts of ``cloud.service_hosts`` and to loopback; a call that would take it
-    elsewhere raises UntrustedHostError and sends nothing. Without a ``transport`` the client makes an
-    :class:`~cadenza.api.AiohttpTransport` with its default time-outs, and closes that one with itself; a
-    given transport is left to who gave it. ``retry`` rules every call that does not bring its own policy.
+    ``token`` goes only to https hosts of ``cloud.service_hosts``, to the cloud's token service and its
+    regional hosts, and to loopback; a call that would take it elsewhere raises UntrustedHostError and sends
+    nothing. Without a ``transport`` the client makes an :class:`~cadenza.api.AiohttpTransport` with its
+    default time-outs, and closes that one with itself; a given transport is left to who gave it. ``retry``
+    rules every call that does not bring its own policy. ``api_client_settings.oauth_url`` takes the place of
+    the cloud's token service. ``agentic_token`` gives the token of an agentic identity
+    (:meth:`for_agentic_identity`).
     """
 
     def __init__(
@@ -64,13 +80,17 @@ class ApiClient:
         transport: Transport | None = None,
         cloud: CloudEnvironment = PUBLIC,
         retry: RetryPolicy = DEFAULT_RETRY,
+        api_client_settings: ApiClientSettings | None = None,
+        agentic_token: Callable[[AgenticIdentity], Token] | None = None,
     ) -> None:
         self._service_url = service_url.rstrip("/")
         self._cloud = cloud
         self.retry = retry
         self.transport = _default_transport() if transport is None else transport
         self._owns_transport = transport is None
-        self._token = token
+        self._token = self._bot_token = token
+        self._settings = api_client_settings
+        self._agentic_token = agentic_token
 
     @property
     def service_url(self) -> str:
@@ -83,22 +103,110 @@ class ApiClient:
         return self._cloud
 
     @property
+    def token_service_url(self) -> str:
+        """Where user tokens are asked for: the settings' ``oauth_url``, else the token service of the cloud.
+        No slash at the end."""
+        return merge_api_client_settings(self._settings, self._cloud).oauth_url or ""
+
+    # The clients of the parts are not kept: the two would refer to each other.
+
+    @property
     def conversations(self) -> ConversationClient:
-        """Messages, members and conversations."""
-        return ConversationClient(self)  # not kept: the two would refer to each other
+        """Messages, members, reactions and conversations."""
+        from .conversations import ConversationClient
+
+        return ConversationClient(self)
+
+    @property
+    def teams(self) -> TeamClient:
+        """Teams and their channels."""
+        from .teams import TeamClient
+
+        return TeamClient(self)
+
+    @property
+    def meetings(self) -> MeetingClient:
+        """Meetings, their participants, and notifications in them."""
+        from .meetings import MeetingClient
+
+        return MeetingClient(self)
+
+    @property
+    def users(self) -> UserClient:
+        """The tokens of users, at the token service."""
+        from .users import UserClient
+
+        return UserClient(self)
+
+    @property
+    def bots(self) -> BotClient:
+        """Links to sign in, at the token service."""
+        from .bots import BotClient
+
+        return BotClient(self)
+
+    @property
+    def reactions(self) -> ReactionClient:
+        """Deprecated: use ``conversations.add_reaction`` and ``conversations.delete_reaction``."""
+        from .grouped import ReactionClient
+
+        warnings.warn(
+            "api.reactions is deprecated: use api.conversations.add_reaction and delete_reaction",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+        return ReactionClient(self)
 
     def at(self, service_url: str) -> ApiClient:
         """A client for another service URL that shares everything else, the transport included. Cheap; needs
         no closing."""
-        return ApiClient(
-            service_url, token=self._token, transport=self.transport, cloud=self.cloud, retry=self.retry
-        )
+        return self._sharing(service_url, self.transport, self._token)
+
+    from_service_url = at
+    """The reference's name for :meth:`at`."""
 
     def through(self, transport: Transport) -> ApiClient:
         """A client that shares everything else, and sends through `transport`, which it does not close."""
-        return ApiClient(
-            self.service_url, token=self._token, transport=transport, cloud=self.cloud, retry=self.retry
+        return self._sharing(self._service_url, transport, self._token)
+
+    def unsigned(self, service_url: str) -> ApiClient:
+        """A client for another service URL that sends no token, and shares everything else."""
+        return self._sharing(service_url, self.transport, None)
+
+    def for_agentic_identity(self, agentic_identity: AgenticIdentity) -> ApiClient:
+        """A client that shares everything else, and writes as an agentic identity, with that one's token.
+
+        Raises ValueError if the client was made without ``agentic_token``.
+        """
+        if self._agentic_token is None:
+            raise ValueError(
+                f"no token is known for the agentic identity {agentic_identity.agentic_app_id!r}: make the "
+                "ApiClient with agentic_token=, a function from an AgenticIdentity to its token"
+            )
+        return self._sharing(self._service_url, self.transport, self._agentic_token(agentic_identity))
+
+    def clone(
+        self, *, service_url: str | None = None, agentic_identity: AgenticIdentityScope = None
+    ) -> ApiClient:
+        """A client for another service URL or identity; what is None stays as it is, AGENTIC_IDENTITY_CLEAR
+        goes back to the bot's own token. Shares everything else, and needs no closing."""
+        client = self.at(self._service_url if service_url is None else service_url)
+        if isinstance(agentic_identity, str):
+            return self._sharing(client.service_url, self.transport, self._bot_token)
+        return client if agentic_identity is None else client.for_agentic_identity(agentic_identity)
+
+    def _sharing(self, service_url: str, transport: Transport, token: Token) -> ApiClient:
+        client = ApiClient(
+            service_url,
+            token=token,
+            transport=transport,
+            cloud=self._cloud,
+            retry=self.retry,
+            api_client_settings=self._settings,
+            agentic_token=self._agentic_token,
         )
+        client._bot_token = self._bot_token
+        return client
 
     async def close(self) -> None:
         """Close the transport if this client made it; otherwise do nothing. May be called more than once."""
@@ -119,12 +227,13 @@ class ApiClient:
         *segments: str,
         query: Mapping[str, str | int | bool | None] | None = None,
         json: object | None = None,
+        form: Mapping[str, str] | None = None,
         retry: RetryPolicy | None = None,
         fresh_token: bool = False,
         timeout: float | None = None,
     ) -> Response:
-        """Send ``json`` (bytes go as they are) to the path that ``segments`` make below the service URL, and
-        return a successful answer.
+        """Send ``json`` (a model, or what JSON can hold; bytes go as they are) or the fields of a ``form`` to
+        the path that ``segments`` make below the service URL, and return a successful answer.
 
         Each segment is percent-encoded and stays one segment, whatever it holds; an empty one, ``.`` and
         ``..`` raise ValueError, because no encoding keeps servers from resolving them. Query parameters that
@@ -135,7 +244,7 @@ class ApiClient:
         was read, and UntrustedHostError. One exception: a DELETE that is repeated because its first answer
         was lost and then finds nothing has succeeded, and its 404 is returned.
         """
-        request = self._request(method, segments, query, json)
+        request = self._request(method, segments, query, json, form)
         return await self._send(request, self.retry if retry is None else retry, fresh_token, timeout)
 
     async def fetch(
@@ -145,15 +254,18 @@ class ApiClient:
         *segments: str,
         query: Mapping[str, str | int | bool | None] | None = None,
         json: object | None = None,
+        form: Mapping[str, str] | None = None,
+        text: bool = False,
     ) -> T:
-        """:meth:`call`, and what ``read`` makes of the answer's JSON (None for an empty body).
+        """:meth:`call`, and what ``read`` makes of the answer's JSON (None for an empty body), or of its
+        ``text``.
 
         Raises InvalidResponseError if the body is not JSON or ``read`` raises ValueError.
         """
-        request = self._request(method, segments, query, json)
+        request = self._request(method, segments, query, json, form)
         response = await self._send(request, self.retry, False, None)
         try:
-            return read(response.json())
+            return read(response.body.decode() if text else response.json())
         except ValueError as error:
             raise InvalidResponseError(
                 f"{request.method} {request.url} was answered {response.status}, but its body of "
@@ -167,12 +279,16 @@ class ApiClient:
         segments: tuple[str, ...],
         query: Mapping[str, str | int | bool | None] | None,
         json: object | None,
+        form: Mapping[str, str] | None = None,
     ) -> Request:
         url = "/".join([self.service_url, *map(_segment, segments)])
         given = {name: _query_value(value) for name, value in (query or {}).items() if value is not None}
         if given:
             url += "?" + urlencode(given, quote_via=quote)
         headers = {"Accept": "application/json", "User-Agent": _user_agent()}
+        if form is not None:
+            headers["Content-Type"] = "application/x-www-form-urlencoded"
+            return Request(method, url, headers, urlencode(form).encode())
         if json is None:
             return Request(method, url, headers)
         return Request(method, url, {**headers, "Content-Type": "application/json"}, encode_json(json))
@@ -238,6 +354,19 @@ class ApiClient:
             raise status_error(request, response)
         return response
 
+    async def signed(self, request: Request, *, fresh: bool = False) -> Request:
+        """``request`` with the bot's token, if the cloud lets it go to that URL, else as it is.
+
+        For reading what the service points to at a URL of its own choosing, such as a picture.
+        """
+        if self._token is None or not self.cloud.trusts(request.url):
+            return request
+        token = self._token if isinstance(self._token, str) else await self._ask(request, fresh)
+        if not token:
+            return request
+        headers = {**request.headers, "Authorization": f"Bearer {token}"}
+        return Request(request.method, request.url, headers, request.body)
+
     @cached_property
     def _trusted(self) -> bool:
         """Whether the token may go below the service URL: no path changes the host."""
@@ -286,9 +415,20 @@ _ENCODER = JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"
 
 
 def encode_json(value: object) -> bytes:
-    """The JSON of a request body. Raises TypeError or ValueError for what JSON cannot hold."""
+    """The JSON of a request body: of a model by its JSON names, without what is None. Raises TypeError or
+    ValueError for what JSON cannot hold."""
     if isinstance(value, bytes):
         return value
+    if isinstance(value, pydantic.BaseModel):
+        try:
+            # In one pass, without the dicts between.
+            written = value.__pydantic_serializer__.to_json(value, by_alias=True, exclude_none=True)
+            if b"NaN" not in written and b"Infinity" not in written:
+                return written
+        except PydanticSerializationError:
+            pass
+        # Halves of surrogate pairs, which the way below can write; perhaps numbers, which it refuses.
+        value = value.model_dump(mode="json", by_alias=True, exclude_none=True)
     text = _ENCODER.encode(value)
     try:
         return text.encode()

@@ -195,3 +195,7 @@ class ActivityInput(_ActivityFields):
         info = self._stream_info()
         mirrored = self.channel_data.stream_id if self.channel_data else None
         return self.id or (info.stream_id if info else None) or mirrored
+
+
+ActivityBase = Activity
+ActivityInputBase = ActivityInput

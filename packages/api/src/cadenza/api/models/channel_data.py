@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal, Self
 
-from pydantic import model_validator
+from pydantic import AliasChoices, Field, ValidationInfo, field_validator
 
 from .base import WireModel
 
@@ -88,18 +88,21 @@ class ChannelData(WireModel):
     stream_type: Literal["informative", "streaming", "final"] | str | None = None
     stream_sequence: int | None = None
 
-    @model_validator(mode="before")
+    feedback_loop_spelled_out: bool | None = Field(
+        default=None,
+        validation_alias=AliasChoices("feedbackLoopEnabled", "feedback_loop_enabled"),
+        exclude=True,
+        repr=False,
+    )
+    """The older spelling, as it was read. It is never written: use :attr:`feedback_loop`."""
+
+    @field_validator("feedback_loop_spelled_out")
     @classmethod
-    def _one_feedback_spelling(cls, data: Any) -> Any:
-        if not isinstance(data, Mapping):
-            return data
-        old = {"feedbackLoopEnabled", "feedback_loop_enabled"} & data.keys()
-        if not old:
-            return data
-        rest = {key: value for key, value in data.items() if key not in old}
-        if any(data[key] is True for key in old) and not rest.keys() & {"feedbackLoop", "feedback_loop"}:
-            rest["feedbackLoop"] = {"type": "default"}
-        return rest
+    def _spell_it_anew(cls, enabled: bool | None, info: ValidationInfo) -> None:
+        # Only called where the older spelling is used: a validator of the whole model would cost every
+        # message. `info.data` is what the fields above were read into.
+        if enabled and info.data.get("feedback_loop") is None:
+            info.data["feedback_loop"] = FeedbackLoop()
 
     @property
     def feedback_loop_enabled(self) -> bool:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import Field
 
-from .account import Account, ConversationAccount, TeamsChannelAccount
+from .account import Account, ConversationAccount, ConversationType, TeamsChannelAccount
 from .base import WireModel
 
 if TYPE_CHECKING:
@@ -40,6 +40,17 @@ class ConversationReference(WireModel):
             activity_id=activity.id or None,
             locale=activity.locale,
         )
+
+
+class Conversation(WireModel):
+    """A conversation, and who is in it. ``conversation_type`` is personal, groupChat, channel or newer."""
+
+    id: str = ""
+    name: str | None = None
+    conversation_type: ConversationType = ""
+    is_group: bool | None = None
+    tenant_id: str | None = None
+    members: list[Account] | None = None
 
 
 class CreateConversationParams(WireModel):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from enum import StrEnum
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BeforeValidator, Field, SerializeAsAny, ValidationInfo
+from pydantic import Field, GetCoreSchemaHandler, SerializeAsAny
+from pydantic_core import CoreSchema, core_schema
 
 from .account import Account
 from .base import WireModel
@@ -13,38 +15,40 @@ from .base import WireModel
 SCHEMA_MESSAGE: Final = "https://schema.org/Message"
 AI_GENERATED: Final = "AIGeneratedContent"
 
-CitationIconName = (
-    Literal[
-        "Microsoft Word",
-        "Microsoft Excel",
-        "Microsoft PowerPoint",
-        "Microsoft OneNote",
-        "Microsoft SharePoint",
-        "Microsoft Visio",
-        "Microsoft Loop",
-        "Microsoft Whiteboard",
-        "Adobe Illustrator",
-        "Adobe Photoshop",
-        "Adobe InDesign",
-        "Adobe Flash",
-        "Sketch",
-        "Source Code",
-        "Image",
-        "GIF",
-        "Video",
-        "Sound",
-        "ZIP",
-        "Text",
-        "PDF",
-    ]
-    | str
-)
+
+class CitationIconName(StrEnum):
+    """The icons that a citation may have (api-surface.md 1.8)."""
+
+    MICROSOFT_WORD = "Microsoft Word"
+    MICROSOFT_EXCEL = "Microsoft Excel"
+    MICROSOFT_POWERPOINT = "Microsoft PowerPoint"
+    MICROSOFT_ONENOTE = "Microsoft OneNote"
+    MICROSOFT_SHAREPOINT = "Microsoft SharePoint"
+    MICROSOFT_VISIO = "Microsoft Visio"
+    MICROSOFT_LOOP = "Microsoft Loop"
+    MICROSOFT_WHITEBOARD = "Microsoft Whiteboard"
+    ADOBE_ILLUSTRATOR = "Adobe Illustrator"
+    ADOBE_PHOTOSHOP = "Adobe Photoshop"
+    ADOBE_INDESIGN = "Adobe InDesign"
+    ADOBE_FLASH = "Adobe Flash"
+    SKETCH = "Sketch"
+    SOURCE_CODE = "Source Code"
+    IMAGE = "Image"
+    GIF = "GIF"
+    VIDEO = "Video"
+    SOUND = "Sound"
+    ZIP = "ZIP"
+    TEXT = "Text"
+    PDF = "PDF"
 
 
 class Entity(WireModel):
     """Something that an activity's text is about, or a property of the whole activity."""
 
     type: str = ""
+
+
+EntityBase = Entity
 
 
 class UnknownEntity(Entity):
@@ -123,10 +127,18 @@ class SensitiveUsagePattern(WireModel):
 class SensitiveUsage(WireModel):
     """A sensitivity label."""
 
+    type: str | None = None
     at_type: str = "CreativeWork"
     name: str | None = None
     description: str | None = None
     pattern: SensitiveUsagePattern | None = None
+
+
+class CitationUsageInfo(SensitiveUsage):
+    """The sensitivity of a cited document."""
+
+    at_id: str | None = None
+    position: int | None = None
 
 
 class MessageEntity(Entity):
@@ -138,7 +150,7 @@ class MessageEntity(Entity):
     at_context: str = "https://schema.org"
     at_id: str = ""
     additional_type: list[str] | None = None
-    usage_info: SensitiveUsage | None = None
+    usage_info: SerializeAsAny[SensitiveUsage] | None = None
 
 
 class AIMessageEntity(MessageEntity):
@@ -155,7 +167,10 @@ class CitationImage(WireModel):
     """The icon of a citation."""
 
     at_type: str = "ImageObject"
-    name: CitationIconName = ""
+    name: CitationIconName | str = ""
+
+
+Image = CitationImage
 
 
 class Appearance(WireModel):
@@ -169,7 +184,7 @@ class Appearance(WireModel):
     encoding_format: str | None = None
     image: CitationImage | None = None
     keywords: list[str] | None = None
-    usage_info: SensitiveUsage | None = None
+    usage_info: SerializeAsAny[SensitiveUsage] | None = None
 
 
 class Claim(WireModel):
@@ -195,9 +210,9 @@ class CitationAppearance(WireModel):
     text: str | None = None
     url: str | None = None
     encoding_format: str | None = None
-    icon: CitationIconName | None = None
+    icon: CitationIconName | str | None = None
     keywords: list[str] | None = None
-    usage_info: SensitiveUsage | None = None
+    usage_info: SerializeAsAny[SensitiveUsage] | None = None
 
     def to_appearance(self) -> Appearance:
         """The clipped wire form. Limits are counted in UTF-16 code units, as Teams counts text."""
@@ -223,13 +238,15 @@ def clipped(text: str, limit: int) -> str:
 
 
 _BY_TYPE: Final[dict[str, type[Entity]]] = {
-    "clientinfo": ClientInfoEntity,
+    "clientInfo": ClientInfoEntity,
     "mention": MentionEntity,
     "streaminfo": StreamInfoEntity,  # the protocol's own pages spell it in two ways (teams-protocol.md 1.2)
-    "productinfo": ProductInfoEntity,
-    "quotedreply": QuotedReplyEntity,
-    "targetedmessageinfo": TargetedMessageInfoEntity,
+    "streamInfo": StreamInfoEntity,
+    "ProductInfo": ProductInfoEntity,
+    "quotedReply": QuotedReplyEntity,
+    "targetedMessageInfo": TargetedMessageInfoEntity,
 }
+_BY_LOWER_TYPE: Final = {name.lower(): model for name, model in _BY_TYPE.items()}
 
 
 def entity_model(data: Mapping[Any, Any]) -> type[Entity]:
@@ -244,14 +261,29 @@ def entity_model(data: Mapping[Any, Any]) -> type[Entity]:
             return SensitiveUsageEntity
         labels = data.get("additionalType", data.get("additional_type"))
         return AIMessageEntity if isinstance(labels, list) and AI_GENERATED in labels else MessageEntity
-    return _BY_TYPE.get(kind.lower(), UnknownEntity)
+    return _BY_LOWER_TYPE.get(kind.lower(), UnknownEntity)
 
 
-def _typed(value: Any, info: ValidationInfo) -> Any:
-    if isinstance(value, dict):
-        return entity_model(value).model_validate(value, context=info.context)
-    return value
+def _tag(value: Any) -> str:
+    # An object of a program is what it is: of Entity or of a class made from it.
+    return entity_model(value).__name__ if isinstance(value, dict) else Entity.__name__
 
 
-AnyEntity = SerializeAsAny[Annotated[Entity, BeforeValidator(_typed)]]
+class _ByType:
+    """How an entity of any kind is read. The usual ones are told apart by pydantic itself: a call of Python
+    for each would take longer than the rest of a message."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        usual = {name: handler.generate_schema(model) for name, model in _BY_TYPE.items()}
+        models = {Entity, UnknownEntity, MessageEntity, AIMessageEntity, SensitiveUsageEntity, CitationEntity}
+        models.update(_BY_TYPE.values())
+        every = {model.__name__: handler.generate_schema(model) for model in models}
+        return core_schema.union_schema(
+            [core_schema.tagged_union_schema(usual, "type"), core_schema.tagged_union_schema(every, _tag)],
+            mode="left_to_right",
+            serialization=core_schema.simple_ser_schema("any"),  # by what it is, not by what the list says
+        )
+
+
+AnyEntity = Annotated[Entity, _ByType()]
 """An entity of any kind: a dict becomes the model for its type."""

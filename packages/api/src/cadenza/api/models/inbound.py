@@ -8,19 +8,54 @@ an unknown type, name, literal, entity or field never fails here.
 from __future__ import annotations
 
 import json
-from typing import Any, Final, NoReturn
+from collections.abc import Mapping
+from functools import cache
+from importlib import import_module
+from typing import Any, Final, Literal, NoReturn, Self
 
 from pydantic import ValidationError
 from pydantic_core import from_json
 
 from ..errors import InvalidActivityError
 from .account import Account
-from .activity import Activity
+from .activity import Activity, ActivityInput
 from .base import WireModel
+from .channel_data import ChannelData
 from .message import MessageActivity, MessageFields, TypingActivity
+from .message_payload import MessageReaction
 
 MAX_DEPTH: Final = 200
 """How many objects and arrays may be nested in one activity, itself included."""
+
+MessageEventType = Literal["editMessage", "undeleteMessage"] | str
+
+ConversationEventType = (
+    Literal[
+        "channelCreated",
+        "channelDeleted",
+        "channelRenamed",
+        "channelRestored",
+        "channelShared",
+        "channelUnshared",
+        "channelMemberAdded",
+        "channelMemberRemoved",
+        "teamArchived",
+        "teamDeleted",
+        "teamHardDeleted",
+        "teamRenamed",
+        "teamRestored",
+        "teamUnarchived",
+        "teamMemberAdded",
+        "teamMemberRemoved",
+    ]
+    | str
+)
+
+
+class MessageUpdateChannelData(ChannelData):
+    """Channel data of a message that was edited or undeleted."""
+
+    event_type: MessageEventType | None = None
 
 
 class MessageUpdateActivity(MessageFields, Activity):
@@ -28,20 +63,20 @@ class MessageUpdateActivity(MessageFields, Activity):
 
     type: str = "messageUpdate"
     text: str = ""
+    channel_data: MessageUpdateChannelData | None = None
+
+
+class MessageDeleteChannelData(ChannelData):
+    """Channel data of a message that was deleted."""
+
+    event_type: Literal["softDeleteMessage"] | str | None = None
 
 
 class MessageDeleteActivity(Activity):
     """A message was deleted."""
 
     type: str = "messageDelete"
-
-
-class MessageReaction(WireModel):
-    """One reaction, such as like or heart."""
-
-    type: str = ""
-    created_date_time: str | None = None
-    user: Account | None = None
+    channel_data: MessageDeleteChannelData | None = None
 
 
 class MessageReactionActivity(Activity):
@@ -52,6 +87,38 @@ class MessageReactionActivity(Activity):
     reactions_removed: list[MessageReaction] | None = None
 
 
+class MessageReactionActivityInput(ActivityInput):
+    """Reactions to send as an activity. Deprecated in Teams: use ``ctx.reactions`` or the reaction client."""
+
+    type: str | None = "messageReaction"
+    reactions_added: list[MessageReaction] | None = None
+    reactions_removed: list[MessageReaction] | None = None
+
+    def add_reaction(self, reaction: MessageReaction) -> Self:
+        """Add a reaction, and no longer remove it."""
+        self.reactions_added = [*(self.reactions_added or []), reaction]
+        self.reactions_removed = _without(reaction, self.reactions_removed)
+        return self
+
+    def remove_reaction(self, reaction: MessageReaction) -> Self:
+        """Remove a reaction, and no longer add it."""
+        self.reactions_removed = [*(self.reactions_removed or []), reaction]
+        self.reactions_added = _without(reaction, self.reactions_added)
+        return self
+
+
+def _without(reaction: MessageReaction, others: list[MessageReaction] | None) -> list[MessageReaction] | None:
+    who = reaction.user and reaction.user.id
+    kept = [one for one in others or [] if (one.type, one.user and one.user.id) != (reaction.type, who)]
+    return kept or None
+
+
+class ConversationChannelData(ChannelData):
+    """Channel data of a conversation that changed: ``event_type`` says how."""
+
+    event_type: ConversationEventType | None = None
+
+
 class ConversationUpdateActivity(Activity):
     """Members came or went, or the conversation changed: see ``channel_data.event_type``."""
 
@@ -60,6 +127,10 @@ class ConversationUpdateActivity(Activity):
     members_removed: list[Account] | None = None
     topic_name: str | None = None
     history_disclosed: bool | None = None
+    channel_data: ConversationChannelData | None = None
+
+
+ConversationActivity = ConversationUpdateActivity
 
 
 class InstallationUpdateActivity(Activity):
@@ -68,6 +139,27 @@ class InstallationUpdateActivity(Activity):
 
     type: str = "installationUpdate"
     action: str | None = None
+
+
+class InstalledActivity(InstallationUpdateActivity):
+    """The app was added."""
+
+    action: str | None = "add"
+
+
+class UninstalledActivity(InstallationUpdateActivity):
+    """The app was removed."""
+
+    action: str | None = "remove"
+
+
+class InstalledUpgradeActivity(InstallationUpdateActivity):
+    """The app was replaced by a newer version of it: ``action`` is upgrade, add-upgrade or remove-upgrade."""
+
+    action: str | None = "upgrade"
+
+
+InstallUpdateActivity = InstallationUpdateActivity
 
 
 class EventActivity(Activity):
@@ -86,20 +178,39 @@ class InvokeActivity(Activity):
     value: Any = None
 
 
+class UnknownInvoke(InvokeActivity):
+    """An invoke with a name that Cadenza has no model for, or without a name."""
+
+
+class CommandSendValue(WireModel):
+    """What a command is to do."""
+
+    command_id: str = ""
+    data: Any = None
+
+
 class CommandSendActivity(Activity):
     """A command called ``name``."""
 
     type: str = "command"
-    name: str | None = None
-    value: Any = None
+    name: str = ""
+    value: CommandSendValue | None = None
+
+
+class CommandResultValue(WireModel):
+    """What came of the command ``command_id``."""
+
+    command_id: str = ""
+    data: Any = None
+    error: Any = None
 
 
 class CommandResultActivity(Activity):
     """What came of a command."""
 
     type: str = "commandResult"
-    name: str | None = None
-    value: Any = None
+    name: str = ""
+    value: CommandResultValue | None = None
 
 
 class EndOfConversationActivity(Activity):
@@ -133,49 +244,155 @@ class UnknownActivity(Activity):
     """An activity of a type without a model, or without a type. Its fields are extras; ``raw`` has it all."""
 
 
-_BY_TYPE: Final[dict[str, type[Activity]]] = {
-    kind.model_fields["type"].default: kind
-    for kind in (
-        MessageActivity,
-        TypingActivity,
-        MessageUpdateActivity,
-        MessageDeleteActivity,
-        MessageReactionActivity,
-        ConversationUpdateActivity,
-        InstallationUpdateActivity,
-        EventActivity,
-        InvokeActivity,
-        CommandSendActivity,
-        CommandResultActivity,
-        EndOfConversationActivity,
-        TraceActivity,
-        HandoffActivity,
+_MODELS: Final[dict[str, type[Activity]]] = {
+    "message": MessageActivity,
+    "typing": TypingActivity,
+    "messageUpdate": MessageUpdateActivity,
+    "messageDelete": MessageDeleteActivity,
+    "messageReaction": MessageReactionActivity,
+    "conversationUpdate": ConversationUpdateActivity,
+    "installationUpdate": InstallationUpdateActivity,
+    "event": EventActivity,
+    "invoke": UnknownInvoke,
+    "command": CommandSendActivity,
+    "commandResult": CommandResultActivity,
+    "endOfConversation": EndOfConversationActivity,
+    "trace": TraceActivity,
+    "handoff": HandoffActivity,
+}
+"""The class of each type; of those that another field tells apart, the class for all that are not known."""
+
+_TOLD_APART_BY: Final = {"event": "name", "invoke": "name", "installationUpdate": "action"}
+
+_KINDS: Final[dict[tuple[str, str], str]] = {
+    ("installationUpdate", "add"): ".inbound:InstalledActivity",
+    ("installationUpdate", "remove"): ".inbound:UninstalledActivity",
+    ("installationUpdate", "upgrade"): ".inbound:InstalledUpgradeActivity",
+    ("installationUpdate", "add-upgrade"): ".inbound:InstalledUpgradeActivity",
+    ("installationUpdate", "remove-upgrade"): ".inbound:InstalledUpgradeActivity",
+    ("event", "application/vnd.microsoft.readReceipt"): ".events:ReadReceiptEventActivity",
+    ("event", "application/vnd.microsoft.meetingStart"): ".events:MeetingStartEventActivity",
+    ("event", "application/vnd.microsoft.meetingEnd"): ".events:MeetingEndEventActivity",
+    (
+        "event",
+        "application/vnd.microsoft.meetingParticipantJoin",
+    ): ".events:MeetingParticipantJoinEventActivity",
+    (
+        "event",
+        "application/vnd.microsoft.meetingParticipantLeave",
+    ): ".events:MeetingParticipantLeaveEventActivity",
+    ("event", "agentLifecycle"): ".agent_lifecycle:AgentLifecycleEventActivityBase",
+    ("invoke", "task/fetch"): ".invokes:TaskFetchInvokeActivity",
+    ("invoke", "task/submit"): ".invokes:TaskSubmitInvokeActivity",
+    ("invoke", "message/fetchTask"): ".invokes:MessageFetchTaskInvokeActivity",
+    ("invoke", "message/submitAction"): ".invokes:MessageSubmitActionInvokeActivity",
+    ("invoke", "composeExtension/query"): ".invokes:MessageExtensionQueryInvokeActivity",
+    ("invoke", "composeExtension/selectItem"): ".invokes:MessageExtensionSelectItemInvokeActivity",
+    ("invoke", "composeExtension/queryLink"): ".invokes:MessageExtensionQueryLinkInvokeActivity",
+    ("invoke", "composeExtension/anonymousQueryLink"): ".invokes:MessageExtensionAnonQueryLinkInvokeActivity",
+    ("invoke", "composeExtension/querySettingUrl"): ".invokes:MessageExtensionQuerySettingUrlInvokeActivity",
+    ("invoke", "composeExtension/setting"): ".invokes:MessageExtensionSettingInvokeActivity",
+    ("invoke", "composeExtension/fetchTask"): ".invokes:MessageExtensionFetchTaskInvokeActivity",
+    ("invoke", "composeExtension/submitAction"): ".invokes:MessageExtensionSubmitActionInvokeActivity",
+    (
+        "invoke",
+        "composeExtension/onCardButtonClicked",
+    ): ".invokes:MessageExtensionCardButtonClickedInvokeActivity",
+    ("invoke", "adaptiveCard/action"): ".invokes:AdaptiveCardInvokeActivity",
+    ("invoke", "application/search"): ".invokes:SearchInvokeActivity",
+    ("invoke", "signin/tokenExchange"): ".invokes:SignInTokenExchangeInvokeActivity",
+    ("invoke", "signin/verifyState"): ".invokes:SignInVerifyStateInvokeActivity",
+    ("invoke", "signin/failure"): ".invokes:SignInFailureInvokeActivity",
+    ("invoke", "fileConsent/invoke"): ".invokes:FileConsentInvokeActivity",
+    ("invoke", "actionableMessage/executeAction"): ".invokes:ExecuteActionInvokeActivity",
+    ("invoke", "config/fetch"): ".invokes:ConfigFetchInvokeActivity",
+    ("invoke", "config/submit"): ".invokes:ConfigSubmitInvokeActivity",
+    ("invoke", "tab/fetch"): ".invokes:TabFetchInvokeActivity",
+    ("invoke", "tab/submit"): ".invokes:TabSubmitInvokeActivity",
+    ("invoke", "handoff/action"): ".invokes:HandoffActionInvokeActivity",
+    ("invoke", "suggestedActions/submit"): ".invokes:SuggestedActionSubmitInvokeActivity",
+    ("invoke", "htmlwidget/calltool"): ".invokes:HtmlWidgetCallToolInvokeActivity",
+}
+"""Where the class of each kind is. It is imported with the first activity of that kind."""
+
+_LIFE: Final = {
+    name: f".agent_lifecycle:{name}Activity"
+    for name in (
+        "AgenticUserIdentityCreated",
+        "AgenticUserIdentityUpdated",
+        "AgenticUserManagerUpdated",
+        "AgenticUserEnabled",
+        "AgenticUserDisabled",
+        "AgenticUserDeleted",
+        "AgenticUserUndeleted",
+        "AgenticUserWorkloadOnboardingUpdated",
     )
 }
+"""The events called agentLifecycle, by ``valueType``."""
+
+
+def activity_model(data: Mapping[str, Any]) -> type[Activity]:
+    """The class for an activity's JSON: by its type, and by its name, action or valueType."""
+    kind = data.get("type")
+    if not isinstance(kind, str):
+        return UnknownActivity
+    model = _MODELS.get(kind, UnknownActivity)
+    mark = _TOLD_APART_BY.get(kind)
+    if mark is None:
+        return model
+    which = data.get(mark)
+    place = _KINDS.get((kind, which)) if isinstance(which, str) else None
+    if which == "agentLifecycle" and isinstance(life := data.get("valueType"), str):
+        place = _LIFE.get(life, place)
+    return model if place is None else _model(place)
+
+
+@cache
+def _model(place: str) -> type[Activity]:
+    module, name = place.split(":")
+    model: type[Activity] = getattr(import_module(module, __package__), name)
+    return model
 
 
 def parse_activity(data: bytes | str | dict[str, Any]) -> Activity:
     """Read one activity from JSON text or from a JSON object; the dict is kept as ``raw``, not copied.
 
-    The class follows ``type``; an unknown type gives :class:`UnknownActivity`. A field whose value does not
-    fit takes its default, an item of a list that does not fit is left out; ``raw`` always has what came.
+    The class follows ``type``, and for events, invokes and installations ``name``, ``valueType`` or
+    ``action``; what is not known gives EventActivity, UnknownInvoke, InstallationUpdateActivity or
+    UnknownActivity. A field whose value does not fit shows its default, a list the items that fit;
+    ``to_wire()`` and ``raw`` have all that came.
     Raises :class:`~cadenza.api.InvalidActivityError` for text that is not JSON, for anything that is not an
     object, and for more than 200 levels of nesting; for nothing else.
     """
-    text = data if isinstance(data, bytes | bytearray | str) else None
-    parsed = data if text is None else _load(text)
+    if isinstance(data, bytes | bytearray | str):
+        parsed, may_be_too_deep = _load(data), _may_be_too_deep(data)
+    else:
+        parsed, may_be_too_deep = data, True
     if not isinstance(parsed, dict):
         raise InvalidActivityError(f"an activity is a JSON object, not {_json_kind(parsed)}")
-    if (text is None or _may_be_too_deep(text)) and _is_too_deep(parsed):
+    if may_be_too_deep and _is_too_deep(parsed):
         raise _too_deep()
-    kind = parsed.get("type")
-    model = _BY_TYPE.get(kind, UnknownActivity) if isinstance(kind, str) else UnknownActivity
     try:
-        activity = model.received(parsed)
+        activity = activity_model(parsed).received(parsed)
     except ValidationError:  # not known to happen; if it does, the raw JSON is worth more than a refusal
-        activity = UnknownActivity()
+        activity = UnknownActivity.model_construct()
+        activity.__pydantic_extra__ = dict(parsed)
     activity.__dict__["raw"] = parsed
     return activity
+
+
+class ActivityTypeAdapter:
+    """Reads activities as the reference's adapter of this name does: see :func:`parse_activity`."""
+
+    @staticmethod
+    def validate_python(data: dict[str, Any]) -> Activity:
+        """The activity that a JSON object is."""
+        return parse_activity(data)
+
+    @staticmethod
+    def validate_json(data: bytes | str) -> Activity:
+        """The activity that JSON text is."""
+        return parse_activity(data)
 
 
 def _load(text: bytes | bytearray | str) -> Any:

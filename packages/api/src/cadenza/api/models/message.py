@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel
@@ -25,31 +25,57 @@ from .entity import (
     MessageEntity,
     QuotedReplyData,
     QuotedReplyEntity,
+    SensitiveUsage,
+    SensitiveUsageEntity,
+    SensitiveUsagePattern,
     StreamInfoEntity,
     TargetedMessageInfoEntity,
 )
+from .quote_mark import QUOTE_MARK, quote_mark
 
 TextFormat = Literal["markdown", "plain", "xml", "extendedmarkdown"] | str
-AttachmentLayout = Literal["list", "carousel"] | str
 DeliveryMode = Literal["normal", "notification", "expectReplies", "ephemeral"] | str
-Importance = Literal["low", "normal", "high"] | str
 InputHint = Literal["acceptingInput", "ignoringInput", "expectingInput"] | str
+
+
+class AttachmentLayout(StrEnum):
+    """How several attachments are shown."""
+
+    LIST = "list"
+    CAROUSEL = "carousel"
+
+
+class Importance(StrEnum):
+    """How important a message is."""
+
+    LOW = "low"
+    NORMAL = "normal"
+    HIGH = "high"
 
 
 class MessageFields(WireModel):
     """Fields of a message in either direction, beside its text."""
 
     text_format: TextFormat | None = None
-    attachment_layout: AttachmentLayout | None = None
+    attachment_layout: AttachmentLayout | str | None = None
     attachments: list[Attachment] | None = None
     suggested_actions: SuggestedActions | None = None
     summary: str | None = None
     speak: str | None = None
     input_hint: InputHint | None = None
-    importance: Importance | None = None
+    importance: Importance | str | None = None
     delivery_mode: DeliveryMode | None = None
     expiration: datetime | None = None
     value: Any = None
+
+
+@dataclass(frozen=True)
+class StripMentionsTextOptions:
+    """What ``strip_mentions_text()`` takes out: the mentions of ``account_id``, or of all; ``tag_only``
+    leaves the names."""
+
+    account_id: str | None = None
+    tag_only: bool = False
 
 
 class MessageActivity(MessageFields, Activity):
@@ -70,11 +96,16 @@ class MessageActivity(MessageFields, Activity):
         """The messages that this one quotes, in order."""
         return [e for e in self.entities or [] if isinstance(e, QuotedReplyEntity)]
 
-    def strip_mentions_text(self, account_id: str | None = None, tag_only: bool = False) -> Self:
+    def strip_mentions_text(
+        self, account_id: str | StripMentionsTextOptions | None = None, tag_only: bool = False
+    ) -> Self:
         """Take the ``<at>...</at>`` of mentions out of ``text``, of one account or of all; returns self.
 
-        ``tag_only`` leaves the name. Changes ``text`` of this object only; ``raw`` keeps what was received.
+        ``tag_only`` leaves the name. Both may come as one StripMentionsTextOptions. Changes ``text`` of this
+        object only; ``raw`` keeps what was received.
         """
+        if isinstance(account_id, StripMentionsTextOptions):
+            tag_only, account_id = account_id.tag_only, account_id.account_id
         owners: dict[str, list[str]] = {}
         for mention in self._mentions():
             owners.setdefault(mention.text or f"<at>{mention.mentioned.name}</at>", []).append(
@@ -92,6 +123,12 @@ class MessageActivity(MessageFields, Activity):
         self.text = text.strip()
         return self
 
+    def strip_quotes_text(self) -> Self:
+        """Take the marks of quoted messages out of ``text``; returns self. ``get_quoted_messages()`` still
+        tells what was quoted. Changes ``text`` of this object only."""
+        self.text = QUOTE_MARK.sub("", self.text).strip()
+        return self
+
     def _mentions(self) -> list[MentionEntity]:
         return [e for e in self.entities or [] if isinstance(e, MentionEntity)]
 
@@ -101,6 +138,7 @@ class TypingActivity(Activity):
 
     type: str = "typing"
     text: str | None = None
+    text_format: TextFormat | None = None
 
 
 class MessageActivityInput(MessageFields, ActivityInput):
@@ -124,7 +162,7 @@ class MessageActivityInput(MessageFields, ActivityInput):
         self.text_format = text_format
         return self
 
-    def with_attachment_layout(self, attachment_layout: AttachmentLayout) -> Self:
+    def with_attachment_layout(self, attachment_layout: AttachmentLayout | str) -> Self:
         """Show several attachments as a list or as a carousel."""
         self.attachment_layout = attachment_layout
         return self
@@ -149,7 +187,7 @@ class MessageActivityInput(MessageFields, ActivityInput):
         self.input_hint = input_hint
         return self
 
-    def with_importance(self, importance: Importance) -> Self:
+    def with_importance(self, importance: Importance | str) -> Self:
         """Set the importance."""
         self.importance = importance
         return self
@@ -214,6 +252,20 @@ class MessageActivityInput(MessageFields, ActivityInput):
         entity.citation = [*others, Claim(position=position, appearance=appearance.to_appearance())]
         return self._with_message_entity(entity)
 
+    def add_sensitivity_label(
+        self, name: str, description: str | None = None, pattern: SensitiveUsagePattern | None = None
+    ) -> Self:
+        """Label the message as sensitive: Teams shows a shield with ``name``, and ``description`` when it is
+        pointed at. ``pattern`` names the label in its set. Replaces an earlier label, keeps the rest of the
+        message's one schema.org entity (teams-protocol.md 1.5)."""
+        entity = self._message_entity()
+        label = SensitiveUsage(name=name, description=description, pattern=pattern)
+        if isinstance(entity, CitationEntity | SensitiveUsageEntity):
+            entity.usage_info = label
+        else:
+            entity = SensitiveUsageEntity(**{**dict(entity), "usage_info": label})
+        return self._with_message_entity(entity)
+
     def add_feedback(self, mode: Literal["default", "custom"] = "default") -> Self:
         """Ask for thumbs up or down. ``custom`` lets the bot supply the form (``message/fetchTask``)."""
         return self.with_channel_data(ChannelData(feedback_loop=FeedbackLoop(type=mode)))
@@ -228,19 +280,19 @@ class MessageActivityInput(MessageFields, ActivityInput):
 
     def prepend_quote(self, message_id: str) -> Self:
         """Quote a message of this conversation before the text."""
-        self.text = f"{_quote_mark(message_id)} {self.text or ''}"
+        self.text = f"{quote_mark(message_id)} {self.text or ''}"
         return self.add_entity(_quote(message_id))
 
     def add_quote(self, message_id: str, text: str | None = None) -> Self:
         """Append a quote of a message of this conversation, then ``text`` as the answer to it."""
-        self.add_text(_quote_mark(message_id) + (f" {text}" if text else ""))
+        self.add_text(quote_mark(message_id) + (f" {text}" if text else ""))
         return self.add_entity(_quote(message_id))
 
     def add_targeted_message_info(self, message_id: str) -> Self:
         """Tie this message to a targeted one. A quote of that message is taken out: the two exclude each
         other."""
         if self.text:
-            mark = _quote_mark(message_id)
+            mark = quote_mark(message_id)
             self.text = self.text.replace(f"{mark} ", "").replace(mark, "")
         kept: list[Entity] = []
         for entity in self.entities or []:
@@ -311,10 +363,6 @@ class SentActivity:
     id: str | None
     activity_params: ActivityParams | None = None
     parts: tuple[str, ...] = ()
-
-
-def _quote_mark(message_id: str) -> str:
-    return f'<quoted messageId="{html.escape(message_id)}"/>'
 
 
 def _quote(message_id: str) -> QuotedReplyEntity:

@@ -76,7 +76,7 @@ class BotFrameworkTokens:
     async def admit(self, authorization: str | None) -> Caller:
         import jwt  # it loads cryptography: only bots that have credentials need it
 
-        token = _bearer(authorization)
+        token = bearer(authorization)
         try:
             header = jwt.get_unverified_header(token)
         except Exception as error:  # bytes that are no UTF-8, nesting without end: it is the sender's choice
@@ -102,7 +102,7 @@ class BotFrameworkTokens:
                 options={"require": ["exp", "iss", "aud"]},
             )
         except Exception as error:
-            raise RefusedError(f"{_rule_of(error)}: {error}") from error
+            raise RefusedError(f"{rule_of(error)}: {error}") from error
         return claims
 
 
@@ -117,7 +117,7 @@ def doorkeeper(
     return BotFrameworkTokens(client_id, cloud, keys)
 
 
-def _bearer(authorization: str | None) -> str:
+def bearer(authorization: str | None) -> str:
     if not authorization:
         raise RefusedError("rule 1: there is no Authorization header")
     scheme, _, token = authorization.partition(" ")
@@ -126,7 +126,7 @@ def _bearer(authorization: str | None) -> str:
     return token.strip()
 
 
-def _rule_of(error: Exception) -> str:
+def rule_of(error: Exception) -> str:
     import jwt
 
     if isinstance(error, jwt.InvalidIssuerError):

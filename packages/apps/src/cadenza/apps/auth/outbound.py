@@ -3,7 +3,7 @@
 import asyncio
 import inspect
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from cadenza.api import CadenzaError, TokenSource
 
@@ -18,6 +18,15 @@ REFRESH_MARGIN_SECONDS = 300.0
 
 class TokenError(CadenzaError):
     """No bot token could be got; the text repeats what the identity platform said."""
+
+
+class AppTokenSource(TokenSource, Protocol):
+    """Gives tokens of the app for one scope and tenant."""
+
+    @property
+    def expires_on(self) -> float | None:
+        """When the token that `get` gave last expires, in seconds since 1970; None where nobody knows."""
+        ...
 
 
 class ClientSecretTokens:
@@ -35,6 +44,7 @@ class ClientSecretTokens:
         self._app: ConfidentialClientApplication | None = None
         self._token: str | None = None
         self._good_until = 0.0
+        self.expires_on: float | None = None
         self._request: asyncio.Task[str] | None = None
 
     async def get(self, *, fresh: bool) -> str | None:
@@ -62,6 +72,7 @@ class ClientSecretTokens:
             )
         lifetime = float(answer.get("expires_in", 0))
         self._token, self._good_until = token, time.monotonic() + lifetime - REFRESH_MARGIN_SECONDS
+        self.expires_on = time.time() + lifetime
         return token
 
     def _acquire(self, fresh: bool) -> dict[str, Any]:
@@ -83,6 +94,8 @@ class ClientSecretTokens:
 class CallableTokens:
     """Bot tokens from a function of the user's, which is asked for each request."""
 
+    expires_on: float | None = None
+
     def __init__(self, token: TokenCallable, scope: str, tenant_id: str | None) -> None:
         self._call = token
         self._scope = scope
@@ -100,6 +113,8 @@ class MissingCredentialsError(TokenError, ValueError):
 class NoTokens:
     """Stands where a client id came without anything to get tokens with."""
 
+    expires_on: float | None = None
+
     async def get(self, *, fresh: bool) -> str | None:
         raise MissingCredentialsError(
             "The App has a client_id, but nothing to get bot tokens with: give it client_secret (or "
@@ -107,14 +122,21 @@ class NoTokens:
         )
 
 
-def token_source(settings: Settings) -> TokenSource | None:
-    """Where the bot tokens of an App with these settings come from; None without credentials."""
+def token_source(
+    settings: Settings, scope: str | None = None, tenant_id: str | None = None
+) -> AppTokenSource | None:
+    """Where the tokens of an App with these settings come from; None without credentials.
+
+    They are for `scope` (None: the bot service) and from `tenant_id` (None: the settings' own, or else, for
+    the bot service, the cloud's).
+    """
     if settings.client_id is None:
         return None
-    cloud = settings.cloud
+    cloud, tenant = settings.cloud, tenant_id or settings.tenant_id
+    scope = scope or cloud.bot_scope
     if settings.client_secret is not None:
-        authority = f"{cloud.login_endpoint.rstrip('/')}/{settings.tenant_id or cloud.login_tenant}"
-        return ClientSecretTokens(settings.client_id, settings.client_secret, authority, cloud.bot_scope)
+        authority = f"{cloud.login_endpoint.rstrip('/')}/{tenant or cloud.login_tenant}"
+        return ClientSecretTokens(settings.client_id, settings.client_secret, authority, scope)
     if settings.token is not None:
-        return CallableTokens(settings.token, cloud.bot_scope, settings.tenant_id)
+        return CallableTokens(settings.token, scope, tenant)
     return NoTokens()

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 from urllib.parse import unquote
 
 from cadenza.api import Request, Response, Transport
+from cadenza.api.clients.streaming import StreamedResponse, open_response
 
 from .outbound import Outbound, Priority
 from .rate_budget import RateBudget, thread
@@ -43,6 +45,10 @@ class BudgetTransport:
             return await self.inner.send(request)
         async with self.budget.permit(self._outbound(request), request):
             return await self.inner.send(request)
+
+    def open(self, request: Request) -> AbstractAsyncContextManager[StreamedResponse]:
+        """Nothing that is read in pieces (files) counts: straight to `inner`."""
+        return open_response(self.inner, request)
 
     async def close(self) -> None:
         """Close `inner`."""

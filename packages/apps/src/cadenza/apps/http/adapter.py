@@ -68,6 +68,19 @@ class HttpServerAdapter(Protocol):
 
 
 @runtime_checkable
+class StaticServerAdapter(HttpServerAdapter, Protocol):
+    """A server that can serve files: `App.tab` and `App.page` need that, and nothing else does."""
+
+    def serve_static(self, path: str, directory: str) -> None:
+        """Serve the files of `directory`, and of the directories in it, below `path`, which begins with "/".
+
+        For a directory its index.html; nothing hidden, and nothing outside, whatever a link says. Called
+        before `start`, and with "/" after every other route.
+        """
+        ...
+
+
+@runtime_checkable
 class SocketServerAdapter(HttpServerAdapter, Protocol):
     """A server that can be given its socket, so that several processes may serve on one:
     `cadenza run --workers` needs that, and nothing else does."""

@@ -46,6 +46,15 @@ class AiohttpAdapter:
         route = _aiohttp_handler(handler)
         self.web_app.router.add_route("*", path, route, expect_handler=_continue_later)
 
+    def serve_static(self, path: str, directory: str) -> None:
+        from .static_files import StaticFiles
+
+        files = StaticFiles(path, directory)
+        base = path.rstrip("/")
+        if base:
+            self.web_app.router.add_route("*", base, files.serve)
+        self.web_app.router.add_route("*", base + "/{file:.*}", files.serve)
+
     async def start(self, host: str, port: int) -> None:
         await self._start(lambda runner: web.TCPSite(runner, host, port))
 
@@ -113,12 +122,12 @@ def _aiohttp_handler(handler: HttpHandler) -> Callable[[web.Request], Awaitable[
 
         headers = LowerCaseHeaders(request.headers)
         response = await handler(HttpRequest(request.method, request.path, headers, read))
-        return _aiohttp_response(response)
+        return aiohttp_response(response)
 
     return serve
 
 
-def _aiohttp_response(response: HttpResponse) -> web.Response:
+def aiohttp_response(response: HttpResponse) -> web.Response:
     if not response.body:
         return web.Response(status=response.status, headers=response.headers or None)
     return web.Response(

@@ -9,23 +9,32 @@
     401  the activity names another service URL than its token
     503  the bot is shutting down, or the activity could not be written down: the service sends it again
     504  an invoke's handler took too long
-    200  acknowledged, and the turn runs behind; an invoke: the status and body that its handler chose
+    200  acknowledged, and the turn runs behind; an invoke: the status and body that its handler chose;
+         what expects its replies here (expected_replies.py): all that its turn has sent, or what it had sent
+         when it took too long
 
 `GET /health`: 200 while the App takes activities, 503 when it is shutting down.
 """
 
+from __future__ import annotations
+
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from cadenza.api import Activity, InvalidActivityError, parse_activity
+from cadenza import api as teams
+from cadenza.api import InvalidActivityError
 from cadenza.state import StateError
 
 from ..auth.inbound import Caller, Doorkeeper, RefusedError
+from ..expected_replies import expects_replies
 from ..routing.responses import SHUTTING_DOWN, TOO_LATE, InvokeResponse, error_body, to_json
 from ..turns.runner import Admitted
 from .adapter import BodyTooLargeError, BrokenBodyError, HttpRequest, HttpResponse
+
+if TYPE_CHECKING:
+    from cadenza.api import Activity
 
 ACKNOWLEDGED = HttpResponse(200)
 
@@ -54,7 +63,7 @@ class MessagingEndpoint:
             return method_not_allowed(request, "POST")
         try:
             caller = await self._doorkeeper.admit(request.headers.get("authorization"))
-            activity = parse_activity(await request.read(self._max_body_bytes))
+            activity = teams.parse_activity(await request.read(self._max_body_bytes))
             caller.check_service_url(activity.service_url)
         except RefusedError as refusal:
             self._logger.warning("A request was refused: %s.", refusal)
@@ -75,14 +84,27 @@ class MessagingEndpoint:
             return error_response(503, "ServiceUnavailable", "The bot cannot take activities at the moment.")
         if turn is None:
             return http_response(SHUTTING_DOWN)
-        if activity.type != "invoke":
+        expectant = expects_replies(activity.raw)
+        if activity.type != "invoke" and not expectant:
             return ACKNOWLEDGED
-        return await self._answer(turn, activity)
+        return await self._answer(turn, activity, expectant)
 
-    async def _answer(self, turn: Admitted, activity: Any) -> HttpResponse:
+    async def _answer(self, turn: Admitted, activity: Any, expectant: bool) -> HttpResponse:
         await asyncio.wait({turn.answered}, timeout=self._invoke_seconds)
         if turn.answered.done():
             return http_response(turn.answered.result())
+        so_far: InvokeResponse[Any] = InvokeResponse(200, {"activities": []})
+        if turn.replies is not None:
+            so_far = turn.replies.response(so_far, invoke=False)  # from now on it refuses what comes
+        if expectant and activity.type != "invoke":
+            self._logger.error(
+                "The turn of an activity of type %.64r, whose replies are expected in the answer of its "
+                "request, was not over within %g s: what it had sent was delivered, and what it sends now is "
+                "refused.",
+                activity.type,
+                self._invoke_seconds,
+            )
+            return http_response(so_far)
         self._logger.error(
             "The invoke %.64r was not answered within %g s: the service was told 504, and the user sees a "
             "failure. Its handler goes on, but what it returns reaches nobody. Return first, and do what "

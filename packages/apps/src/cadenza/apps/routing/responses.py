@@ -1,21 +1,19 @@
-"""What a turn answers with: `InvokeResponse`, and how a handler's return value becomes one."""
+"""What a turn answers with: how a handler's return value becomes an `InvokeResponse`."""
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any
 
-BodyT = TypeVar("BodyT")
+from cadenza.api import InvokeResponse, is_invoke_response
 
-_RESPONSE = {"status", "body"}
-
-
-@dataclass(frozen=True, slots=True)
-class InvokeResponse(Generic[BodyT]):
-    """An HTTP status and a JSON body. Return one from the handler of an invoke to choose the status."""
-
-    status: int = 200
-    body: BodyT | None = None
+__all__ = [
+    "FAILED",
+    "SHUTTING_DOWN",
+    "TOO_LATE",
+    "InvokeResponse",
+    "error_body",
+    "invoke_response",
+    "to_json",
+]
 
 
 def error_body(code: str, message: str) -> dict[str, Any]:
@@ -37,10 +35,11 @@ def invoke_response(result: object) -> InvokeResponse[Any]:
     cannot carry.
     """
     status, body = 200, result
-    if isinstance(result, InvokeResponse):
-        status, body = result.status, result.body
-    elif isinstance(result, Mapping) and type(result.get("status")) is int and result.keys() <= _RESPONSE:
-        status, body = result["status"], result.get("body")
+    if is_invoke_response(result):
+        if isinstance(result, InvokeResponse):
+            status, body = result.status, result.body
+        else:
+            status, body = result["status"], result.get("body")
     if not 200 <= status <= 599:
         raise ValueError(f"An invoke was answered with the status {status!r}: it must be from 200 to 599.")
     return InvokeResponse(status, None if body is None else json.loads(to_json(body)))

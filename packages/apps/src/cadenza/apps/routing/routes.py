@@ -1,80 +1,142 @@
 """The table of routes: a row for each decorator of an App, with the activities that it selects.
 
-Every decorator can be used bare (`@app.on_message`), called (`@app.on_message()`), or with the function
-(`app.on_message(answer)`).
+    on_name: On[what it is given, what it may return] = On(type, kind of that type, when=predicate)
+
+The kind is the name of an event, invoke or command, `channelData.eventType` of an update, and the action of
+installationUpdate (`router.KINDS`). Selection is by these words alone, never by the class of the model: an
+activity whose fields do not fit still goes where it belongs. decorators.py tells how a row is used.
+
+Sources: api-surface.md 1.6 and its Appendix B; the kinds of conversationUpdate:
+https://learn.microsoft.com/microsoftteams/platform/bots/how-to/conversations/subscribe-to-conversation-events
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
-from typing import Any, Generic, Protocol, TypeVar, overload
-
-from cadenza.api import (
-    Activity,
-    ConversationUpdateActivity,
-    EventActivity,
-    InstallationUpdateActivity,
-    InvokeActivity,
-    MessageActivity,
-    MessageDeleteActivity,
-    MessageReactionActivity,
-    MessageUpdateActivity,
-    TypingActivity,
-)
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, overload
 
 from ..middleware import Handler
-from .router import Route, Router, checked
+from .decorators import On, OnKeyed, OnPattern, Row
+from .parameters import filled
+from .router import Router
 
-ActivityT = TypeVar("ActivityT")
+if TYPE_CHECKING:
+    # Only here: the models of these activities load when the first such activity comes.
+    from cadenza.api import (
+        Activity,
+        AdaptiveCardInvokeActivity,
+        AdaptiveCardInvokeResponse,
+        AgenticUserDeletedActivity,
+        AgenticUserDisabledActivity,
+        AgenticUserEnabledActivity,
+        AgenticUserIdentityCreatedActivity,
+        AgenticUserIdentityUpdatedActivity,
+        AgenticUserManagerUpdatedActivity,
+        AgenticUserUndeletedActivity,
+        AgenticUserWorkloadOnboardingUpdatedActivity,
+        AgentLifecycleEventActivityBase,
+        CommandResultActivity,
+        CommandSendActivity,
+        ConfigFetchInvokeActivity,
+        ConfigResponse,
+        ConfigSubmitInvokeActivity,
+        ConversationUpdateActivity,
+        EventActivity,
+        ExecuteActionInvokeActivity,
+        FileConsentInvokeActivity,
+        HandoffActionInvokeActivity,
+        HtmlWidgetCallToolInvokeActivity,
+        HtmlWidgetCallToolResponse,
+        InstallationUpdateActivity,
+        InstalledActivity,
+        InstalledUpgradeActivity,
+        InvokeActivity,
+        MeetingEndEventActivity,
+        MeetingParticipantJoinEventActivity,
+        MeetingParticipantLeaveEventActivity,
+        MeetingStartEventActivity,
+        MessageActivity,
+        MessageDeleteActivity,
+        MessageExtensionAnonQueryLinkInvokeActivity,
+        MessageExtensionCardButtonClickedInvokeActivity,
+        MessageExtensionFetchTaskInvokeActivity,
+        MessageExtensionQueryInvokeActivity,
+        MessageExtensionQueryLinkInvokeActivity,
+        MessageExtensionQuerySettingUrlInvokeActivity,
+        MessageExtensionSelectItemInvokeActivity,
+        MessageExtensionSettingInvokeActivity,
+        MessageExtensionSubmitActionInvokeActivity,
+        MessageFetchTaskInvokeActivity,
+        MessageReactionActivity,
+        MessageSubmitActionInvokeActivity,
+        MessageUpdateActivity,
+        MessagingExtensionActionResponse,
+        MessagingExtensionResponse,
+        ReadReceiptEventActivity,
+        SearchInvokeActivity,
+        SearchResponse,
+        SignInFailureInvokeActivity,
+        SignInTokenExchangeInvokeActivity,
+        SignInVerifyStateInvokeActivity,
+        SuggestedActionSubmitInvokeActivity,
+        TabFetchInvokeActivity,
+        TabResponse,
+        TabSubmitInvokeActivity,
+        TaskFetchInvokeActivity,
+        TaskModuleResponse,
+        TaskSubmitInvokeActivity,
+        TokenExchangeInvokeResponse,
+        TypingActivity,
+        UninstalledActivity,
+    )
+
+    from ..context import ActivityContext
+    from .decorators import Answer
+
+P = ParamSpec("P")
+ResultT = TypeVar("ResultT")
 
 
-class _HasRouter(Protocol):
-    @property
-    def router(self) -> Router: ...
+def _within(value: object, *names: str) -> Any:
+    """What stands under these names in a value: a model, or, where it fitted none, the JSON as it came."""
+    for name in names:
+        value = value.get(name) if isinstance(value, Mapping) else getattr(value, name, None)
+    return value
 
 
-class Decorator(Generic[ActivityT]):
-    """Registers handlers for one row of the table, in one App."""
-
-    def __init__(self, router: Router, name: str, wants: Callable[[Any], bool], catch_all: bool) -> None:
-        self._router = router
-        self._name = name
-        self._wants = wants
-        self._catch_all = catch_all
-
-    @overload
-    def __call__(self, handler: Handler[ActivityT]) -> Handler[ActivityT]: ...
-
-    @overload
-    def __call__(self) -> Callable[[Handler[ActivityT]], Handler[ActivityT]]: ...
-
-    def __call__(self, handler: Handler[ActivityT] | None = None) -> Any:
-        return self._register if handler is None else self._register(handler)
-
-    def _register(self, handler: Handler[ActivityT]) -> Handler[ActivityT]:
-        self._router.add(Route(self._name, self._wants, checked(handler, self._name), self._catch_all))
-        return handler
+def _dialog_id(activity: Any) -> object:
+    return _within(activity.value, "data", "dialog_id")
 
 
-class On(Generic[ActivityT]):
-    """A row: activities of `type`; of any type if it is None."""
+def _dialog_action(activity: Any) -> object:
+    return _within(activity.value, "data", "action")
 
-    def __init__(self, type: str | None) -> None:
-        self._type = type
-        self._name = "on"
 
-    def __set_name__(self, owner: type, name: str) -> None:
-        self._name = name
+def _card_action(activity: Any) -> object:
+    """`data.action`, as the reference has it, else the verb, which cards of others have."""
+    action = _within(activity.value, "action", "data", "action")
+    return _within(activity.value, "action", "verb") if action is None else action
 
-    def __get__(self, app: _HasRouter, owner: type) -> Decorator[ActivityT]:
-        wanted = self._type
-        return Decorator(
-            app.router,
-            self._name,
-            lambda activity: wanted is None or activity.type == wanted,
-            catch_all=wanted is None,
-        )
+
+_OF_COMMAND = "with a command id: `value.commandId` is that"
+
+
+def _command_id(activity: Any) -> object:
+    id = _within(activity.value, "command_id")
+    return _within(activity.value, "commandId") if id is None else id
+
+
+def _executes(activity: Any) -> bool:
+    return bool(_within(activity.value, "action", "type") == "Action.Execute")
+
+
+def _is_feedback(activity: Any) -> bool:
+    value = activity.value
+    return "feedback" in (_within(value, "actionName"), _within(value, "action_name"))
+
+
+def _value_type(name: str) -> Callable[[Any], bool]:
+    return lambda activity: name in (_within(activity, "value_type"), _within(activity, "valueType"))
 
 
 class Routes:
@@ -82,61 +144,277 @@ class Routes:
 
     router: Router
 
-    on_message = On[MessageActivity]("message")
-    on_message_update = On[MessageUpdateActivity]("messageUpdate")
-    on_message_delete = On[MessageDeleteActivity]("messageDelete")
-    on_message_reaction = On[MessageReactionActivity]("messageReaction")
-    on_conversation_update = On[ConversationUpdateActivity]("conversationUpdate")
-    on_installation_update = On[InstallationUpdateActivity]("installationUpdate")
-    on_event = On[EventActivity]("event")
-    on_invoke = On[InvokeActivity]("invoke")
-    on_typing = On[TypingActivity]("typing")
-    on_activity = On[Activity](None)
+    # Messages ------------------------------------------------------------------------------------------
+    on_message: On[MessageActivity, object] = On("message")
+    on_message_pattern: OnPattern[MessageActivity, object] = OnPattern(
+        "message", when_shown="the text is the given str, or begins with a match of the given regex"
+    )
+    on_message_update: On[MessageUpdateActivity, object] = On("messageUpdate")
+    on_edit_message: On[MessageUpdateActivity, object] = On("messageUpdate", "editMessage")
+    on_undelete_message: On[MessageUpdateActivity, object] = On("messageUpdate", "undeleteMessage")
+    on_message_delete: On[MessageDeleteActivity, object] = On("messageDelete")
+    on_soft_delete_message: On[MessageDeleteActivity, object] = On("messageDelete", "softDeleteMessage")
+    on_message_reaction: On[MessageReactionActivity, object] = On("messageReaction")
+    on_typing: On[TypingActivity, object] = On("typing")
 
-    def on_message_pattern(
-        self, pattern: str | re.Pattern[str]
-    ) -> Callable[[Handler[MessageActivity]], Handler[MessageActivity]]:
-        """Messages whose text is `pattern` (a str: the whole text, case and all) or begins with a match of it
-        (a compiled regex, by `match`).
+    # Commands ------------------------------------------------------------------------------------------
+    on_command: On[CommandSendActivity, object] = On("command")
+    on_command_result: On[CommandResultActivity, object] = On("commandResult")
 
-        Tried on the text as it came, and on the text without the mention of the bot that begins it and the
-        white space around it: in a channel every message to the bot begins with its name.
+    # Conversations, channels, teams ---------------------------------------------------------------------
+    on_conversation_update: On[ConversationUpdateActivity, object] = On("conversationUpdate")
+    on_members_added: On[ConversationUpdateActivity, object] = On(
+        "conversationUpdate",
+        when=lambda activity: activity.members_added,
+        when_shown="`membersAdded` has some",
+    )
+    on_members_removed: On[ConversationUpdateActivity, object] = On(
+        "conversationUpdate",
+        when=lambda activity: activity.members_removed,
+        when_shown="`membersRemoved` has some",
+    )
+    on_channel_created: On[ConversationUpdateActivity, object] = On("conversationUpdate", "channelCreated")
+    on_channel_deleted: On[ConversationUpdateActivity, object] = On("conversationUpdate", "channelDeleted")
+    on_channel_renamed: On[ConversationUpdateActivity, object] = On("conversationUpdate", "channelRenamed")
+    on_channel_restored: On[ConversationUpdateActivity, object] = On("conversationUpdate", "channelRestored")
+    on_channel_shared: On[ConversationUpdateActivity, object] = On("conversationUpdate", "channelShared")
+    on_channel_unshared: On[ConversationUpdateActivity, object] = On("conversationUpdate", "channelUnshared")
+    on_channel_member_added: On[ConversationUpdateActivity, object] = On(
+        "conversationUpdate", "channelMemberAdded"
+    )
+    on_channel_member_removed: On[ConversationUpdateActivity, object] = On(
+        "conversationUpdate", "channelMemberRemoved"
+    )
+    on_team_archived: On[ConversationUpdateActivity, object] = On("conversationUpdate", "teamArchived")
+    on_team_deleted: On[ConversationUpdateActivity, object] = On("conversationUpdate", "teamDeleted")
+    on_team_hard_deleted: On[ConversationUpdateActivity, object] = On("conversationUpdate", "teamHardDeleted")
+    on_team_renamed: On[ConversationUpdateActivity, object] = On("conversationUpdate", "teamRenamed")
+    on_team_restored: On[ConversationUpdateActivity, object] = On("conversationUpdate", "teamRestored")
+    on_team_unarchived: On[ConversationUpdateActivity, object] = On("conversationUpdate", "teamUnarchived")
+
+    # The app in Teams -----------------------------------------------------------------------------------
+    on_installation_update: On[InstallationUpdateActivity, object] = On("installationUpdate")
+    on_install_add: On[InstalledActivity, object] = On("installationUpdate", "add")
+    on_install_remove: On[UninstalledActivity, object] = On("installationUpdate", "remove")
+    on_install_upgrade: On[InstalledUpgradeActivity, object] = On(
+        "installationUpdate", "upgrade", "add-upgrade"
+    )
+
+    # Events ---------------------------------------------------------------------------------------------
+    on_event: On[EventActivity, object] = On("event")
+    on_read_receipt: On[ReadReceiptEventActivity, object] = On(
+        "event", "application/vnd.microsoft.readReceipt"
+    )
+    on_meeting_start: On[MeetingStartEventActivity, object] = On(
+        "event", "application/vnd.microsoft.meetingStart"
+    )
+    on_meeting_end: On[MeetingEndEventActivity, object] = On("event", "application/vnd.microsoft.meetingEnd")
+    on_meeting_participant_join: On[MeetingParticipantJoinEventActivity, object] = On(
+        "event", "application/vnd.microsoft.meetingParticipantJoin"
+    )
+    on_meeting_participant_leave: On[MeetingParticipantLeaveEventActivity, object] = On(
+        "event", "application/vnd.microsoft.meetingParticipantLeave"
+    )
+
+    # The lives of agents (Agent 365): the event `agentLifecycle`, told apart by its valueType -------------
+    on_agent_lifecycle: On[AgentLifecycleEventActivityBase, object] = On("event", "agentLifecycle")
+    on_agentic_user_identity_created: On[AgenticUserIdentityCreatedActivity, object] = On(
+        "event",
+        "agentLifecycle",
+        when=_value_type("AgenticUserIdentityCreated"),
+        when_shown="`valueType` is `AgenticUserIdentityCreated`",
+    )
+    on_agentic_user_identity_updated: On[AgenticUserIdentityUpdatedActivity, object] = On(
+        "event",
+        "agentLifecycle",
+        when=_value_type("AgenticUserIdentityUpdated"),
+        when_shown="`valueType` is `AgenticUserIdentityUpdated`",
+    )
+    on_agentic_user_manager_updated: On[AgenticUserManagerUpdatedActivity, object] = On(
+        "event",
+        "agentLifecycle",
+        when=_value_type("AgenticUserManagerUpdated"),
+        when_shown="`valueType` is `AgenticUserManagerUpdated`",
+    )
+    on_agentic_user_enabled: On[AgenticUserEnabledActivity, object] = On(
+        "event",
+        "agentLifecycle",
+        when=_value_type("AgenticUserEnabled"),
+        when_shown="`valueType` is `AgenticUserEnabled`",
+    )
+    on_agentic_user_disabled: On[AgenticUserDisabledActivity, object] = On(
+        "event",
+        "agentLifecycle",
+        when=_value_type("AgenticUserDisabled"),
+        when_shown="`valueType` is `AgenticUserDisabled`",
+    )
+    on_agentic_user_deleted: On[AgenticUserDeletedActivity, object] = On(
+        "event",
+        "agentLifecycle",
+        when=_value_type("AgenticUserDeleted"),
+        when_shown="`valueType` is `AgenticUserDeleted`",
+    )
+    on_agentic_user_undeleted: On[AgenticUserUndeletedActivity, object] = On(
+        "event",
+        "agentLifecycle",
+        when=_value_type("AgenticUserUndeleted"),
+        when_shown="`valueType` is `AgenticUserUndeleted`",
+    )
+    on_agentic_user_workload_onboarding_updated: On[AgenticUserWorkloadOnboardingUpdatedActivity, object] = (
+        On(
+            "event",
+            "agentLifecycle",
+            when=_value_type("AgenticUserWorkloadOnboardingUpdated"),
+            when_shown="`valueType` is `AgenticUserWorkloadOnboardingUpdated`",
+        )
+    )
+
+    # Invokes: dialogs -----------------------------------------------------------------------------------
+    on_invoke: On[InvokeActivity, object] = On("invoke")
+    on_dialog_open: OnKeyed[TaskFetchInvokeActivity, TaskModuleResponse | Answer] = OnKeyed(
+        "invoke",
+        "task/fetch",
+        key=_dialog_id,
+        word="id",
+        when_shown="with an id: `value.data.dialog_id` is that",
+    )
+    on_dialog_submit: OnKeyed[TaskSubmitInvokeActivity, TaskModuleResponse | Answer] = OnKeyed(
+        "invoke",
+        "task/submit",
+        key=_dialog_action,
+        word="action",
+        when_shown="with an action: `value.data.action` is that",
+    )
+    on_config_open: On[ConfigFetchInvokeActivity, ConfigResponse | Answer] = On("invoke", "config/fetch")
+    on_config_submit: On[ConfigSubmitInvokeActivity, ConfigResponse | Answer] = On("invoke", "config/submit")
+    on_tab_open: On[TabFetchInvokeActivity, TabResponse | Answer] = On("invoke", "tab/fetch")
+    on_tab_submit: On[TabSubmitInvokeActivity, TabResponse | Answer] = On("invoke", "tab/submit")
+
+    # Invokes: cards -------------------------------------------------------------------------------------
+    on_card_action: On[AdaptiveCardInvokeActivity, AdaptiveCardInvokeResponse | Answer] = On(
+        "invoke", "adaptiveCard/action"
+    )
+    on_card_action_execute: OnKeyed[AdaptiveCardInvokeActivity, AdaptiveCardInvokeResponse | Answer] = (
+        OnKeyed(
+            "invoke",
+            "adaptiveCard/action",
+            key=_card_action,
+            word="action",
+            when=_executes,
+            when_shown="`value.action.type` is `Action.Execute`; with an action: `value.action.data.action` "
+            "(without one, `value.action.verb`) is that",
+        )
+    )
+    on_card_search: On[SearchInvokeActivity, SearchResponse | Answer] = On("invoke", "application/search")
+    on_file_consent: On[FileConsentInvokeActivity, Answer] = On("invoke", "fileConsent/invoke")
+    on_message_execute: On[ExecuteActionInvokeActivity, Answer] = On(
+        "invoke", "actionableMessage/executeAction"
+    )
+    on_suggested_action_submit: On[SuggestedActionSubmitInvokeActivity, Answer] = On(
+        "invoke", "suggestedActions/submit"
+    )
+    on_widget_call_tool: On[HtmlWidgetCallToolInvokeActivity, HtmlWidgetCallToolResponse | Answer] = On(
+        "invoke", "htmlwidget/calltool"
+    )
+
+    # Invokes: feedback ----------------------------------------------------------------------------------
+    on_message_fetch_task: On[MessageFetchTaskInvokeActivity, TaskModuleResponse | Answer] = On(
+        "invoke", "message/fetchTask"
+    )
+    on_message_submit: On[MessageSubmitActionInvokeActivity, Answer] = On("invoke", "message/submitAction")
+    on_message_submit_feedback: On[MessageSubmitActionInvokeActivity, Answer] = On(
+        "invoke", "message/submitAction", when=_is_feedback, when_shown="`value.actionName` is `feedback`"
+    )
+
+    # Invokes: message extensions ------------------------------------------------------------------------
+    on_message_ext_query: OnKeyed[
+        MessageExtensionQueryInvokeActivity, MessagingExtensionResponse | Answer
+    ] = OnKeyed(
+        "invoke", "composeExtension/query", key=_command_id, word="command id", when_shown=_OF_COMMAND
+    )
+    on_message_ext_select_item: On[
+        MessageExtensionSelectItemInvokeActivity, MessagingExtensionResponse | Answer
+    ] = On("invoke", "composeExtension/selectItem")
+    on_message_ext_query_link: On[
+        MessageExtensionQueryLinkInvokeActivity, MessagingExtensionResponse | Answer
+    ] = On("invoke", "composeExtension/queryLink")
+    on_message_ext_anon_query_link: On[
+        MessageExtensionAnonQueryLinkInvokeActivity, MessagingExtensionResponse | Answer
+    ] = On("invoke", "composeExtension/anonymousQueryLink")
+    on_message_ext_query_settings_url: OnKeyed[
+        MessageExtensionQuerySettingUrlInvokeActivity, MessagingExtensionResponse | Answer
+    ] = OnKeyed(
+        "invoke",
+        "composeExtension/querySettingUrl",
+        key=_command_id,
+        word="command id",
+        when_shown=_OF_COMMAND,
+    )
+    on_message_ext_setting: OnKeyed[
+        MessageExtensionSettingInvokeActivity, MessagingExtensionResponse | Answer
+    ] = OnKeyed(
+        "invoke", "composeExtension/setting", key=_command_id, word="command id", when_shown=_OF_COMMAND
+    )
+    on_message_ext_open: OnKeyed[
+        MessageExtensionFetchTaskInvokeActivity, MessagingExtensionActionResponse | Answer
+    ] = OnKeyed(
+        "invoke", "composeExtension/fetchTask", key=_command_id, word="command id", when_shown=_OF_COMMAND
+    )
+    on_message_ext_submit: OnKeyed[
+        MessageExtensionSubmitActionInvokeActivity, MessagingExtensionActionResponse | Answer
+    ] = OnKeyed(
+        "invoke", "composeExtension/submitAction", key=_command_id, word="command id", when_shown=_OF_COMMAND
+    )
+    on_message_ext_card_button_clicked: On[MessageExtensionCardButtonClickedInvokeActivity, Answer] = On(
+        "invoke", "composeExtension/onCardButtonClicked"
+    )
+
+    # Invokes: sign-in and hand-over -----------------------------------------------------------------------
+    on_signin_token_exchange: On[SignInTokenExchangeInvokeActivity, TokenExchangeInvokeResponse | Answer] = (
+        On("invoke", "signin/tokenExchange")
+    )
+    on_signin_verify_state: On[SignInVerifyStateInvokeActivity, Answer] = On("invoke", "signin/verifyState")
+    on_signin_failure: On[SignInFailureInvokeActivity, Answer] = On("invoke", "signin/failure")
+    on_handoff_action: On[HandoffActionInvokeActivity, Answer] = On("invoke", "handoff/action")
+
+    # Everything -----------------------------------------------------------------------------------------
+    on_activity: On[Activity, object] = On(None)
+
+    # What stands around handlers --------------------------------------------------------------------------
+
+    @overload
+    def use(
+        self,
+        middleware: Callable[Concatenate[ActivityContext[Activity], P], object],
+        /,
+        *,
+        inside: bool = False,
+    ) -> Callable[Concatenate[ActivityContext[Activity], P], Any]: ...
+
+    @overload
+    def use(
+        self, *, inside: bool
+    ) -> Callable[
+        [Callable[Concatenate[ActivityContext[Activity], P], ResultT]],
+        Callable[Concatenate[ActivityContext[Activity], P], ResultT],
+    ]: ...
+
+    def use(self, *given: Any, inside: bool = False) -> Any:
+        """Let `middleware` stand around the handlers, which run when it calls `await ctx.next()`, and not if
+        it does not.
+
+        It sees every activity, before any filter is asked, and even if nobody wants the activity; with
+        `inside=True` only what some handler wants, and after the filters. In both places the order is that of
+        registration, no matter when the handlers were registered. It may ask for parameters, as handlers may.
         """
-        if isinstance(pattern, str):
-            literal: str = pattern
 
-            def fits(text: str) -> bool:
-                return text == literal
-        elif isinstance(pattern, re.Pattern):
-            regex: re.Pattern[str] = pattern
+        def register(middleware: Handler[Any]) -> Handler[Any]:
+            self.router.use(filled(middleware, "use", app=self), inside=inside)
+            return middleware
 
-            def fits(text: str) -> bool:
-                return regex.match(text) is not None
-        else:
-            raise TypeError(f"on_message_pattern takes a str or a compiled regex, not {pattern!r}.")
-
-        def wants(activity: Any) -> bool:
-            if activity.type != "message":
-                return False
-            text = getattr(activity, "text", None)
-            if not isinstance(text, str):
-                return False
-            return fits(text) or fits(_without_own_mention(text, activity))
-
-        def register(handler: Handler[MessageActivity]) -> Handler[MessageActivity]:
-            self.router.add(Route("on_message_pattern", wants, checked(handler, "on_message_pattern")))
-            return handler
-
-        return register
+        return register(*given) if given else register
 
 
-def _without_own_mention(text: str, activity: Any) -> str:
-    """The text after the mention of the bot that begins it; without one, just the stripped text."""
-    stripped = text.strip()
-    own_id = getattr(activity.recipient, "id", None)
-    for entity in activity.entities or ():
-        mentioned = getattr(entity, "mentioned", None)
-        mention = getattr(entity, "text", None)
-        if own_id and getattr(mentioned, "id", None) == own_id and isinstance(mention, str) and mention:
-            return stripped.removeprefix(mention).strip()
-    return stripped
+def rows() -> list[Row[Any, Any]]:
+    """The table, for those who want to look at it."""
+    return [row for row in vars(Routes).values() if isinstance(row, Row)]

@@ -27,6 +27,7 @@ from .statistics import StreamStatistics
 
 if TYPE_CHECKING:
     from cadenza.api import (
+        Account,
         ApiClient,
         ConversationReference,
         MessageActivityInput,
@@ -52,9 +53,11 @@ class HttpStream:
     refused, "buffer" sends one message at close, "edit" posts early and edits it. `on_expiry`: after two
     minutes, "edit" goes on by editing the message, "rollover" in a new one. `on_empty`: informative lines
     without an answer are taken off the screen ("withdraw") or left ("keep"). `gate`: shared by the streams
-    of one conversation. `budget`: asked before each request, so that what waits for it grows meanwhile; by
-    default that of `api`, if its transport is a `BudgetTransport`. `on_acknowledged`: gets a `snapshot()`
-    after each accepted request.
+    of one conversation. `streaming`: False sends one plain message at close, whatever the conversation
+    shows. `recipient`: the only person who sees the answer, in a chat with others; it is not streamed then,
+    but sent as a targeted message, the answer to the one of `ref.activity_id`. `budget`: asked before each
+    request, so that what waits for it grows meanwhile; by default that of `api`, if its transport is a
+    `BudgetTransport`. `on_acknowledged`: gets a `snapshot()` after each accepted request.
 
     Must be made inside a running event loop; `emit` and `update` may be called from any thread.
     """
@@ -70,6 +73,8 @@ class HttpStream:
         on_expiry: Literal["edit", "rollover"] = "edit",
         on_empty: Literal["withdraw", "keep"] = "withdraw",
         gate: StreamGate | None = None,
+        streaming: bool = True,
+        recipient: Account | None = None,
         budget: RateBudget | None = None,
         on_acknowledged: Callable[[dict[str, Any]], Awaitable[None] | None] | None = None,
     ) -> None:
@@ -83,18 +88,20 @@ class HttpStream:
         if isinstance(api.transport, BudgetTransport):  # which would ask once more, and let no text grow
             budget, api = budget or api.transport.budget, api.through(api.transport.inner)
         room = None if budget is None else budget.place(ref.conversation.id, ref.conversation.tenant_id)
+        self._recipient = recipient
         kind = ref.conversation.conversation_type
+        shows = streaming and recipient is None  # what is typed for one person is not shown to the others
         self._machine = Machine(
             limits,
             gate.pace,
-            streaming=kind == "personal" or (kind is None and not ref.conversation.is_group),
-            typing=kind != "channel",
+            streaming=shows and (kind == "personal" or (kind is None and not ref.conversation.is_group)),
+            typing=shows and kind != "channel",
             fallback=fallback,
             on_expiry=on_expiry,
             on_empty=on_empty,
             room=room,
         )
-        self._sender = Sender(api, ref, limits.request_timeout)
+        self._sender = Sender(api, ref, limits.request_timeout, recipient)
         self._driver = StreamDriver(
             self, self._machine, self._sender, gate, self._clock, limits.request_timeout
         )
@@ -112,8 +119,9 @@ class HttpStream:
         """Add text, or a message with text, cards, entities and so on, to the answer.
 
         Returns at once; the text is on the screen within about a second. A TypingActivityInput with text is
-        an informative line, as `update` shows it. Raises TypeError for anything else, StreamCancelledError
-        after the user's Stop. `activity` is not changed.
+        an informative line, as `update` shows it. Raises TypeError for anything else, ValueError for a
+        message that is targeted at somebody for whom this answer is not alone, StreamCancelledError after the
+        user's Stop. `activity` is not changed.
         """
         if isinstance(activity, str):
             if self._sealed is None and get_ident() == self._thread:
@@ -121,7 +129,7 @@ class HttpStream:
             else:
                 self._tell(ev.Emit(activity))
         elif isinstance(activity, teams.MessageActivityInput):
-            wire = activity.to_wire()
+            wire = self._private(activity).to_wire()
             self._tell(ev.Emit(wire.get("text") or "", wire))
         elif isinstance(activity, teams.TypingActivityInput):
             self.update(activity.text or "", activity.text_format)
@@ -276,6 +284,19 @@ class HttpStream:
         stream._machine.restore(snapshot["machine"], stream._clock.now(), passed)
         stream._driver.wake()
         return stream
+
+    def _private(self, activity: MessageActivityInput) -> MessageActivityInput:
+        """`activity` as this stream may carry it: what is for one person must not become public."""
+        wanted, only = activity.recipient, self._recipient
+        if wanted is not None and wanted.is_targeted and (only is None or only.id != wanted.id):
+            raise ValueError(
+                f"This message is for {wanted.id!r} alone, but a streamed answer is for "
+                f"{'the whole conversation' if only is None else repr(only.id)}: send it with ctx.send."
+            )
+        if only is None or self.ref.activity_id is None:
+            return activity
+        # Takes out a quote of that message, which excludes the targeted answer to it. Changes only the copy.
+        return activity.model_copy().add_targeted_message_info(self.ref.activity_id)
 
     def _tell(self, event: ev.Emit | ev.Update | ev.Clear) -> None:
         if self._sealed is not None:

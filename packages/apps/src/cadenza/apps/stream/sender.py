@@ -21,7 +21,9 @@ from .events import Failed, Sent
 from .wire import body
 
 if TYPE_CHECKING:
-    from cadenza.api import ApiClient, ConversationReference
+    from collections.abc import Mapping
+
+    from cadenza.api import Account, ApiClient, ConversationReference
 
 __all__ = ["Sender"]
 
@@ -29,10 +31,16 @@ __all__ = ["Sender"]
 _STALE = STALE_CODE.encode()
 
 
-class Sender:
-    """Sends to one conversation. `timeout`: longest wait for one answer, in seconds."""
+_TARGETED = {"isTargetedActivity": True}
 
-    def __init__(self, api: ApiClient, ref: ConversationReference, timeout: float) -> None:
+
+class Sender:
+    """Sends to one conversation. `timeout`: longest wait for one answer, in seconds. `recipient`: the only
+    one who is to see what is sent (teams-protocol.md 7, "Targeted")."""
+
+    def __init__(
+        self, api: ApiClient, ref: ConversationReference, timeout: float, recipient: Account | None = None
+    ) -> None:
         self.cause: BaseException | None = None
         """The exception behind the last failure."""
         self.bytes = 0
@@ -45,6 +53,14 @@ class Sender:
             self._address["from"] = ref.bot.to_wire()
         if ref.activity_id:
             self._address["replyToId"] = ref.activity_id
+        self._query: Mapping[str, bool] | None = None
+        self._private: dict[str, Any] = {}
+        if recipient is not None:
+            self._query = _TARGETED
+            self._private["recipient"] = recipient.model_copy(update={"is_targeted": True}).to_wire()
+            if ref.activity_id:
+                info = {"type": "targetedMessageInfo", "messageId": ref.activity_id}
+                self._private["entities"] = [info]
 
     async def send(self, action: Post | Put | Delete) -> Sent | Failed:
         """Make the one request of `action`. Never raises, cancellation aside."""
@@ -56,11 +72,12 @@ class Sender:
             case Delete():
                 method, path = "DELETE", [*self._path, action.id]
         try:
-            content = None if isinstance(action, Delete) else encode_json(body(action, self._address))
+            content = None if isinstance(action, Delete) else encode_json(self._body(action))
             self.bytes += len(content or b"")
             response = await self._api.call(
                 method,
                 *path,
+                query=self._query,
                 json=content,
                 retry=NO_RETRY,
                 fresh_token=action.fresh_token,
@@ -76,6 +93,15 @@ class Sender:
         if isinstance(action, Post) and action.stream_id is None:
             return Sent(_activity_id(response.body))
         return Sent()  # the message has its id
+
+    def _body(self, action: Post | Put) -> dict[str, Any]:
+        activity = body(action, self._address)
+        if self._private and isinstance(action, Post):  # a recipient is refused on updates
+            others = [e for e in activity.get("entities", ()) if e.get("type") != "targetedMessageInfo"]
+            activity["recipient"] = self._private["recipient"]
+            if entities := others + self._private.get("entities", []):
+                activity["entities"] = entities
+        return activity
 
 
 def cancelled(error: BaseException) -> bool:

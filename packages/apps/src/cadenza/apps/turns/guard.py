@@ -7,10 +7,12 @@ begins once the turn's lease may be another's.
 import asyncio
 import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from typing import Any
 
 from cadenza.api import ConnectError, Request, RequestTimeoutError, Response, Transport
+from cadenza.api.clients.streaming import StreamedResponse, open_response
 from cadenza.state import Inbox, LeaseLostError, StateError
 
 from ..budget import BudgetTransport, RateBudget
@@ -153,6 +155,13 @@ class GuardedTransport:
             raise RequestTimeoutError(
                 f"{request.method} {request.url}: no answer within {self._seconds:g} s", request
             ) from error
+
+    @asynccontextmanager
+    async def open(self, request: Request) -> AsyncIterator[StreamedResponse]:
+        """Without that limit: reading a file changes nothing that another process could see."""
+        await self._guard.before(request)
+        async with open_response(self._inner, request) as response:
+            yield response
 
     async def close(self) -> None:
         """Do nothing: the inner transport belongs to the App."""

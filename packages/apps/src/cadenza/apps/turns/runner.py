@@ -33,6 +33,7 @@ from cadenza.state import (
     StateUnavailableError,
 )
 
+from ..expected_replies import expects_replies
 from ..routing.responses import FAILED, InvokeResponse
 from ..stream import AbortReason
 from .claims import LEASE_SECONDS, REQUEST_SECONDS, Claim, Claims, Strategy, claim_of
@@ -58,6 +59,8 @@ from .turn import LOST, Turn
 
 if TYPE_CHECKING:
     from cadenza.api import MessageActivity
+
+    from ..expected_replies import ExpectedReplies
 
 __all__ = ["FINALIZE_SECONDS", "Admitted", "AskTimeoutError", "ShuttingDownError", "TurnRunner"]
 
@@ -103,6 +106,8 @@ class Admitted(Protocol):
     """Done when its turn is over, as far as this process can tell. Never an exception."""
     fatal: BaseException | None
     """What the handlers raised, if it was no `Exception`."""
+    replies: ExpectedReplies | None
+    """What it has sent, where the answer of its request is to hold that."""
 
 
 @dataclass(slots=True)
@@ -112,6 +117,7 @@ class Repeated:
     answered: asyncio.Future[InvokeResponse[Any]]
     over: asyncio.Future[None]
     fatal: BaseException | None = None
+    replies: ExpectedReplies | None = None
 
 
 class Handover(Protocol):
@@ -368,7 +374,7 @@ class TurnRunner:
     def _repeat(self, claim: Claim, activity: Mapping[str, Any], known: Duplicate) -> Admitted:
         """What to answer to an activity that was delivered before."""
         self._logger.debug("An activity of type %.64r was delivered again.", activity.get("type"))
-        if activity.get("type") != "invoke":
+        if activity.get("type") != "invoke" and not expects_replies(activity):
             return self._nothing_to_do()
         if (turn := self._by_key.get(claim.key)) is not None:
             return turn

@@ -112,6 +112,8 @@ class Turn:
         self.over: asyncio.Future[None] = loop.create_future()
         """Done when the turn is over; its driver sees to that. Never an exception."""
         self._guard = guard
+        self.replies = ctx.replies
+        """What it sends to its conversation, where the answer of the request is to hold that."""
         self._invoke = ctx.activity.type == "invoke"
         self._pipeline = pipeline
         self._stop_seconds = stop_seconds
@@ -164,8 +166,9 @@ class Turn:
         return self.abort_reason is AbortReason.INTERRUPT and not self._began
 
     def stored_response(self) -> bytes | None:
-        """What a re-delivered invoke is answered with; None for everything else."""
-        if not self._invoke or not self.answered.done():
+        """What a re-delivered invoke, or what expects its replies, is answered with; None for everything
+        else."""
+        if not (self._invoke or self.replies is not None) or not self.answered.done():
             return None
         response = self.answered.result()
         return to_json({"status": response.status, "body": response.body})
@@ -174,7 +177,7 @@ class Turn:
         """It is over as far as this process is concerned: whoever waits for it waits no longer. `refused`:
         nobody is going to handle its activity."""
         if not self.answered.done():
-            self.answered.set_result(SHUTTING_DOWN if refused else InvokeResponse())
+            self.answered.set_result(SHUTTING_DOWN if refused else self._delivered(InvokeResponse()))
         if not self.over.done():
             self.over.set_result(None)
 
@@ -239,7 +242,7 @@ class Turn:
             if not _is_cancelled(error):
                 self.fatal = self.fatal or error
             if not self.answered.done():
-                self.answered.set_result(FAILED if self._invoke else InvokeResponse())
+                self.answered.set_result(self._delivered(FAILED if self._invoke else InvokeResponse()))
         finally:
             self._concluder = None
             if self._recorder is not None:
@@ -301,8 +304,9 @@ class Turn:
             except Exception as unsaved:
                 error = unsaved
                 errors.append(error)
-        if error is None:
-            self.answered.set_result(self._response())
+        response = self._response() if error is None else None
+        if response is not None and self.replies is None:
+            self.answered.set_result(response)
         try:
             await self._end_stream(failed=error is not None)
         except Exception as late:
@@ -310,9 +314,10 @@ class Turn:
             self._undelivered = isinstance(late, StreamDeliveryError)
         if errors and not self._lost:
             hurried = self._hurry is not None or self.abort_reason is not None
-            response = await self._pipeline.failed(self.ctx, errors, apologize=not hurried)
-            if not self.answered.done():
-                self.answered.set_result(response)
+            failed = await self._pipeline.failed(self.ctx, errors, apologize=not hurried)
+            response = response or failed
+        if response is not None and not self.answered.done():
+            self.answered.set_result(self._delivered(response))
         await self._pipeline.ended(self.ctx, self.answered.result())
 
     @property
@@ -343,6 +348,14 @@ class Turn:
         if self.abort_reason is AbortReason.SHUTDOWN and self._invoke:
             return SHUTTING_DOWN
         return InvokeResponse()
+
+    def _delivered(self, response: InvokeResponse[Any]) -> InvokeResponse[Any]:
+        """The response with the replies in it, where they are expected there."""
+        if self.replies is None:
+            return response
+        if self.unfinished:  # it will be run again: its sender is given the answer when it asks once more
+            return SHUTTING_DOWN
+        return self.replies.response(response, invoke=self._invoke)
 
     async def _end_stream(self, *, failed: bool) -> None:
         stream = self.stream
