@@ -10,7 +10,8 @@ app = App()
 
 @app.on_message
 async def echo(ctx: ActivityContext[MessageActivity]) -> None:
-    ctx.stream.emit(f"You said: {ctx.activity.text}")
+    words = ctx.activity.strip_mentions_text().text  # in groups, "@bot" stands before them
+    ctx.stream.emit(f"You said: {words}")
 
 
 if __name__ == "__main__":

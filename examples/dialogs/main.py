@@ -1,0 +1,77 @@
+"""A dialog in two steps: the first is checked on the server, the last closes the dialog with a message."""
+
+import asyncio
+from typing import Any
+
+from cadenza.api import (
+    CardTaskModuleTaskInfo,
+    MessageActivity,
+    TaskFetchInvokeActivity,
+    TaskModuleContinueResponse,
+    TaskModuleMessageResponse,
+    TaskModuleResponse,
+    TaskSubmitInvokeActivity,
+)
+from cadenza.apps import ActivityContext, App
+
+app = App()
+DAYS_LEFT = 12
+
+
+@app.on_message
+async def offer(ctx: ActivityContext[MessageActivity]) -> None:
+    await ctx.send(
+        card(
+            {"type": "TextBlock", "text": f"You have {DAYS_LEFT} days of holiday left.", "wrap": True},
+            button="Ask for holiday",
+            data={"msteams": {"type": "task/fetch"}, "dialog_id": "holiday"},
+        )
+    )
+
+
+@app.on_dialog_open("holiday")
+async def open_dialog(ctx: ActivityContext[TaskFetchInvokeActivity]) -> TaskModuleResponse:
+    return days_step()
+
+
+@app.on_dialog_submit("days")
+async def check_days(ctx: ActivityContext[TaskSubmitInvokeActivity]) -> TaskModuleResponse:
+    days = float(ctx.activity.value.data["days"])  # some clients send numbers as text
+    if days > DAYS_LEFT or days % 1:
+        return days_step(days, error=f"Whole days, please, and no more than {DAYS_LEFT}.")
+    return substitute_step(int(days))
+
+
+@app.on_dialog_submit("substitute")
+async def finish(ctx: ActivityContext[TaskSubmitInvokeActivity]) -> TaskModuleResponse:
+    data = ctx.activity.value.data  # the inputs of this step, and the button's data: what the first step knew
+    await ctx.send(f"{ctx.activity.from_.name} asks for {data['days']} days; {data['name']} stands in.")
+    return TaskModuleResponse(task=TaskModuleMessageResponse(value="Your request is on its way."))
+
+
+def days_step(days: float = 1, error: str = "") -> TaskModuleResponse:
+    number = {"type": "Input.Number", "id": "days", "label": "How many days?", "value": days, "min": 1}
+    must = {"isRequired": True, "errorMessage": "A number, 1 or more."}  # checked before anything is sent
+    shown = {"type": "TextBlock", "text": error, "color": "Attention", "wrap": True, "isVisible": bool(error)}
+    return step("Holiday (1 of 2)", card(number | must, shown, button="Next", data={"action": "days"}))
+
+
+def substitute_step(days: int) -> TaskModuleResponse:
+    name = {"type": "Input.Text", "id": "name", "label": f"Who stands in for these {days} days?"}
+    must = {"isRequired": True, "errorMessage": "Somebody has to."}
+    data = {"action": "substitute", "days": days}
+    return step("Holiday (2 of 2)", card(name | must, button="Send", data=data))
+
+
+def step(title: str, content: dict[str, Any]) -> TaskModuleResponse:
+    info = CardTaskModuleTaskInfo(title=title, width="small", height="small", card=content)
+    return TaskModuleResponse(task=TaskModuleContinueResponse(value=info))
+
+
+def card(*body: dict[str, Any], button: str, data: dict[str, Any]) -> dict[str, Any]:
+    actions = [{"type": "Action.Submit", "title": button, "data": data}]
+    return {"type": "AdaptiveCard", "version": "1.5", "body": list(body), "actions": actions}
+
+
+if __name__ == "__main__":
+    asyncio.run(app.start())
