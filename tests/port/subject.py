@@ -1,0 +1,81 @@
+"""The SDK that the bots run on: Cadenza, with their imports changed, or the reference, as they stand.
+
+The environment variable CADENZA_TEST_SUBJECT says which, as in tests/faults/subject.py: `cadenza` (the
+default) or `microsoft-teams-apps`, which check_reference.py sets where that is installed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from cadenza.testing import Answer, Bot
+
+__all__ = ["BOTS", "OURS", "connectable", "load_bot", "ported", "served"]
+
+OURS = os.environ.get("CADENZA_TEST_SUBJECT", "cadenza") == "cadenza"
+BOTS = Path(__file__).parent / "bots"
+
+
+def ported(text: str) -> str:
+    """A bot's text as its author would port it: the name of the package, and nothing else."""
+    return text.replace("microsoft_teams.", "cadenza.")
+
+
+def load_bot(name: str) -> dict[str, Any]:
+    """The names that a bot defines, `app` among them."""
+    file = BOTS / f"{name}.py"
+    text = file.read_text()
+    namespace: dict[str, Any] = {"__name__": f"port_{name}", "__file__": str(file)}
+    exec(compile(ported(text) if OURS else text, file, "exec"), namespace)
+    return namespace
+
+
+def connectable(app: Any) -> Bot:
+    """What `teams.connect` takes."""
+    bot: Bot = app if OURS else _ReferenceBot(app)
+    return bot
+
+
+@asynccontextmanager
+async def served(app: Any) -> AsyncIterator[str]:
+    """The App on a port of this machine, while the block lasts; gives its address."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    serving = asyncio.create_task(app.start(port))
+    try:
+        while not serving.done() and not _listens(port):  # noqa: ASYNC110 - the reference tells it too early
+            await asyncio.sleep(0.01)
+        if serving.done():
+            serving.result()
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        await app.stop()
+        serving.cancel()
+        await asyncio.wait({serving})
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as visitor:
+        return visitor.connect_ex(("127.0.0.1", port)) == 0
+
+
+class _ReferenceBot:
+    """An App of the reference, called where its HTTP adapter would call it."""
+
+    def __init__(self, app: Any) -> None:
+        self._app = app
+        self._ready = False
+
+    async def process(self, activity: dict[str, Any], token: str | None = None) -> Answer:
+        if not self._ready:
+            await self._app.initialize()
+            self._ready = True
+        response = await self._app.server.handle_request({"body": activity, "headers": {}})
+        return Answer(response["status"], json.loads(json.dumps(response.get("body"))))
