@@ -161,7 +161,7 @@ class TestActivities:
     async def test_r11_a_success_without_an_id_is_a_success_without_an_id(self, body: bytes) -> None:
         conversations = Wire(Response(202, {}, body)).client().conversations
         typing = TypingActivityInput()
-        assert (await conversations.create_activity("c", typing)).id is None
+        assert (await conversations.create_activity("c", typing)).id == ""
         assert (await conversations.reply_to_activity("c", "a", typing)).parts == ()
         assert (await conversations.update_activity("c", "a", MessageActivityInput())).id == "a"
 

@@ -382,7 +382,7 @@ async def test_activity_events_come_before_and_after_a_turn(app: App, user: User
         seen.append("handler")
 
     app.events.on("activity", lambda event: seen.append(f"activity {event.activity.type}"))
-    app.events.on("activity_sent", lambda event: seen.append(f"sent {event.activity.id is not None}"))
+    app.events.on("activity_sent", lambda event: seen.append(f"sent {event.activity.id != ''}"))
     app.events.on("activity_response", lambda event: seen.append(f"response {event.response.status}"))
     await user.say("hi")
     assert seen == ["activity message", "sent True", "handler", "response 200"]

@@ -61,7 +61,7 @@ class ConversationClient:
         service_url: str | None = None,
         agentic_identity: AgenticIdentity | None = None,
     ) -> SentActivity:
-        """Send an activity. The result's ``id`` is None where the service gives none (typing, stream
+        """Send an activity. The result's ``id`` is empty where the service gives none (typing, stream
         pieces)."""
         api = self._scope(service_url, agentic_identity)
         response = await api.call("POST", *_activities(conversation_id), json=_body(activity))
@@ -284,4 +284,4 @@ def _sent(
     given = body.get("id") if isinstance(body, dict) else None
     sent_id = given if isinstance(given, str) and given else known_id
     params = activity if isinstance(activity, MessageActivityInput | TypingActivityInput) else None
-    return SentActivity(sent_id, params, (sent_id,) if sent_id else ())
+    return SentActivity(sent_id or "", params, (sent_id,) if sent_id else ())

@@ -355,12 +355,12 @@ ActivityParams = MessageActivityInput | TypingActivityInput
 class SentActivity:
     """What became of something that was sent.
 
-    ``id`` is the id that the service gave; None where it gave none, as for typing indicators.
+    ``id`` is the id that the service gave; empty where it gave none, as for typing indicators.
     ``activity_params`` is what was sent. ``parts`` are the ids of all messages that an answer was split into,
     in order; ``id`` is the last of them.
     """
 
-    id: str | None
+    id: str
     activity_params: ActivityParams | None = None
     parts: tuple[str, ...] = ()
 

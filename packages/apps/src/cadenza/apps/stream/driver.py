@@ -200,7 +200,9 @@ class StreamDriver:
         if isinstance(answer, ev.Failed):
             return
         if isinstance(action, Post) and action.kind is PostKind.CHUNK and self.chunk_handlers:
-            sent = api.SentActivity(action.stream_id or answer.id, api.TypingActivityInput(text=action.text))
+            sent = api.SentActivity(
+                action.stream_id or answer.id or "", api.TypingActivityInput(text=action.text)
+            )
             self._notify(self.chunk_handlers, sent)
         if self.on_acknowledged is not None:
             try:

@@ -14,7 +14,7 @@ __all__ = ["delivery_error", "sent_activity"]
 def sent_activity(outcome: Outcome) -> api.SentActivity:
     """The last message of a delivered answer, with the ids of all."""
     message = api.MessageActivityInput.model_validate({"type": "message", **outcome.last})
-    return api.SentActivity(outcome.ids[-1], message, tuple(filter(None, outcome.ids)))
+    return api.SentActivity(outcome.ids[-1] or "", message, tuple(filter(None, outcome.ids)))
 
 
 def delivery_error(outcome: Outcome) -> StreamDeliveryError:
