@@ -170,7 +170,7 @@ async def test_a_wrong_path_is_404_and_a_wrong_method_405(
 
 
 def nested(levels: int) -> bytes:
-    return b'{"type":"message","value":' + b"[" * (levels - 1) + b"]" * (levels - 1) + b"}"
+    return b'{"type":"message","value":' + b"[" * (levels - 1) + b"1" + b"]" * (levels - 1) + b"}"
 
 
 @pytest.mark.parametrize(

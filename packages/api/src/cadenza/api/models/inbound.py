@@ -25,7 +25,7 @@ from .message import MessageActivity, MessageFields, TypingActivity
 from .message_payload import MessageReaction
 
 MAX_DEPTH: Final = 200
-"""How many objects and arrays may be nested in one activity, itself included."""
+"""How many objects and arrays may be nested in one activity, itself included; empty ones do not count."""
 
 MessageEventType = Literal["editMessage", "undeleteMessage"] | str
 
@@ -364,14 +364,9 @@ def parse_activity(data: bytes | str | dict[str, Any]) -> Activity:
     Raises :class:`~cadenza.api.InvalidActivityError` for text that is not JSON, for anything that is not an
     object, and for more than 200 levels of nesting; for nothing else.
     """
-    if isinstance(data, bytes | bytearray | str):
-        parsed, may_be_too_deep = _load(data), _may_be_too_deep(data)
-    else:
-        parsed, may_be_too_deep = data, True
+    parsed = _load(data) if isinstance(data, bytes | bytearray | str) else _not_too_deep(data)
     if not isinstance(parsed, dict):
         raise InvalidActivityError(f"an activity is a JSON object, not {_json_kind(parsed)}")
-    if may_be_too_deep and _is_too_deep(parsed):
-        raise _too_deep()
     try:
         activity = activity_model(parsed).received(parsed)
     except ValidationError:  # not known to happen; if it does, the raw JSON is worth more than a refusal
@@ -397,15 +392,17 @@ class ActivityTypeAdapter:
 
 def _load(text: bytes | bytearray | str) -> Any:
     try:
-        return from_json(text, allow_inf_nan=False)
+        # It refuses more than MAX_DEPTH levels. Only keys are worth a cache: values hardly ever come twice.
+        return from_json(text, allow_inf_nan=False, cache_strings="keys")
     except ValueError:
         pass  # the slower reader knows more encodings, lone surrogates and longer numbers, and says why not
     try:
-        return json.loads(text, parse_constant=_refuse_constant, parse_int=_integer)
+        value = json.loads(text, parse_constant=_refuse_constant, parse_int=_integer)
     except RecursionError:
         raise _too_deep() from None
     except ValueError as error:
         raise InvalidActivityError(f"not JSON: {error}") from None
+    return _not_too_deep(value)
 
 
 def _refuse_constant(name: str) -> NoReturn:
@@ -417,26 +414,19 @@ def _integer(digits: str) -> int | float:
     return int(digits) if len(digits) < 1000 else float(digits)
 
 
-def _may_be_too_deep(text: bytes | bytearray | str) -> bool:
-    """Whether there are brackets enough. Counting them costs next to nothing, walking through what was read
-    as much as reading it."""
-    if isinstance(text, str):
-        return text.count("{") + text.count("[") > MAX_DEPTH
-    return text.count(b"{") + text.count(b"[") > MAX_DEPTH
-
-
-def _is_too_deep(value: dict[str, Any]) -> bool:
-    """Whether there are more than ``MAX_DEPTH`` levels. Walks level by level: no recursion to run out of."""
+def _not_too_deep(value: Any) -> Any:
+    """The value, if it has no more than ``MAX_DEPTH`` levels; empty ones at the bottom do not count, as
+    `from_json` has it. Walks level by level: no recursion to run out of."""
     level: list[Any] = [value]
     for _ in range(MAX_DEPTH):
         deeper: list[Any] = []
         for node in level:
-            children = node.values() if isinstance(node, dict) else node
-            deeper += [child for child in children if isinstance(child, dict | list)]
+            children = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
+            deeper += [child for child in children if child and isinstance(child, dict | list)]
         if not deeper:
-            return False
+            return value
         level = deeper
-    return True
+    raise _too_deep()
 
 
 def _too_deep() -> InvalidActivityError:
