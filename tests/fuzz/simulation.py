@@ -26,8 +26,7 @@ from cadenza.apps.stream.limits import Limits
 from cadenza.apps.stream.machine import Machine, Phase
 from cadenza.apps.stream.pacing import Pace
 from cadenza.apps.stream.wire import body
-from cadenza.testing import Exchange, Plan, Reply, Rules, Service, ServiceRequest
-from cadenza.testing import faults as f
+from cadenza.testing import Exchange, Plan, Reply, Rules, Service, ServiceRequest, faults as f
 
 LINES = ("Searching...", "Thinking", " ", "x" * 900, "é" * 500)
 FENCE_END = re.compile(r"\n?(`{3,}|~{3,})$")

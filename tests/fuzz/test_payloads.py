@@ -20,8 +20,7 @@ from typing import Any
 from cadenza.api import Activity
 from cadenza.apps import ActivityContext, App
 from cadenza.apps.http.adapter import HttpHandler, HttpRequest
-from hypothesis import HealthCheck, given, note, seed, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, note, seed, settings, strategies as st
 from payloads import PAYLOADS, lost
 
 SEED = int(os.environ.get("CADENZA_FUZZ_SEED", "0"))

@@ -24,8 +24,7 @@ from cadenza.api import (
     service_error,
     status_error,
 )
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 REQUEST = Request("POST", "https://smba.trafficmanager.net/amer/v3/conversations/a%3A1/activities")
 

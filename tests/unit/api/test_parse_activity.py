@@ -30,8 +30,7 @@ from cadenza.api import (
     UnknownInvoke,
     parse_activity,
 )
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 MESSAGE: dict[str, Any] = {
     "type": "message",

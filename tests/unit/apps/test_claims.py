@@ -6,8 +6,7 @@ from typing import Any
 import pytest
 from cadenza.apps.turns.claims import BESIDE, LEASE_SECONDS, MOST_KEY, REQUEST_SECONDS, Claims, claim_of
 from cadenza.state import Lease
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 MESSAGE: dict[str, Any] = {
     "type": "message",

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 from cadenza.apps.stream.segments import Cut, clip, cut, units, whole
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 FENCES = ["```" + "x" * 400, "`" * 300, "~" * 500 + "\n", "``` info with words\n", "\ud83d\ude00"]
 texts = st.lists(
