@@ -80,14 +80,14 @@ async def test_a_kept_reference_to_a_channel_serves_its_threads(
     async def answer(ctx: ActivityContext[MessageActivity]) -> None: ...
 
     channel = member.conversation_id.partition(";")[0]
-    await member.say("hi", conversation={"id": channel, "conversationType": "channel"})
+    await member.say("hi")
+    await member.say("hi again")  # two threads, and one channel to write to
+    assert [ref.conversation.id async for ref in app.references.all()] == [channel]
     await app.reply(channel, ROOT, "one")
     await app.send(f"{channel};messageid={ROOT}", "two")
     for exchange in teams.transcript:
-        assert exchange.body["conversation"] == {
-            "id": f"{channel};messageid={ROOT}",
-            "conversationType": "channel",
-        }
+        assert exchange.body["conversation"]["id"] == f"{channel};messageid={ROOT}"
+        assert exchange.body["conversation"]["conversationType"] == "channel"
     assert [message.text for message in member.screen.messages] == ["one", "two"]
     kept = await app.references.get(channel)
     assert kept is not None

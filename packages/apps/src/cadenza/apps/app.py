@@ -626,15 +626,10 @@ class App(Routes):
         )
 
     async def _kept(self, conversation: str | ConversationReference) -> str | ConversationReference:
-        """What is known of the conversation, with `keep_references`: of a thread, what is known of its
-        channel, if nobody has written in the thread itself."""
+        """What is known of the conversation, with `keep_references`."""
         if not (self._settings.keep_references and isinstance(conversation, str) and conversation):
             return conversation
-        ref = await self.references.get(conversation)
-        channel, semicolon, _ = conversation.partition(";")
-        if ref is None and semicolon and (ref := await self.references.get(channel)) is not None:
-            ref.conversation.id = conversation
-        return ref or conversation
+        return await self.references.get(conversation) or conversation
 
     def get_app_graph(self, tenant_id: str | None = None) -> GraphServiceClient:
         """A client of Microsoft Graph (msgraph-sdk) that acts as the app itself, in `tenant_id`, else in the

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 from cadenza import api
 from cadenza.state import Store
 
+from .threads import without_thread
+
 if TYPE_CHECKING:
     from cadenza.api import ConversationReference
 
@@ -35,31 +37,38 @@ class References:
         self._known: OrderedDict[str, tuple[bytes, float]] = OrderedDict()
 
     async def keep(self, ref: ConversationReference) -> None:
-        """Keep it under its conversation's id; that of a personal chat under its user's ids, too."""
-        general = ref.model_copy(update={"activity_id": None})
+        """Keep it under its conversation's id (of a thread: its channel's); that of a personal chat under its
+        user's ids, too."""
+        conversation_id = without_thread(ref.conversation.id)
+        conversation = ref.conversation.model_copy(update={"id": conversation_id})
+        general = ref.model_copy(update={"activity_id": None, "conversation": conversation})
         content = json.dumps(general.to_wire(), sort_keys=True).encode()
         now = time.monotonic()
-        known, at = self._known.get(ref.conversation.id, (b"", 0.0))
+        known, at = self._known.get(conversation_id, (b"", 0.0))
         if known == content and now - at < KNOWN_SECONDS:
             return
-        await self._store.put(PREFIX + ref.conversation.id, content)
+        await self._store.put(PREFIX + conversation_id, content)
         if ref.conversation.conversation_type == "personal" and ref.user is not None:
             for id_ in filter(None, (ref.user.id, ref.user.aad_object_id)):
                 await self._store.put(PERSONAL + id_, content)
-        self._known[ref.conversation.id] = (content, now)
+        self._known[conversation_id] = (content, now)
         if len(self._known) > MOST_KNOWN:
             self._known.popitem(last=False)
 
     async def get(self, conversation_id: str) -> ConversationReference | None:
-        """The reference of a conversation, a thread's included; None if nobody wrote in it."""
-        return await self._read(PREFIX + conversation_id)
+        """The reference of a conversation; of a thread, if somebody wrote anywhere in its channel. None if
+        nobody did."""
+        ref = await self._read(PREFIX + without_thread(conversation_id))
+        if ref is not None:
+            ref.conversation.id = conversation_id
+        return ref
 
     async def of_user(self, user_id: str) -> ConversationReference | None:
         """The one-to-one chat with a user, by the id in Teams or in Entra; None if they never wrote."""
         return await self._read(PERSONAL + user_id)
 
     async def all(self) -> AsyncIterator[ConversationReference]:
-        """Every one that is kept, in no order."""
+        """Every one that is kept, in no order: chats, and channels without their threads."""
         async for key in self._store.keys(PREFIX):
             ref = await self._read(key)
             if ref is not None:
@@ -67,6 +76,7 @@ class References:
 
     async def forget(self, conversation_id: str) -> None:
         """Keep the reference no longer, until somebody writes there again."""
+        conversation_id = without_thread(conversation_id)
         ref = await self.get(conversation_id)
         self._known.pop(conversation_id, None)
         await self._store.delete(PREFIX + conversation_id)

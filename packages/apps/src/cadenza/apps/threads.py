@@ -1,6 +1,11 @@
 """Threads of a channel: how their ids are made."""
 
-__all__ = ["to_threaded_conversation_id"]
+__all__ = ["to_threaded_conversation_id", "without_thread"]
+
+
+def without_thread(conversation_id: str) -> str:
+    """The id of the channel that a thread is in; any other id as it is."""
+    return conversation_id.partition(";")[0]
 
 
 def to_threaded_conversation_id(conversation_id: str, message_id: str) -> str:
@@ -12,7 +17,7 @@ def to_threaded_conversation_id(conversation_id: str, message_id: str) -> str:
     Raises ValueError for an empty conversation id, and for a message id that is not made of digits, or is
     "0": Teams would show the message at the top of the channel, or nowhere.
     """
-    channel = conversation_id.partition(";")[0] if isinstance(conversation_id, str) else ""
+    channel = without_thread(conversation_id) if isinstance(conversation_id, str) else ""
     if not channel:
         raise ValueError(f"{conversation_id!r} is no conversation's id: a thread needs that of its channel.")
     digits = isinstance(message_id, str) and message_id.isascii() and message_id.isdigit()
