@@ -4,7 +4,15 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from cadenza.api import ConversationReference, MessageActivity, MessageActivityInput
+from cadenza.api import (
+    AgenticIdentity,
+    ConversationReference,
+    HandlerTransport,
+    MessageActivity,
+    MessageActivityInput,
+    Request,
+    Response,
+)
 from cadenza.apps import ActivityContext, App, to_threaded_conversation_id
 from cadenza.testing import Teams, User
 
@@ -110,6 +118,25 @@ async def test_send_names_what_an_agentic_identity_needs(app: App, user: User) -
     identity: Any = type("Identity", (), {"agentic_app_id": "agent"})()
     with pytest.raises(ValueError, match="no token is known for the agentic identity 'agent'"):
         await app.send(user.conversation_id, "hi", agentic_identity=identity)
+
+
+async def test_what_is_written_as_an_agentic_identity_carries_its_token(teams: Teams, user: User) -> None:
+    signed: list[str | None] = []
+
+    async def record(request: Request) -> Response:
+        signed.append(request.headers.get("Authorization"))
+        return await teams.transport.send(request)
+
+    app = App(
+        agentic_token=lambda identity: f"token of {identity.agentic_app_id}",
+        transport=HandlerTransport(record),
+        service_url=teams.url,
+    )
+    agent = AgenticIdentity(agentic_app_blueprint_id="blueprint", agentic_app_id="agent")
+    await app.send(user.conversation_id, "as the agent", agentic_identity=agent)
+    await app.send(user.conversation_id, "as the bot")
+    assert signed == ["Bearer token of agent", None]
+    await app.stop()
 
 
 def test_a_reference_is_plain_data(teams: Teams, user: User) -> None:

@@ -1,9 +1,28 @@
-"""Teams bots: the App, its handlers' context, and streamed answers."""
+"""Teams bots: the App, its handlers' context, and streamed answers.
+
+What can go wrong here, beside what the service answers (cadenza.api.errors has the root, and that tree)::
+
+    CadenzaError
+    ├── StreamError
+    │   ├── StreamCancelledError           the user pressed Stop
+    │   └── StreamDeliveryError            a text was not delivered: .undelivered
+    │       └── DeliveryUnknownError       nobody knows whether it was
+    ├── StateConflictError, StateDataError, TurnStateSealedError      ctx.state
+    ├── AskTimeoutError, ShuttingDownError                            ctx.ask, App.process
+    ├── ConnectError (cadenza.api)
+    │   └── TurnLostError                  another process has this turn now; nothing was sent
+    ├── TokenError                         no token could be got
+    │   └── MissingCredentialsError        and there is nothing to get it with
+    ├── FileError                          ctx.files: FileUrlExpiredError, FileScopeNotSupportedError,
+    │                                      FileTooLargeError, FileAccessError, FileCredentialError
+    └── BodyTooLargeError, BrokenBodyError                            raised by HttpRequest.read of an adapter
+"""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from .app import App, AppStatistics
+from .auth.outbound import MissingCredentialsError, TokenError
 from .budget import BudgetStatistics, RateLimits, Window
 from .context import ActivityContext
 from .events import (
@@ -17,7 +36,16 @@ from .events import (
 )
 from .filters import Command, Condition, Filter, Scope, command, mention, scope, text, where
 from .functions import ClientContext, FunctionContext
-from .http.adapter import HttpRequest, HttpResponse, HttpServerAdapter, StaticServerAdapter
+from .http.adapter import (
+    BodyTooLargeError,
+    BrokenBodyError,
+    HttpHandler,
+    HttpRequest,
+    HttpResponse,
+    HttpServerAdapter,
+    SocketServerAdapter,
+    StaticServerAdapter,
+)
 from .http.aiohttp_server import AiohttpAdapter
 from .references import References
 from .routing.responses import InvokeResponse
@@ -80,6 +108,8 @@ __all__ = [
     "AppOptions",
     "AppStatistics",
     "AskTimeoutError",
+    "BodyTooLargeError",
+    "BrokenBodyError",
     "BudgetStatistics",
     "ClientContext",
     "Command",
@@ -101,6 +131,7 @@ __all__ = [
     "Filter",
     "FunctionContext",
     "HtmlWidgetMarkdownOptions",
+    "HttpHandler",
     "HttpRequest",
     "HttpResponse",
     "HttpServerAdapter",
@@ -109,11 +140,13 @@ __all__ = [
     "InjectWidgetProtocolOptions",
     "InvokeResponse",
     "Limits",
+    "MissingCredentialsError",
     "RateLimits",
     "References",
     "Scope",
     "SecurityPolicyWarning",
     "ShuttingDownError",
+    "SocketServerAdapter",
     "StartEvent",
     "StateConflictError",
     "StateDataError",
@@ -125,6 +158,7 @@ __all__ = [
     "StreamGate",
     "StreamOptions",
     "StreamerProtocol",
+    "TokenError",
     "TurnLostError",
     "TurnState",
     "TurnStateContainer",

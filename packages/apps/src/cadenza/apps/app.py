@@ -128,6 +128,7 @@ class App(Routes):
             transport=BudgetTransport(self._wire, self.budget, default_tenant=settings.tenant_id or ""),
             cloud=_outbound_cloud(settings),
             api_client_settings=ApiClientSettings(oauth_url=settings.oauth_url),
+            agentic_token=settings.agentic_token,
         )
         """The REST client, set to `service_url`; `app.api.at(url)` is one for another service."""
         self._apis: dict[str, ApiClient] = {}
@@ -566,9 +567,9 @@ class App(Routes):
         `conversation_id` is an id, or better a `ConversationReference` that was kept
         (`ctx.conversation_ref`), which knows the service URL; an id is sent to `service_url`, else to where
         its reference says (with `keep_references`), else to the App's own. `agentic_identity`: as whom to
-        write, if not as the bot itself; needs an App that has tokens for it. The caller's object stays as it
-        is. Raises as
-        `ActivityContext.send` does, and RuntimeError once the App has been stopped.
+        write, if not as the bot itself; the option `agentic_token` gets its token. The caller's object stays
+        as it is. Raises as `ActivityContext.send` does, ValueError for an agentic identity without that
+        option, and RuntimeError once the App has been stopped.
         """
         outbound = as_activity(activity)
         ref = self._reference(await self._kept(conversation_id), service_url)
@@ -649,9 +650,11 @@ class App(Routes):
             async with app.stream(ref) as stream:
                 stream.emit("Your report is ready: ...")
 
-        It waits its turn with the answers that stream in the same conversation. `conversation` is as
-        `conversation_id` in `send`; a `ConversationReference` also tells what kind of conversation it is:
-        only one-to-one chats show streams. `stop()` finalizes it, if nobody has.
+        It waits its turn with the answers that stream in the same conversation. `conversation` is best a
+        `ConversationReference`: it tells what kind of conversation it is, and only one-to-one chats show
+        streams. Of an id nothing is looked up, since that would have to be awaited:
+        `await app.references.get(id)` gives the reference that was kept. `stop()` finalizes the stream, if
+        nobody has.
         """
         ref = self._reference(conversation, service_url)
         return self._new_stream(HttpStream, self.api.at(ref.service_url), ref)

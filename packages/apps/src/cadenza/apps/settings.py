@@ -32,6 +32,8 @@ from .budget.limits import TEAMS_RATES, RateLimits
 from .turns.claims import LEASE_SECONDS, REQUEST_SECONDS, Strategy
 
 if TYPE_CHECKING:
+    from cadenza.api import AgenticIdentity, Token
+
     from .context import ActivityContext
     from .http.adapter import HttpServerAdapter
     from .stream import Limits
@@ -99,11 +101,15 @@ class AppOptions(TypedDict, total=False):
     one. Default: the environment's OAUTH_URL, else that of the cloud."""
 
     default_connection_name: str | None
-    """The OAuth connection that signing in uses when it is not told another one. Default: graph."""
+    """The OAuth connection that signing in will use when it is not told another one. No effect yet."""
 
     fetch_user_token: bool | None
     """Accepted for the sake of the reference's bots, where it asks for the user's token before each turn.
     Here nothing is asked for until a handler wants it, so that it changes nothing."""
+
+    agentic_token: "Callable[[AgenticIdentity], Token] | None"
+    """Gives the token to write with as an agentic identity (`app.send(agentic_identity=...)`): called with
+    the identity, returns what `ApiClient` takes as its token, such as a coroutine function."""
 
     application_id_uri: str | None
     """The app's id URI as Entra knows it (`api://...`), one more audience for tokens of tabs."""
@@ -205,6 +211,7 @@ class Settings:
     oauth_url: str | None = None
     default_connection_name: str = DEFAULT_CONNECTION_NAME
     fetch_user_token: bool | None = None
+    agentic_token: "Callable[[AgenticIdentity], Token] | None" = None
     application_id_uri: str | None = None
     cloud: CloudEnvironment = PUBLIC
     allow_unauthenticated: bool = False
@@ -290,7 +297,7 @@ _ELSEWHERE = {
     "managed_identity_client_id": "managed identities are not supported yet; give it `client_secret`, or "
     "`token`, a function that gets tokens from azure-identity",
     "plugins": "plugins are not supported yet; middleware (app.use) and events (app.event) see the same",
-    "telemetry": "OpenTelemetry is used where it is installed, and needs no option",
+    "telemetry": "spans and measurements of turns are not supported yet",
 }
 """Options of the reference that mean nothing here, and what to do instead. Empty ones are let pass."""
 

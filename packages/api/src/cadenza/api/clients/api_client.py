@@ -181,7 +181,7 @@ class ApiClient:
         if self._agentic_token is None:
             raise ValueError(
                 f"no token is known for the agentic identity {agentic_identity.agentic_app_id!r}: make the "
-                "ApiClient with agentic_token=, a function from an AgenticIdentity to its token"
+                "ApiClient (or the App) with agentic_token=, a function from an AgenticIdentity to its token"
             )
         return self._sharing(self._service_url, self.transport, self._agentic_token(agentic_identity))
 

@@ -8,12 +8,14 @@ from dataclasses import dataclass, field
 from socket import socket
 from typing import Protocol, TypeAlias, runtime_checkable
 
+from cadenza.api import CadenzaError
 
-class BodyTooLargeError(Exception):
+
+class BodyTooLargeError(CadenzaError):
     """`HttpRequest.read` met a body that is larger than it may be; nothing beyond the limit was kept."""
 
 
-class BrokenBodyError(Exception):
+class BrokenBodyError(CadenzaError):
     """`HttpRequest.read` met a body that ends early, or is not encoded as its headers say."""
 
 
