@@ -55,7 +55,11 @@ def invoke(name: str, value: Any, **fields: Any) -> dict[str, Any]:
 
 def lost(came: Any, written: Any, place: str = "") -> list[str]:
     """Where ``written`` does not hold what ``came``: keys that are gone and values that differ. A null
-    in an object says no more than its absence; times may be written differently."""
+    in an object says no more than its absence; times may be written differently.
+
+    What ``written`` has besides is not looked at: the defaults of what never came (a ``channelId``, a
+    conversation whose id is empty). So this is the law that nothing is lost, not that nothing is added.
+    """
     if isinstance(came, dict):
         if not isinstance(written, dict):
             return [place]

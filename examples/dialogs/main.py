@@ -36,10 +36,10 @@ async def open_dialog(ctx: ActivityContext[TaskFetchInvokeActivity]) -> TaskModu
 
 @app.on_dialog_submit("days")
 async def check_days(ctx: ActivityContext[TaskSubmitInvokeActivity]) -> TaskModuleResponse:
-    days = float(ctx.activity.value.data["days"])  # some clients send numbers as text
-    if days > DAYS_LEFT or days % 1:
-        return days_step(days, error=f"Whole days, please, and no more than {DAYS_LEFT}.")
-    return substitute_step(int(days))
+    days = whole_number(ctx.activity.value.data.get("days"))
+    if days is None or not 1 <= days <= DAYS_LEFT:
+        return days_step(days, error=f"Whole days, please, from 1 to {DAYS_LEFT}.")
+    return substitute_step(days)
 
 
 @app.on_dialog_submit("substitute")
@@ -49,9 +49,19 @@ async def finish(ctx: ActivityContext[TaskSubmitInvokeActivity]) -> TaskModuleRe
     return TaskModuleResponse(task=TaskModuleMessageResponse(value="Your request is on its way."))
 
 
-def days_step(days: float = 1, error: str = "") -> TaskModuleResponse:
-    number = {"type": "Input.Number", "id": "days", "label": "How many days?", "value": days, "min": 1}
-    must = {"isRequired": True, "errorMessage": "A number, 1 or more."}  # checked before anything is sent
+def whole_number(sent: object) -> int | None:
+    """Some clients send numbers as text, and what is sent may be anything: a card checks nothing for sure."""
+    try:
+        number = float(str(sent))
+    except ValueError:
+        return None
+    return int(number) if number.is_integer() else None
+
+
+def days_step(days: int | None = None, error: str = "") -> TaskModuleResponse:
+    shown_days = 1 if days is None else days
+    number = {"type": "Input.Number", "id": "days", "label": "How many days?", "value": shown_days, "min": 1}
+    must = {"isRequired": True, "errorMessage": "A number, 1 or more."}  # Teams checks before it sends
     shown = {"type": "TextBlock", "text": error, "color": "Attention", "wrap": True, "isVisible": bool(error)}
     return step("Holiday (1 of 2)", card(number | must, shown, button="Next", data={"action": "days"}))
 

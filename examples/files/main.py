@@ -5,8 +5,9 @@ import csv
 import io
 import re
 from collections import Counter
+from contextlib import suppress
 
-from cadenza.api import ApiError, FileConsentInvokeActivity, MessageActivity
+from cadenza.api import ApiError, FileConsentInvokeActivity, MessageActivity, NotFoundError
 from cadenza.apps import ActivityContext, App, FileError, FileTooLargeError, IncomingFile
 
 MOST_BYTES = 1_000_000
@@ -59,7 +60,10 @@ async def offer(ctx: ActivityContext[MessageActivity], name: str, counts: Counte
 async def answer(ctx: ActivityContext[FileConsentInvokeActivity]) -> None:
     consent = ctx.activity.value
     if ctx.activity.reply_to_id:  # the card with the buttons, which are good for one answer
-        await ctx.api.conversations.delete_activity(ctx.activity.conversation.id, ctx.activity.reply_to_id)
+        with suppress(NotFoundError):  # it was answered already, in another window
+            await ctx.api.conversations.delete_activity(
+                ctx.activity.conversation.id, ctx.activity.reply_to_id
+            )
     content = ctx.state.conversation.pop(f"offer {consent.context['name']}", None)
     if consent.action != "accept":
         await ctx.send("All right, no file then.")

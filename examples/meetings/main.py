@@ -58,7 +58,7 @@ async def roster(ctx: ActivityContext[MessageActivity]) -> None:
         found = (await ctx.api.meetings.get_participant(meeting_id, person, tenant)).meeting
         if found is not None:
             lines.append(f"- {member.name}: {found.role}{', here' if found.in_meeting else ''}")
-    await ctx.send("\n".join(lines))
+    await ctx.send("\n".join(lines) or "Teams tells nothing of who is in this meeting.")
 
 
 @app.on_meeting_end

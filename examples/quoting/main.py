@@ -1,6 +1,7 @@
 """A bot that keeps notes: quote a message to it, and it quotes that message when you ask for your notes."""
 
 import asyncio
+import re
 
 from cadenza.api import MessageActivity, MessageActivityInput
 from cadenza.apps import ActivityContext, App, text, where
@@ -14,8 +15,14 @@ async def note(ctx: ActivityContext[MessageActivity]) -> None:
     for entity in ctx.activity.get_quoted_messages():
         quoted = entity.quoted_reply
         notes.append({"id": quoted.message_id, "author": quoted.sender_name})
-        await ctx.quote(quoted.message_id, f"Noted, from {quoted.sender_name}: {quoted.preview}")
+        words = plain(quoted.preview or "", ctx.activity.recipient.name or "")
+        await ctx.quote(quoted.message_id, f"Noted, from {quoted.sender_name}: {words}")
     ctx.state.conversation["notes"] = notes
+
+
+def plain(preview: str, bot: str) -> str:
+    """A message of a channel begins with the mention of the bot, and may mention others: their names stay."""
+    return re.sub(r"</?at\b[^>]*>", "", preview.replace(f"<at>{bot}</at>", "")).strip()
 
 
 @app.on_message(text("notes", ignore_case=True))

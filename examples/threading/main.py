@@ -21,6 +21,9 @@ async def explain(ctx: Message) -> None:
 @app.on_message(command("incident"))
 async def open_incident(ctx: Message, what: Command) -> None:
     """A message at the top of the channel begins a thread; the first answer in it, by the thread's id."""
+    if not what.text:
+        await ctx.send("Say what is wrong, too: incident, and what it is.")
+        return
     here = ctx.conversation_ref
     channel, _, reported_in = here.conversation.id.partition(";messageid=")
     begun = await ctx.api.conversations.create(
@@ -28,7 +31,7 @@ async def open_incident(ctx: Message, what: Command) -> None:
             is_group=True,
             channel_data={"channel": {"id": channel}},
             tenant_id=here.conversation.tenant_id,
-            activity=MessageActivityInput(text=f"**Incident:** {what.text or 'unnamed'}"),
+            activity=MessageActivityInput(text=f"**Incident:** {what.text}"),
         )
     )
     root = begun.activity_id or ""

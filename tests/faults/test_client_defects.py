@@ -179,7 +179,7 @@ async def test_r11_an_answer_without_an_id_is_no_failure(
     call = client.update if operation == "update" else client.reply
     result, failure = await attempt(call(user.conversation_id, sent.id, "Second."))
     assert failure is None, f"{operation} raised {failure!r}"
-    assert result.id == (sent.id if operation == "update" else None)
+    assert result.id == (sent.id if operation == "update" else "")
     assert user.screen.last.text == "Second."
 
 

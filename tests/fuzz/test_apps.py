@@ -22,7 +22,6 @@ from typing import Any, TypeVar
 import pytest
 from cadenza.api import CadenzaError, MessageActivity, Request, Response
 from cadenza.apps import ActivityContext, App
-from cadenza.apps.http.adapter import HttpHandler, HttpRequest
 from cadenza.apps.turns.claims import Strategy, claim_of
 from cadenza.apps.turns.guard import TurnLostError
 from cadenza.apps.turns.lanes import SKIPPING
@@ -41,6 +40,7 @@ from cadenza.state import (
     StateUnavailableError,
 )
 from cadenza.testing import Teams, User, VirtualClock
+from called_server import CalledServer
 
 SEED = int(os.environ.get("CADENZA_FUZZ_SEED", "0"))
 COUNT = int(os.environ.get("CADENZA_FUZZ_COUNT", "60"))
@@ -53,31 +53,6 @@ T = TypeVar("T")
 OWNER: contextvars.ContextVar[Host | None] = contextvars.ContextVar("OWNER", default=None)
 
 
-class Routes:
-    """A server that is called instead of listening."""
-
-    port = None
-
-    def __init__(self) -> None:
-        self.handlers: dict[str, HttpHandler] = {}
-
-    def register_route(self, path: str, handler: HttpHandler) -> None:
-        self.handlers[path] = handler
-
-    async def start(self, host: str, port: int) -> None: ...
-
-    async def stop_listening(self) -> None: ...
-
-    async def stop(self) -> None: ...
-
-    async def post(self, activity: dict[str, Any]) -> int:
-        async def read(limit: int) -> bytes:
-            return json.dumps(activity).encode()
-
-        response = await self.handlers["/api/messages"](HttpRequest("POST", "/api/messages", {}, read))
-        return response.status
-
-
 class Host:
     """One process: an App, and how it can end."""
 
@@ -87,14 +62,14 @@ class Host:
         self.cut_off = 0.0
         """Until when it cannot reach the inbox."""
         self.tasks: set[asyncio.Task[Any]] = set()
-        self.routes = Routes()
+        self.server = CalledServer()
         self.context = contextvars.copy_context()
         self.context.run(OWNER.set, self)
         self.app = self.context.run(self._make)
 
     def _make(self) -> App:
         app = App(
-            http_server_adapter=self.routes,
+            http_server_adapter=self.server,
             state=SharedState(self),
             transport=Wire(self),
             dangerously_allow_unauthenticated_requests=True,
@@ -461,9 +436,9 @@ class Play:
                 await asyncio.sleep(1)
                 continue
             host = draw.choice(hosts)
-            task = host.run(host.routes.post(activity))
+            task = host.run(host.server.post(json.dumps(activity).encode()))
             await asyncio.wait({task}, timeout=15)
-            if task.done() and not task.cancelled() and task.result() == 200:
+            if task.done() and not task.cancelled() and task.result().status == 200:
                 if key not in self.acked:
                     self.note(f"{host.name} has acknowledged {self.number[key]}")
                 self.acked.add(key)

@@ -46,24 +46,37 @@ def connectable(app: Any) -> Bot:
 @asynccontextmanager
 async def served(app: Any) -> AsyncIterator[str]:
     """The App on a port of this machine, while the block lasts; gives its address."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = 0 if OURS else _free_port()
+    opened = asyncio.Event()
+    if OURS:
+        app.events.once("start", lambda event: opened.set())
     serving = asyncio.create_task(app.start(port))
+    waiting = asyncio.create_task(opened.wait() if OURS else _accepts(port))
     try:
-        while not serving.done() and not _listens(port):  # noqa: ASYNC110 - the reference tells it too early
-            await asyncio.sleep(0.01)
+        await asyncio.wait({serving, waiting}, return_when=asyncio.FIRST_COMPLETED)
         if serving.done():
             serving.result()
-        yield f"http://127.0.0.1:{port}"
+        yield f"http://127.0.0.1:{app.port if OURS else port}"
     finally:
         await app.stop()
-        serving.cancel()
-        await asyncio.wait({serving})
+        for task in (serving, waiting):
+            task.cancel()
+        await asyncio.wait({serving, waiting})
 
 
-def _listens(port: int) -> bool:
-    with socket.socket() as visitor:
-        return visitor.connect_ex(("127.0.0.1", port)) == 0
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port: int = free.getsockname()[1]
+    return port
+
+
+async def _accepts(port: int) -> None:
+    """The reference tells of its start before the socket is open (P12), and takes no port 0."""
+    while True:
+        with socket.socket() as visitor:
+            if visitor.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        await asyncio.sleep(0.01)
 
 
 class _ReferenceBot:

@@ -41,9 +41,13 @@ async def test_both_steps_end_with_a_notice_and_a_message(user: User) -> None:
     assert user.screen.last.text == f"{user.name} asks for 3 days; Grace stands in."
 
 
-@pytest.mark.parametrize("days", [13, "2.5"])
-async def test_a_wrong_number_brings_the_first_step_again_with_the_reason(
-    user: User, days: int | str
+@pytest.mark.parametrize(
+    ("days", "shown"),
+    [(13, "13"), (20.0, "20"), (0, "0"), (-3, "-3")]
+    + [(sent, "1") for sent in ("2.5", "a few", "nan", "1e400", 10**400, [2], {"days": 2})],
+)
+async def test_what_is_no_number_of_days_brings_the_first_step_again_with_the_reason(
+    user: User, days: object, shown: str
 ) -> None:
     await open_dialog(user)
     await user.submit_dialog({"days": days})
@@ -51,10 +55,19 @@ async def test_a_wrong_number_brings_the_first_step_again_with_the_reason(
     assert user.dialog is not None
     assert user.dialog.card is not None
     number, error = user.dialog.card["body"]
-    assert number["value"] == float(days)
-    assert (error["text"], error["isVisible"]) == ("Whole days, please, and no more than 12.", True)
+    assert str(number["value"]) == shown
+    assert (error["text"], error["isVisible"]) == ("Whole days, please, from 1 to 12.", True)
     await user.submit_dialog({"days": 12})
     assert title(user) == "Holiday (2 of 2)"
+
+
+@pytest.mark.parametrize("days", [3.0, "3", "3.0"])
+async def test_clients_write_a_number_in_several_ways(user: User, days: object) -> None:
+    await open_dialog(user)
+    await user.submit_dialog({"days": days})
+    assert user.dialog is not None
+    assert user.dialog.card is not None
+    assert user.dialog.card["body"][0]["label"] == "Who stands in for these 3 days?"
 
 
 async def test_teams_sends_nothing_while_a_required_input_is_empty(user: User) -> None:

@@ -38,6 +38,16 @@ async def test_who_accepts_gets_the_file_and_sees_no_question_any_more(user: Use
     assert question.deleted
 
 
+async def test_an_offer_is_good_for_one_answer(user: User, teams: Teams) -> None:
+    """Another window, which does not know yet that the question is gone, may send a second answer."""
+    await user.say("", files={"poem.txt": POEM})
+    question = user.screen.last
+    await user.decline_file()
+    await user.accept_file(question)
+    assert user.screen.last.text == "I do not have that file any more. Please send me yours again."
+    assert teams.files.uploaded == {}
+
+
 async def test_who_declines_gets_none(user: User, teams: Teams) -> None:
     await user.say("", files={"poem.txt": POEM})
     await user.decline_file()

@@ -49,4 +49,6 @@ async def test_an_answer_streams_and_ends_with_its_sources_and_labels(teams: Tea
         Citation(2, "Black tea", "Use water just off the boil, 95 degrees."),
     ]
     assert message.sensitivity == "Confidential"
-    assert [exchange.kind for exchange in teams.transcript][:2] == ["start", "chunk"]
+    first, second = teams.transcript[:2]
+    assert (first.kind, first.informative, first.text) == ("start", True, "Reading the handbook...")
+    assert (second.kind, second.informative) == ("chunk", False)

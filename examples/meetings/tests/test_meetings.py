@@ -84,3 +84,12 @@ async def test_the_roster_says_what_each_is_and_who_is_there(ada: User, grace: U
     await ada.meeting.join(grace, role="Presenter")
     await ada.say("roster")
     assert ada.screen.last.text == "- Ada: Organizer\n- Grace: Presenter, here"
+
+
+async def test_a_meeting_of_which_teams_tells_nothing_has_no_roster(
+    ada: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(type(ada.meeting.record), "participant", lambda self, member: {"user": member})
+    await ada.meeting.start()
+    await ada.say("roster")
+    assert ada.screen.last.text == "Teams tells nothing of who is in this meeting."

@@ -78,5 +78,12 @@ async def test_who_has_never_written_in_private_is_reminded_in_the_group(teams: 
 async def test_a_bot_that_stops_reminds_nobody(app: App, user: User) -> None:
     await user.say("remind me in 1 minute to stretch")
     await app.stop()
+    await asyncio.sleep(0)
+    assert "remind" not in [getattr(task.get_coro(), "__name__", "") for task in asyncio.all_tasks()]
     await asyncio.sleep(2 * MINUTE)
     assert user.screen.text == "I will remind you in 1 min."
+
+
+async def test_anything_else_is_answered_with_what_to_say(user: User) -> None:
+    await user.say("hello")
+    assert user.screen.text == "Say: remind me in 10 minutes to stretch"

@@ -47,3 +47,10 @@ async def test_in_a_channel_the_mention_of_the_bot_is_no_part_of_the_word(teams:
     user = teams.user("Grace", "channel")
     await user.say("notes")
     assert user.screen.last.text.endswith("There are none yet.")
+
+
+async def test_the_mention_of_the_bot_is_no_part_of_what_is_noted(teams: Teams) -> None:
+    user = teams.user("Grace", "channel")
+    idea = await user.say("We could have tea with <at>Ada</at>.")
+    await user.say("note this", quote=idea)
+    assert user.screen.last.text.endswith("Noted, from Grace: We could have tea with Ada.")

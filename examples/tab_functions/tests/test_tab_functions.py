@@ -118,3 +118,8 @@ async def test_what_is_ordered_can_be_asked_for_in_the_chat(
     await Page(browser, ada).call("place-order", {"dish": "Soup"})
     await ada.say("orders")
     assert ada.screen.last.text == "- 1 Soup"
+
+
+async def test_anything_else_is_answered_with_what_to_do(app: App, ada: User) -> None:
+    await ada.say("hello")
+    assert ada.screen.text == 'Open the tab "Lunch" to order. Say orders to see what is ordered.'

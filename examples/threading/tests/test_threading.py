@@ -36,6 +36,11 @@ async def test_an_incident_begins_a_thread_and_is_confirmed_where_it_was_reporte
     )
 
 
+async def test_an_incident_needs_words(ada: User) -> None:
+    await ada.say("incident")
+    assert ada.screen.text == "Say what is wrong, too: incident, and what it is."
+
+
 async def test_what_is_said_in_a_thread_is_answered_in_it(ada: User) -> None:
     await ada.say("incident The shop is down")
     root = incident(ada)

@@ -414,3 +414,28 @@ async def test_many_requests_at_once_share_one_session() -> None:
         answers = await asyncio.gather(*(made.send(Request("GET", f"{url}/a")) for _ in range(100)))
         assert {answer.status for answer in answers} == {200}
         assert time.perf_counter() - began < 2.0
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://smba.trafficmanager.net:99999/x",
+        "https://a..b/x",
+        f"https://{'a' * 64}.example/x",
+        "https://[:::]/x",
+        "https:///x",
+        "http://[bad",
+        "no url",
+    ],
+)
+async def test_what_is_no_url_is_not_reached(url: str) -> None:
+    transport = AiohttpTransport()
+    try:
+        with pytest.raises(ConnectError, match="nothing was sent") as caught:
+            await transport.send(Request("GET", url))
+        assert url in str(caught.value)
+        with pytest.raises(ConnectError, match="nothing was sent"):
+            async with transport.open(Request("GET", url)):
+                pass
+    finally:
+        await transport.close()

@@ -500,3 +500,54 @@ class TestReactionsAndNames:
         for bad in ({"is_targeted": "true"}, {"is_targeted": 1}, {"id": 5}):
             with pytest.raises(ValidationError):
                 Account(**bad)
+
+
+def test_what_a_builder_cannot_take_is_named_at_once() -> None:
+    with pytest.raises(ValueError, match='"default" or "custom", not \'bad\''):
+        MessageActivityInput().add_feedback("bad")  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"takes an Account.*not 'ada'"):
+        MessageActivityInput().with_recipient("ada")  # type: ignore[arg-type]
+
+
+class Watched(str):
+    """A text that counts how often it, or what is left of it, is taken apart."""
+
+    times = 0
+
+    def split(self, *of: Any, **more: Any) -> list[str]:
+        Watched.times += 1
+        return [Watched(piece) for piece in super().split(*of, **more)]
+
+    def replace(self, *of: Any) -> str:
+        Watched.times += 1
+        return Watched(super().replace(*of))
+
+    def __add__(self, other: str) -> str:
+        return Watched(super().__add__(other))
+
+
+def test_a_text_is_not_searched_once_for_each_mention_in_it() -> None:
+    names = [f"user{number}" for number in range(500)]
+    activity = MessageActivity(
+        entities=[MentionEntity(mentioned=Account(id=name), text=f"<at>{name}</at>") for name in names]
+    )
+    Watched.times = 0
+    activity.text = Watched(" ".join(f"<at>{name}</at>" for name in names) + " hi")
+    assert activity.strip_mentions_text(account_id="user7").text == (
+        " ".join(f"<at>{name}</at>" if name != "user7" else "" for name in names) + " hi"
+    )
+    assert Watched.times <= 10
+
+
+def test_tags_of_another_form_are_taken_out_too() -> None:
+    activity = MessageActivity(
+        text="Helper, <at>Ada <Eng></at> and <at>Bob</at>: hi Helper",
+        entities=[
+            MentionEntity(mentioned=Account(id="1"), text="Helper"),
+            MentionEntity(mentioned=Account(id="2"), text="<at>Ada <Eng></at>"),
+            MentionEntity(mentioned=Account(id="3", name="Bob")),
+        ],
+    )
+    assert activity.strip_mentions_text(tag_only=True).text == "Helper, Ada <Eng> and Bob: hi Helper"
+    activity.text = "Helper, <at>Ada <Eng></at>: hi Helper <at>Bob</at>"
+    assert activity.strip_mentions_text().text == ", : hi"

@@ -2,9 +2,11 @@
 
 import copy
 import json
+import pickle
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Any
+from enum import StrEnum
+from typing import Annotated, Any, Literal
 
 import pytest
 from cadenza.api import (
@@ -42,9 +44,11 @@ from cadenza.api import (
     TypingActivity,
     UninstalledActivity,
     UnknownActivity,
+    WireModel,
     parse_activity,
 )
 from payloads import OTHERS, PAYLOADS, lost
+from pydantic import AwareDatetime, ConfigDict, Field, PlainSerializer, PrivateAttr, ValidationError
 
 CLASSES: dict[str, type[Activity]] = {
     "a message": MessageActivity,
@@ -271,3 +275,101 @@ def test_json_constants_that_are_none_are_refused_wherever_they_stand(place: str
         with pytest.raises(InvalidActivityError, match="not JSON"):
             parse_activity(b'{"type": "message", "' + place.encode() + b'": [' + number + b"]}")
     assert parse_activity(b'{"type": "message", "text": "NaN, Infinity"}').raw["text"] == "NaN, Infinity"
+
+
+# Models of users ------------------------------------------------------------------------------------------
+
+
+class Remembering(MessageActivity):
+    """With an attribute of its own that is no field."""
+
+    _seen: int = PrivateAttr(default=0)
+
+
+def test_a_private_attribute_keeps_what_it_is_set_to() -> None:
+    activity = Remembering.received({"type": "message", "text": 5, "locale": "en"})
+    activity._seen = 1
+    activity._seen = 2
+    activity.locale = "de"
+    for same in (
+        activity,
+        activity.twin(),
+        copy.copy(activity),
+        copy.deepcopy(activity),
+        pickle.loads(pickle.dumps(activity)),
+    ):
+        assert (same._seen, same.text, same.locale, same.to_wire()["text"]) == (2, "", "de", 5)
+    twin = activity.twin()
+    twin.text = "five"
+    copied = copy.copy(activity)
+    copied.text = "six"
+    assert (twin._seen, twin.text, activity.to_wire()["text"]) == (2, "five", 5)
+    assert Remembering(text="x").twin()._seen == 0
+
+
+class Colour(StrEnum):
+    RED = "red"
+
+
+class Strict(WireModel):
+    """With types that say more than those of the protocol."""
+
+    later: Annotated[datetime, Field(gt=datetime(2020, 1, 1, tzinfo=UTC))] | None = None
+    aware: AwareDatetime | None = None
+    short: Annotated[str, Field(max_length=2)] | Literal["longer"] | None = None
+    colour: Colour | str | None = None
+    known: Literal[Colour.RED] | str | None = None
+    loud: Annotated[Literal["a"] | str, PlainSerializer(str.upper)] = "a"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"later": "2019-01-01T00:00:00Z"},
+        {"later": datetime(2019, 1, 1, tzinfo=UTC)},
+        {"aware": "2026-01-01T00:00:00"},
+        {"aware": "5"},
+        {"short": "abc"},
+    ],
+)
+def test_what_a_type_of_a_users_model_asks_for_is_asked(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        Strict(**wrong)
+
+
+def test_a_users_model_keeps_the_kinds_of_its_values() -> None:
+    strict = Strict(
+        later="2026-01-01T00:00:00Z",
+        aware="2026-01-01T00:00:00Z",
+        short="longer",
+        colour=Colour.RED,
+        known=Colour.RED,
+    )
+    assert (type(strict.colour), type(strict.known)) == (Colour, Colour)
+    assert strict.to_wire() == {
+        "later": "2026-01-01T00:00:00Z",
+        "aware": "2026-01-01T00:00:00Z",
+        "short": "longer",
+        "colour": "red",
+        "known": "red",
+        "loud": "A",
+    }
+
+
+class Open(WireModel):
+    text: str = ""
+    people: list[Account] | None = None
+
+
+class Forbidding(Open):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Ignoring(Open):
+    model_config = ConfigDict(extra="ignore")
+
+
+@pytest.mark.parametrize("closed", [Forbidding, Ignoring])
+def test_a_model_that_keeps_no_other_fields_is_read_without_what_does_not_fit(closed: type[Open]) -> None:
+    model = closed.received({"text": 5, "more": 6, "people": [7, {"id": "29:1", "more": 8}]})
+    assert model.to_wire() == {"text": "", "people": [{"id": "29:1", "more": 8}]}

@@ -5,11 +5,14 @@ from typing import Any
 import pytest
 from cadenza.api import (
     Activity,
+    HeroCard,
+    HeroCardAttachment,
     MessageActivity,
     MessageActivityInput,
     NotFoundError,
     TypingActivityInput,
     UntrustedHostError,
+    card_attachment,
 )
 from cadenza.apps import ActivityContext, App
 from cadenza.apps.sending import Sendable
@@ -68,12 +71,18 @@ async def test_texts_activities_and_cards_can_be_sent(app: App, teams: Teams, us
     @app.on_message
     async def answer(ctx: ActivityContext[MessageActivity]) -> None:
         sendables: list[Sendable] = ["text", MessageActivityInput(text="activity"), Card(), Card().to_dict()]
+        sendables += [HeroCard(title="t"), HeroCardAttachment(content=HeroCard(title="t"))]
+        sendables.append(card_attachment(HeroCard(title="t")))
         ids.extend([(await ctx.send(sendable)).id for sendable in sendables])
 
     await user.say("hi")
     messages = user.screen.messages
-    assert [message.text for message in messages] == ["text", "activity", "", ""]
-    assert [len(message.cards) for message in messages] == [0, 0, 1, 1]
+    assert [message.text for message in messages] == ["text", "activity", "", "", "", "", ""]
+    assert [len(message.cards) for message in messages] == [0, 0, 1, 1, 1, 1, 1]
+    for message in messages[4:]:
+        assert message.attachments == [
+            {"contentType": "application/vnd.microsoft.card.hero", "content": {"title": "t"}}
+        ]
     assert ids == [message.id for message in messages]
     teams.check()
 
@@ -90,6 +99,22 @@ async def test_what_cannot_be_sent_is_a_type_error(app: App, user: User) -> None
 
     await user.say("hi")
     assert len(refused) == 4
+
+
+async def test_a_dict_that_is_no_card_is_refused_with_what_to_use(app: App, user: User) -> None:
+    errors: list[str] = []
+
+    @app.on_error
+    async def failed(ctx: ActivityContext[Any], error: Exception) -> None:
+        errors.append(str(error))
+
+    @app.on_message
+    async def answer(ctx: ActivityContext[MessageActivity]) -> None:
+        await ctx.send({"type": "message", "text": "hi"})
+
+    await user.say("hi")
+    for words in ("type is 'message'", "MessageActivityInput(**", "ctx.api.conversations.create_activity"):
+        assert words in errors[0]
 
 
 async def test_r10_sending_the_same_object_twice_sends_the_same_twice_and_leaves_it_as_it_was(
@@ -373,3 +398,24 @@ async def test_an_activity_is_what_the_generic_context_says(app: App, event: Wir
 
     await app.process(event("message", text="hi"))
     assert seen == [MessageActivity]
+
+
+def test_a_handler_of_failures_that_cannot_be_called_with_them_is_refused_at_once(app: App) -> None:
+    with pytest.raises(
+        TypeError, match=r"on_error calls its function as .*apologize\(ctx, error\).*too many"
+    ):
+
+        @app.on_error  # type: ignore[arg-type]
+        async def apologize(event: object) -> None: ...
+
+    with pytest.raises(
+        TypeError, match=r"on_turn_lost calls its function as .*lost\(ctx\).*missing.*'stream'"
+    ):
+
+        @app.on_turn_lost  # type: ignore[arg-type]
+        async def lost(ctx: object, stream: object) -> None: ...
+
+    def takes_more(ctx: object, *more: object) -> None: ...
+
+    app.on_error(takes_more)
+    app.on_turn_lost(takes_more)

@@ -278,7 +278,7 @@ async def test_the_endpoint_waits_for_the_turn_and_answers_with_its_replies(
     await app.stop()
 
 
-async def test_a_turn_that_takes_too_long_is_answered_with_what_it_has_sent_and_its_rest_is_raised(
+async def test_a_turn_that_takes_too_long_is_504_with_what_it_has_sent_and_its_rest_is_raised(
     make_app: MakeApp,
     user: User,
     event: Callable[..., dict[str, Any]],
@@ -302,7 +302,7 @@ async def test_a_turn_that_takes_too_long_is_answered_with_what_it_has_sent_and_
     await app.initialize()
     with caplog.at_level(logging.ERROR):
         status, body = await server.post(event("message", text="hi", **EXPECT))
-        assert (status, texts(body)) == (200, ["in time"])
+        assert (status, body["error"]["code"], texts(body)) == (504, "Timeout", ["in time"])
         assert "was not over within 3 s" in caplog.text
     await asyncio.sleep(10)
     assert len(raised) == 1
@@ -312,17 +312,35 @@ async def test_a_turn_that_takes_too_long_is_answered_with_what_it_has_sent_and_
     await app.stop()
 
 
+async def test_a_turn_that_waits_behind_another_for_too_long_is_504_and_not_a_silent_200(
+    make_app: MakeApp, event: Callable[..., dict[str, Any]]
+) -> None:
+    server = OneRoute()
+    app = make_app(http_server_adapter=server, invoke_seconds=3)
+
+    @app.on_message
+    async def answer(ctx: ActivityContext[MessageActivity]) -> None:
+        await asyncio.sleep(10)
+
+    await app.initialize()
+    assert await server.post(event("message", text="first")) == (200, None)
+    status, body = await server.post(event("message", text="second", **EXPECT))
+    assert (status, body["error"]["code"], body["activities"]) == (504, "Timeout", [])
+    await app.stop()
+
+
 async def test_a_late_invoke_is_504_as_ever(make_app: MakeApp, invoke: Callable[..., dict[str, Any]]) -> None:
     server = OneRoute()
     app = make_app(http_server_adapter=server, invoke_seconds=3)
 
     @app.on_invoke
     async def answer(ctx: ActivityContext[Activity]) -> None:
+        await ctx.send("in time")
         await asyncio.sleep(5)
 
     await app.initialize()
-    status, _ = await server.post(invoke("custom/thing", **EXPECT))
-    assert status == 504
+    status, body = await server.post(invoke("custom/thing", **EXPECT))
+    assert (status, body["error"]["code"], texts(body)) == (504, "Timeout", ["in time"])
     await app.stop()
 
 

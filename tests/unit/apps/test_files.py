@@ -4,6 +4,7 @@ import asyncio
 import gzip
 import json
 import os
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,13 @@ from aiohttp import web
 from cadenza.api import (
     ApiClient,
     ApiError,
+    Attachment,
+    ConnectError,
     ConnectionLostError,
     FileConsentInvokeActivity,
     HandlerTransport,
     MessageActivity,
+    MessageActivityInput,
     Request,
     RequestTimeoutError,
     Response,
@@ -35,6 +39,7 @@ from cadenza.apps import (
     FileTooLargeError,
     FileUrlExpiredError,
     IncomingFile,
+    UploadUnconfirmedError,
 )
 from cadenza.state import SQLiteState
 from cadenza.testing import Teams, User, VirtualClock
@@ -152,6 +157,19 @@ async def test_a_message_without_files_has_none() -> None:
     assert await files.list() == []
     assert await files.first() is None
     assert await Web().files(parse_activity({"type": "typing"})).list() == []
+
+
+@pytest.mark.parametrize("type", ["invoke", "typing", "installationUpdate", "messageReaction", "newer"])
+async def test_files_are_found_in_activities_that_need_have_none_and_what_is_no_attachment_is_not(
+    type: str,
+) -> None:
+    odd: list[Any] = [None, 3, "x", {}, {"contentType": 5}, {"contentType": FILE, "name": 5, "content": []}]
+    named, found = await Web().files(attached(*odd, document(), type=type)).list()
+    assert (named.name, found.name, found.unique_id) == ("file", "plan.txt", "U1")
+    nothings: list[Any] = [None, {}, "x", 3, [], [None]]
+    for nothing in nothings:
+        files = Web().files(attached(type=type, attachments=nothing))
+        assert (await files.list(), await files.first()) == ([], None)
     assert await Web().files(attached(picture("data:image/png;base64,AAAA"))).list() == []
 
 
@@ -267,6 +285,77 @@ async def test_a_redirect_leads_to_https_only_and_never_to_this_machine_without(
     assert len(web.asked) == 1
 
 
+LOCAL = [
+    "https://127.0.0.1/x",
+    "http://127.0.0.1:8080/x",
+    "http://localhost:8080/x",
+    "https://localhost./x",
+    "https://bot.localhost/x",
+    "https://[::1]/x",
+    "https://[::ffff:10.0.0.1]/x",
+    "https://10.1.2.3/x",
+    "https://192.168.0.1/x",
+    "https://169.254.169.254/metadata/identity",
+    "https://168.63.129.16/x",
+    "https://100.100.100.200/x",
+    "https://[fe80::1]/x",
+    "https://0.0.0.0/x",
+    "https://2130706433/x",
+    "https://0x7f.1/x",
+    "https://127.1/x",
+    "https://metadata.google.internal/x",
+    "https://metadata/x",
+    "https://printer.local/x",
+]
+
+
+@pytest.mark.parametrize("url", LOCAL)
+async def test_nothing_of_this_machine_or_its_network_is_read(url: str) -> None:
+    web = Web().on(DOWNLOAD, moved(url))
+    for attachment in (picture(url), document(url=url), document()):
+        with pytest.raises(UntrustedHostError, match="Nothing was sent"):
+            await (await web.file(attachment)).download()
+    assert [request.url for request in web.asked] == [f"{DOWNLOAD}?tempauth=KEY"]
+
+
+@pytest.mark.parametrize("url", LOCAL)
+async def test_nothing_is_uploaded_to_this_machine_or_its_network(url: str) -> None:
+    web = Web()
+    with pytest.raises(UntrustedHostError):
+        await accepted_files(web, url).upload(b"12345")
+    assert web.asked == []
+
+
+async def test_a_bot_of_a_service_on_this_machine_reads_files_of_this_machine() -> None:
+    service, other = "http://127.0.0.1:3978/teams", "http://127.0.0.1:9000/x"
+    web = Web().on(f"{service}/1", ok()).on(other, ok()).on("http://localhost:3978/1", ok())
+    api = ApiClient(service, token="bot-token", transport=HandlerTransport(web.answer))
+
+    async def send(message: Any) -> SentActivity:
+        raise AssertionError
+
+    for url in (f"{service}/1", other, "http://localhost:3978/1"):
+        file = await FilesAccessor(attached(picture(url)), api=api, send=send).first()
+        assert file is not None
+        await file.download()
+    assert [request.headers.get("Authorization") for request in web.asked] == ["Bearer bot-token", None, None]
+
+
+@pytest.mark.parametrize("url", ["https://[:::]/x", "https://\ud800.example/x", "https://a b/x"])
+async def test_what_is_no_url_is_not_read(url: str) -> None:
+    web = Web()
+    with pytest.raises(UntrustedHostError):
+        await (await web.file(document(url=url))).download()
+    assert web.asked == []
+
+
+async def test_a_redirect_to_what_is_no_url_is_not_followed() -> None:
+    web = Web().on(DOWNLOAD, moved("http://[bad"))
+    with pytest.raises(UntrustedHostError, match="Nothing was sent"):
+        await (await web.file()).download()
+    assert len(web.asked) == 1
+
+
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 async def test_a_redirect_is_followed(status: int) -> None:
     web = (
@@ -344,6 +433,46 @@ async def test_a_file_that_does_not_come_in_time_is_a_timeout(clock: VirtualCloc
     assert "KEY" not in str(caught.value)
 
 
+async def test_a_saved_file_has_the_permissions_of_any_other_and_the_umask_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changed: list[int] = []
+
+    def umask(mask: int) -> int:
+        changed.append(mask)
+        return 0o022
+
+    monkeypatch.setattr(os, "umask", umask)
+    file = await Web().on(DOWNLOAD, ok()).file()
+    await file.save_as(tmp_path / "saved")
+    (tmp_path / "written").write_text("hello")
+    assert (tmp_path / "saved").stat().st_mode == (tmp_path / "written").stat().st_mode
+    assert changed == []
+
+
+async def test_saving_that_is_cancelled_while_its_file_is_made_leaves_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reached, go_on, make = threading.Event(), threading.Event(), os.open
+
+    def slow(path: Any, *options: Any, **more: Any) -> int:
+        if str(path).endswith(".part"):
+            reached.set()
+            go_on.wait(5)
+        return make(path, *options, **more)
+
+    monkeypatch.setattr(os, "open", slow)
+    file = await Web().on(DOWNLOAD, ok()).file()
+    saving = asyncio.create_task(file.save_as(tmp_path / "saved"))
+    await asyncio.to_thread(reached.wait, 5)
+    saving.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await saving
+    go_on.set()
+    await asyncio.get_running_loop().shutdown_default_executor()
+    assert os.listdir(tmp_path) == []
+
+
 async def test_what_was_there_stays_when_saving_fails(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("old")
     web = Web().on(DOWNLOAD, ok(b"123456"))
@@ -407,7 +536,7 @@ def real(origin: Any) -> Callable[[str], Awaitable[IncomingFile]]:
         assert found is not None
         return found
 
-    api = ApiClient(SERVICE, token="bot-token")
+    api = ApiClient(str(origin.make_url("/service")), token="bot-token")
     file.api = api  # type: ignore[attr-defined]
     return file
 
@@ -599,6 +728,52 @@ async def test_what_cannot_be_offered_is_refused_before_it_is_sent() -> None:
         await files.request_upload("a.txt", 0)
 
 
+@pytest.mark.parametrize("scope", ["groupChat", "channel"])
+async def test_nothing_is_offered_where_teams_asks_for_no_consent(app: App, teams: Teams, scope: Any) -> None:
+    errors: list[Exception] = []
+
+    @app.on_error
+    async def failed(ctx: ActivityContext[Any], error: Exception) -> None:
+        errors.append(error)
+
+    @app.on_message
+    async def answer(ctx: ActivityContext[MessageActivity]) -> None:
+        assert await ctx.files.list() == []
+        await ctx.files.request_upload("a.txt", 5)
+
+    user = teams.user("Ada", scope)
+    await user.say("hi", files={"plan.txt": b"a"})
+    assert [type(error) for error in errors] == [FileScopeNotSupportedError]
+    assert f"'a.txt' cannot be offered in a conversation of the type {scope}" in str(errors[0])
+    assert [message.consents for message in user.screen.messages] == [[]]  # the App's own apology
+    teams.check()
+
+
+async def test_a_conversation_of_unknown_kind_is_left_to_the_service(app: App, teams: Teams) -> None:
+    @app.on_message
+    async def answer(ctx: ActivityContext[MessageActivity]) -> None:
+        await ctx.files.request_upload("a.txt", 5)
+
+    user = teams.user("Ada", announced=False)
+    await user.say("hi")
+    assert user.screen.last.consents[0].name == "a.txt"
+    teams.check()
+
+
+@pytest.mark.parametrize(("announced", "broken"), [(True, ["file-consent"]), (False, [])])
+async def test_a_consent_card_in_a_group_is_a_violation_where_the_bot_could_know(
+    app: App, teams: Teams, announced: bool, broken: list[str]
+) -> None:
+    card = {"contentType": "application/vnd.microsoft.teams.card.file.consent", "name": "a", "content": {}}
+
+    @app.on_message
+    async def answer(ctx: ActivityContext[MessageActivity]) -> None:
+        await ctx.send(MessageActivityInput(attachments=[Attachment.model_validate(card)]))
+
+    await teams.user("Ada", "groupChat", announced=announced).say("hi")
+    assert [violation.rule for violation in teams.violations] == broken
+
+
 def accepted_files(web: Web, url: str | None = f"{UPLOAD}?tempauth=KEY") -> FilesAccessor:
     info = {
         "name": "a.bin",
@@ -616,6 +791,7 @@ class Session:
 
     def __init__(self, *failures: Any) -> None:
         self.content = bytearray()
+        self.over = False
         self.failures = list(failures)
         self.methods: list[str] = []
 
@@ -624,6 +800,8 @@ class Session:
         assert "Authorization" not in request.headers
         if request.method == "DELETE":
             return Response(204)
+        if self.over:
+            return Response(404)
         if request.method == "GET":
             return Response(200, {}, json.dumps({"nextExpectedRanges": [f"{len(self.content)}-"]}).encode())
         failure, keep = self.failures.pop(0) if self.failures else (None, True)
@@ -633,6 +811,7 @@ class Session:
             self.content += request.body or b""
         elif keep:
             self.content += (request.body or b"")[:keep]
+        self.over = len(self.content) == int(total) and keep is True
         if isinstance(failure, type):
             raise failure(f"PUT {request.url}", request)
         if failure is not None:
@@ -659,6 +838,36 @@ async def test_a_piece_that_fails_goes_on_from_where_the_server_is(
     session, content = Session(*failures), os.urandom(4_000_000)
     assert await accepted_files(Web().on(UPLOAD, session)).upload(content) == {"id": "1"}
     assert bytes(session.content) == content
+
+
+@pytest.mark.parametrize("failure", [ConnectionLostError, RequestTimeoutError, Response(500), Response(504)])
+async def test_an_upload_whose_last_answer_was_lost_may_be_complete_and_says_so(
+    failure: Any, clock: VirtualClock
+) -> None:
+    session, content = Session((None, True), (failure, True)), os.urandom(4_000_000)
+    with pytest.raises(UploadUnconfirmedError, match="Do not upload it again") as caught:
+        await accepted_files(Web().on(UPLOAD, session)).upload(content)
+    assert bytes(session.content) == content
+    assert session.methods == ["PUT", "PUT", "GET"]
+    assert "KEY" not in str(caught.value)
+
+
+async def test_a_session_that_is_gone_when_the_last_piece_did_not_get_through_has_expired(
+    clock: VirtualClock,
+) -> None:
+    answers = [Response(429, {"retry-after": "1"}), Response(404)]
+    with pytest.raises(FileUrlExpiredError):
+        await accepted_files(Web().on(UPLOAD, *answers)).upload(b"12345")
+    with pytest.raises(FileUrlExpiredError):
+        await accepted_files(Web().on(UPLOAD, ConnectError, Response(404))).upload(b"12345")
+
+
+@pytest.mark.parametrize("body", [b"", b'{"nextExpectedRanges": []}', b'{"nextExpectedRanges": ["5-"]}'])
+async def test_a_server_that_has_all_and_does_not_say_that_it_is_complete_is_left_alone(body: bytes) -> None:
+    web = Web().on(UPLOAD, Response(202, {}, body))
+    with pytest.raises(UploadUnconfirmedError, match="Do not upload it again"):
+        await accepted_files(web).upload(b"12345")
+    assert [request.method for request in web.asked] == ["PUT"]
 
 
 async def test_an_upload_that_goes_on_failing_is_given_up_without_telling_the_key(
@@ -689,6 +898,12 @@ async def test_what_cannot_be_uploaded_is_a_clear_error(tmp_path: Path) -> None:
     web = Web()
     with pytest.raises(ValueError, match="An empty file cannot be uploaded"):
         await accepted_files(web).upload(b"")
+    (tmp_path / "a").write_bytes(b"123")
+    for data in (b"123", tmp_path / "a"):
+        with pytest.raises(ValueError, match="said to have 10 bytes, and has only 3"):
+            await accepted_files(web).upload(data, size=10)
+        with pytest.raises(ValueError, match="said to have 2 bytes, and has more"):
+            await accepted_files(web).upload(data, size=2)
     with pytest.raises(ValueError, match="give size, the number of its bytes"):
         await accepted_files(web).upload(pieces(b"12345"))
     with pytest.raises(TypeError, match="is bytes, a path, or an async iterable of bytes, not int"):

@@ -1,9 +1,10 @@
 import re
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from cadenza.api import Activity, MessageActivity, parse_activity
+from cadenza.api import Account, Activity, MessageActivity, parse_activity
 from cadenza.apps import (
     ActivityContext,
     App,
@@ -134,10 +135,18 @@ def test_what_has_no_text_fits_no_text() -> None:
     assert not mention.fits(reaction)
 
 
-@pytest.mark.parametrize("patterns", [(), (3,), (None,)])
+@pytest.mark.parametrize("patterns", [(), (3,), (None,), (b"hi",)])
 def test_text_refuses_what_is_no_text(patterns: tuple[Any, ...]) -> None:
     with pytest.raises(TypeError, match="text"):
         text(*patterns)
+
+
+def test_a_regex_for_bytes_is_refused(app: App) -> None:
+    regex: Any = re.compile(b"x")
+    with pytest.raises(TypeError, match=r"text takes .*, not re\.compile\(b'x'\), which matches bytes"):
+        text("hi", regex)
+    with pytest.raises(TypeError, match=r"on_message_pattern takes .*, not re\.compile\(b'x'\), which"):
+        app.on_message_pattern(regex)
 
 
 # command --------------------------------------------------------------------------------------------------
@@ -378,3 +387,127 @@ async def test_a_filter_that_raises_is_an_error_of_the_turn_and_not_a_500(app: A
     delivery = await user.say("hi")
     assert delivery.answer.status == 200
     assert errors == ["middleware", "ZeroDivisionError"]
+
+
+# How much work a long text makes --------------------------------------------------------------------------
+
+
+class Counted(str):
+    """A text that counts the characters which are copied from it."""
+
+    copied = 0
+
+    def _count(self, part: str) -> "Counted":
+        Counted.copied += len(part)
+        return Counted(part)
+
+    def __getitem__(self, place: Any) -> "Counted":
+        return self._count(super().__getitem__(place))
+
+    def strip(self, *of: Any) -> "Counted":
+        return self._count(super().strip(*of))
+
+    def lstrip(self, *of: Any) -> "Counted":
+        return self._count(super().lstrip(*of))
+
+    def removeprefix(self, prefix: str) -> "Counted":
+        return self._count(super().removeprefix(prefix))
+
+
+class Mention:
+    """A mention that counts how often it is looked at."""
+
+    seen = 0
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    @property
+    def mentioned(self) -> Any:
+        Mention.seen += 1
+        return SimpleNamespace(id=BOT, name="Bot")
+
+
+@pytest.mark.parametrize("words", ["<a>" * 2000, "&nbsp;" * 2000, '<quoted messageId="1"/> ' * 2000])
+def test_the_marks_before_a_text_are_walked_over_once(words: str) -> None:
+    Counted.copied = Mention.seen = 0
+    entities = [*(Mention(f"<{number}>") for number in range(200)), Mention("<a>")]
+    activity = SimpleNamespace(
+        text=Counted(words + "hi"), recipient=SimpleNamespace(id=BOT), entities=entities
+    )
+    for each in (
+        text("hi"),
+        command("help"),
+        text(re.compile("hi")),
+        text("ho", ignore_case=True),
+        text("x"),
+    ):
+        each.fits(activity)
+    assert Counted.copied <= 2 * len(words)
+    assert Mention.seen <= 2 * len(entities)
+
+
+def test_a_text_may_begin_with_many_marks() -> None:
+    words = ("<at>Bot</at>&nbsp; " + QUOTE) * 20 + "&nbsp;" * 500 + "hi"
+    assert text("hi").fits(message(words, (BOT, "Bot")))
+
+
+def test_a_text_or_a_mention_that_was_changed_is_looked_at_again() -> None:
+    activity = message("<at>Bot</at> hi", (BOT, "Bot"))
+    assert text("hi").fits(activity)
+    activity.text = "<at>Bot</at> ho"  # type: ignore[attr-defined]
+    assert text("ho").fits(activity)
+    activity.recipient = Account(id="28:other")
+    assert not text("ho").fits(activity)
+    activity.recipient = Account(id=BOT)
+    activity.entities = []
+    assert not text("ho").fits(activity)
+
+
+# A condition that is taken for a handler ------------------------------------------------------------------
+
+
+def is_brief(message):  # type: ignore[no-untyped-def]
+    return len(message.text) < 3
+
+
+@pytest.mark.parametrize(
+    ("condition", "shown"),
+    [(lambda message: message.text == "hi", r"where\(lambda \.\.\.\)"), (is_brief, r"where\(is_brief\)")],
+)
+def test_a_predicate_alone_above_a_handler_is_told_to_become_a_filter(
+    app: App, condition: Any, shown: str
+) -> None:
+    with pytest.raises(
+        TypeError, match=rf"on_message has taken .* select the activities for .*answer.*{shown}"
+    ):
+
+        @app.on_message(condition)  # type: ignore[untyped-decorator]
+        async def answer(ctx: ActivityContext[MessageActivity]) -> None: ...
+
+
+def test_a_predicate_that_names_the_activity_is_refused_where_it_stands(app: App) -> None:
+    def is_long(message: MessageActivity) -> bool:
+        return len(message.text) > 1000
+
+    with pytest.raises(TypeError, match=r"is_long\(\) takes a MessageActivity.*where\(function\)"):
+        app.on_message(is_long)  # type: ignore[arg-type]
+
+
+async def test_a_function_that_only_looks_like_a_predicate_is_a_handler(app: App, user: User) -> None:
+    seen: list[str] = []
+    handler = app.on_message(lambda turn: seen.append(turn.activity.text))
+    app.on_typing(handler)
+    await user.say("hi")
+    assert seen == ["hi"]
+
+
+def test_a_bare_text_is_told_to_become_a_filter(app: App) -> None:
+    with pytest.raises(
+        TypeError, match=r"not 'hello'\. To select by the text: on_message\(text\('hello'\)\)"
+    ):
+        app.on_message("hello")  # type: ignore[call-overload]
+    with pytest.raises(TypeError, match=r"on_message\(text\('hello'\)\)"):
+        app.on_message("hello", is_brief)  # type: ignore[call-overload]
+    with pytest.raises(TypeError, match=r"called with the context, not 'add'\.$"):
+        app.on_install_add("add")  # type: ignore[call-overload]

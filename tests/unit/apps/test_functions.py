@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import aiohttp
@@ -15,7 +16,7 @@ from cadenza.api import CHINA, ApiClient
 from cadenza.apps import App, FunctionContext
 from cadenza.testing import Teams, User, each, status
 from entra import ADA, CLIENT_ID, LOGIN, OTHER_TENANT, PAGE_APP, PRIVATE_KEYS, TENANT, Entra, token
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict, model_validator
 
 Ctx = FunctionContext[Any]
 
@@ -159,6 +160,70 @@ async def test_a_body_that_cannot_be_read_is_a_clear_4xx(
     async with page_of(bot) as page:
         assert says in (await page.call("work", body))["error"]["message"]
     assert page.status == status
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(strict=True)
+
+    at: datetime
+    point: tuple[int, int]
+
+
+async def test_a_strict_model_is_made_of_json(bot: App) -> None:
+    @bot.func
+    async def plan(ctx: FunctionContext[Strict]) -> Any:
+        return [ctx.data.at.year, *ctx.data.point]
+
+    async with page_of(bot) as page:
+        assert await page.call("plan", {"at": "2026-11-21T10:00:00Z", "point": [1, 2]}) == [2026, 1, 2]
+        answer = await page.call("plan", {"at": "2026-11-21T10:00:00Z", "point": ["1", 2]})
+        assert page.status == 400
+        assert "point.0: Input should be a valid integer" in answer["error"]["message"]
+        body = '{"at": "2026-11-21T10:00:00Z", "point": [1, 2]}'
+        assert await page.call("plan", body.encode("utf-16")) == [2026, 1, 2]
+
+
+@pytest.mark.parametrize("body", [b"NaN", b'{"x": Infinity}', b"[-Infinity]"])
+async def test_numbers_that_json_has_not_are_a_400(bot: App, body: bytes) -> None:
+    @bot.func
+    async def anything(ctx: Ctx) -> Any:
+        raise AssertionError("not to be called")
+
+    @bot.func
+    async def number(ctx: FunctionContext[float | dict[str, float] | list[float]]) -> Any:
+        raise AssertionError("not to be called")
+
+    async with page_of(bot) as page:
+        for name in ("anything", "number"):
+            answer = await page.call(name, body)
+            assert page.status == 400
+            assert "is not JSON" in answer["error"]["message"]
+
+
+class Broken(BaseModel):
+    name: str
+
+    @model_validator(mode="after")
+    def look_up(self) -> "Broken":
+        raise KeyError(self.name)
+
+
+async def test_a_validator_that_fails_is_a_500_as_the_function_is(
+    bot: App, caplog: pytest.LogCaptureFixture
+) -> None:
+    failed: list[Exception] = []
+    bot.events.on("error", lambda event: failed.append(event.error))
+
+    @bot.func
+    async def take(ctx: FunctionContext[Broken]) -> Any:
+        raise AssertionError("not to be called")
+
+    async with page_of(bot) as page:
+        answer = await page.call("take", {"name": "ada"})
+        assert (page.status, answer["error"]["code"]) == (500, "InternalError")
+        assert "ada" not in str(answer)
+    assert [type(error) for error in failed] == [KeyError]
+    assert "The tab function 'take' failed." in caplog.text
 
 
 async def test_no_body_at_all_is_no_data(bot: App) -> None:
@@ -442,6 +507,12 @@ async def test_what_cannot_be_registered_is_refused_at_once(bot: App) -> None:
             bot.func(name)(work)
     with pytest.raises(TypeError, match="registers a function, not 5"):
         bot.func(5)  # type: ignore[call-overload]
+
+    async def yields(ctx: Ctx) -> AsyncIterator[int]:
+        yield 1
+
+    with pytest.raises(TypeError, match="yields' is a generator"):
+        bot.func(yields)
     await bot.initialize()
     with pytest.raises(RuntimeError, match="'late' comes too late"):
         bot.func("late")(work)

@@ -57,7 +57,7 @@ async def test_p8_a_message_is_acknowledged_while_its_handler_still_runs(
         await user.sees("done", timeout=61)
 
 
-async def test_p8_p11_a_redelivery_runs_no_second_turn_and_an_activity_is_answered_where_it_says(
+async def test_p8_a_redelivery_runs_no_second_turn_and_an_activity_is_answered_where_it_says(
     make_app: MakeApp, teams: Teams, user: User, event: Wire
 ) -> None:
     app = make_app(service_url="https://elsewhere.example")

@@ -216,10 +216,44 @@ async def test_what_cannot_be_served_is_told_at_once(app: App, site: Path, tmp_p
     app.tab("hello", str(site))
     with pytest.raises(ValueError, match="There is a page at '/tabs/hello/' already"):
         app.page("other", str(site), "/tabs/hello")
+    for path in ("/api/messages", "/api/messages/", "/health"):
+        with pytest.raises(ValueError, match="that is where the bot itself answers"):
+            app.page("other", str(site), path)
+    with pytest.raises(ValueError, match="that is where the bot itself answers"):
+        app.page("health", str(site))
+    for path in ("//a", "/a//b", "/a//", "/./a", "/a/../b", "/..", "//"):
+        with pytest.raises(ValueError, match="no empty parts"):
+            app.page("other", str(site), path)
     await app.initialize()
     with pytest.raises(RuntimeError, match="'late' comes too late"):
         app.tab("late", str(site))
     await app.stop()
+
+
+async def test_a_page_may_be_where_another_bot_has_its_endpoint_but_not_at_its_own(
+    make_app: MakeApp, site: Path
+) -> None:
+    app = make_app(messaging_endpoint="/bot")
+    app.page("hello", str(site), "/api/messages")
+    with pytest.raises(ValueError, match="'/bot'"):
+        app.page("other", str(site), "/bot")
+    async with served(app) as client:
+        assert await (await get(client, "/api/messages/")).text() == "<h1>Home</h1>"
+
+
+async def test_an_index_may_be_a_link_to_a_file_of_another_name(app: App, site: Path) -> None:
+    (site / "sub" / "index.html").unlink()
+    (site / "sub" / "index.html").symlink_to(site / "sub" / "deep" / "page.html")
+    (site / "deep").symlink_to(site / "sub")
+    app.tab("hello", str(site))
+    async with served(app) as client:
+        for path in ("sub/", "sub/index.html", "deep/", "deep/index.html"):
+            response = await get(client, f"/tabs/hello/{path}")
+            assert (response.status, await response.text()) == (200, "<p>deep</p>")
+            assert response.headers["Content-Type"] == "text/html; charset=utf-8"
+        response = await get(client, "/tabs/hello/sub")
+        assert (response.status, response.headers["Location"]) == (308, "/tabs/hello/sub/")
+        assert (await get(client, "/tabs/hello/sub/index.html/")).status == 404
 
 
 async def test_a_relative_directory_is_that_of_the_start(

@@ -4,21 +4,24 @@ test_postponed_parameters.py the same as texts."""
 import functools
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Annotated, Any, Optional
 
 import pytest
 from cadenza.api import (
     Account,
     Activity,
+    AgenticUserEnabledValue,
     ApiClient,
     CloudEnvironment,
     ConversationReference,
     InvokeActivity,
+    MeetingStartEventValue,
     MessageActivity,
     TaskFetchInvokeActivity,
     TaskModuleRequest,
     TypingActivity,
+    WireModel,
 )
 from cadenza.apps import (
     ActivityContext,
@@ -236,6 +239,10 @@ def test_a_handler_that_asks_for_nothing_more_is_called_as_it_is(app: App) -> No
 # Refused where it is registered ---------------------------------------------------------------------------
 
 
+class Note(WireModel):
+    """A model of the bot's own, which its middleware may put into a message."""
+
+
 def number(ctx: ActivityContext[MessageActivity], count: int) -> None: ...
 def bare(ctx: ActivityContext[MessageActivity], count) -> None: ...  # type: ignore[no-untyped-def]
 def match(ctx: ActivityContext[MessageActivity], match: re.Match[str]) -> None: ...
@@ -265,9 +272,71 @@ def test_what_cannot_be_filled_is_named_at_the_decorator(app: App, handler: Any,
         app.on_message(handler)
 
 
+class Yielding:
+    async def __call__(self, ctx: ActivityContext[MessageActivity]) -> AsyncIterator[str]:
+        yield "x"
+
+
+async def words(ctx: ActivityContext[MessageActivity]) -> AsyncIterator[str]:
+    yield "x"
+
+
+def plain_words(ctx: ActivityContext[MessageActivity], api: ApiClient) -> Iterator[str]:
+    yield "x"
+
+
+@pytest.mark.parametrize("handler", [words, plain_words, Yielding(), functools.partial(words)])
+def test_a_generator_is_no_handler(app: App, handler: Any) -> None:
+    for register in (app.on_message, app.use):
+        with pytest.raises(TypeError, match=r"is a generator.*ctx\.stream\.emit"):
+            register(handler)
+
+
 def test_a_model_that_the_value_never_is_is_refused(app: App) -> None:
     with pytest.raises(TypeError, match=r"somebody\(\) has the parameter 'account' of type Account"):
         app.on_dialog_open(somebody)
+
+
+@pytest.mark.parametrize(
+    ("decorator", "model"),
+    [
+        ("on_message", Account),
+        ("on_message", TaskModuleRequest),
+        ("on_message", WireModel),
+        ("on_invoke", Account),
+        ("on_event", TaskModuleRequest),
+        ("on_activity", Account),
+        ("on_members_added", Account),
+        ("on_card_action", TaskModuleRequest),
+        ("on_agent_lifecycle", Account),
+    ],
+)
+def test_a_model_that_no_such_activity_holds_is_refused_where_values_may_be_anything(
+    app: App, decorator: str, model: type
+) -> None:
+    async def answer(ctx: Any, asked: Any) -> None: ...
+
+    answer.__annotations__["asked"] = model
+    with pytest.raises(TypeError, match=rf"answer\(\) has the parameter 'asked' of type {model.__name__}"):
+        getattr(app, decorator)(answer)
+
+
+@pytest.mark.parametrize(
+    ("decorator", "model"),
+    [
+        ("on_invoke", TaskModuleRequest),
+        ("on_activity", MeetingStartEventValue),
+        ("on_event", MeetingStartEventValue),
+        ("on_agent_lifecycle", AgenticUserEnabledValue),
+        ("on_dialog_open", WireModel),
+        ("on_message", Note),
+    ],
+)
+def test_a_model_that_some_such_activity_may_hold_is_accepted(app: App, decorator: str, model: type) -> None:
+    async def answer(ctx: Any, asked: Any) -> None: ...
+
+    answer.__annotations__["asked"] = model
+    assert getattr(app, decorator)(answer) is answer
 
 
 def test_the_error_lists_what_a_handler_may_ask_for(app: App) -> None:

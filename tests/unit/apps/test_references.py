@@ -2,7 +2,8 @@
 
 from collections.abc import Callable
 
-from cadenza.api import MessageActivity
+import pytest
+from cadenza.api import ConversationReference, MessageActivity
 from cadenza.apps import ActivityContext, App
 from cadenza.testing import Teams
 
@@ -65,3 +66,18 @@ async def test_nothing_is_kept_unless_the_app_is_told_to(app: App, teams: Teams)
     anna = teams.user("Anna")
     await anna.say("hi")
     assert [ref async for ref in app.references.all()] == []
+
+
+async def test_what_is_no_conversation_is_refused_at_once(app: App, teams: Teams) -> None:
+    written = teams.conversation_reference(teams.user()).to_wire()
+    for refused in (
+        app.send(written, "hi"),  # type: ignore[arg-type]
+        app.reply(written, "1728640934763", "hi"),  # type: ignore[call-overload]
+        app.send(None, "hi"),  # type: ignore[arg-type]
+    ):
+        with pytest.raises(TypeError, match=r"id or a ConversationReference, not .*model_validate"):
+            await refused
+    with pytest.raises(TypeError, match="ConversationReference"):
+        app.stream(written)  # type: ignore[arg-type]
+    await app.send(ConversationReference.model_validate(written), "hi")
+    assert teams.screen().text == "hi"

@@ -3,7 +3,14 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from cadenza.api import Activity, InvokeActivity, MessageActivity, TypingActivity, UnknownActivity
+from cadenza.api import (
+    Activity,
+    InvokeActivity,
+    MessageActivity,
+    TaskFetchInvokeActivity,
+    TypingActivity,
+    UnknownActivity,
+)
 from cadenza.apps import ActivityContext, App
 from cadenza.testing import Teams, User
 
@@ -240,7 +247,9 @@ def test_a_pattern_or_handler_of_a_wrong_type_is_refused_where_it_is_registered(
     with pytest.raises(TypeError, match="on_message takes a function"):
         app.on_message("answer")  # type: ignore[call-overload]
     with pytest.raises(TypeError, match="use takes a function"):
-        app.use(None)  # type: ignore[call-overload]
+        app.use("log")  # type: ignore[call-overload]
+    with pytest.raises(TypeError, match=r"use\(\) takes from 1 to 2 positional arguments"):
+        app.use(print, print)  # type: ignore[call-overload]
 
 
 async def test_p2_an_activity_of_an_unknown_type_reaches_on_activity(app: App, event: Wire) -> None:
@@ -292,11 +301,53 @@ async def test_p9_one_that_only_looks_on_has_not_handled_an_invoke(app: App, inv
     assert (await app.process(invoke())).status == 501
 
 
-async def test_on_activity_that_passes_nothing_on_has_handled_an_invoke(app: App, invoke: Wire) -> None:
+@pytest.mark.parametrize("register", ["on_activity", "use"])
+async def test_p9_nor_has_one_that_passes_nothing_on_and_returns_nothing(
+    app: App, invoke: Wire, register: str
+) -> None:
+    async def swallow(ctx: ActivityContext[Activity]) -> None: ...
+
+    getattr(app, register)(swallow)
+    assert (await app.process(invoke())).status == 501
+
+
+@pytest.mark.parametrize("register", ["on_activity", "use"])
+async def test_one_for_all_activities_that_returns_something_has_handled_an_invoke(
+    app: App, invoke: Wire, register: str
+) -> None:
+    async def answer(ctx: ActivityContext[Activity]) -> dict[str, Any]:
+        return {"by": register}
+
+    getattr(app, register)(answer)
+    response = await app.process(invoke())
+    assert (response.status, response.body) == (200, {"by": register})
+
+
+async def test_an_invoke_is_handled_if_one_before_its_handler_keeps_it_from_running(
+    app: App, invoke: Wire
+) -> None:
     @app.on_activity
     async def swallow(ctx: ActivityContext[Activity]) -> None: ...
 
+    @app.on_invoke
+    async def never(ctx: ActivityContext[InvokeActivity]) -> None:
+        raise AssertionError
+
     assert (await app.process(invoke())).status == 200
+
+
+async def test_an_invoke_has_its_handler_whichever_next_selected_it(app: App, invoke: Wire) -> None:
+    @app.use
+    async def rename(ctx: ActivityContext[Activity]) -> None:
+        await ctx.next()
+        assert isinstance(ctx.activity, InvokeActivity)
+        ctx.activity.name = "future/thing"
+        await ctx.next()
+
+    @app.on_dialog_open
+    async def open(ctx: ActivityContext[TaskFetchInvokeActivity]) -> None: ...
+
+    assert (await app.process(invoke("task/fetch"))).status == 200
 
 
 async def test_on_invoke_that_returns_nothing_answers_200_even_if_it_passes_on(

@@ -4,6 +4,7 @@ import pytest
 from cadenza.api import US_GOV, ApiClientSettings
 from cadenza.apps import App, AppOptions
 from cadenza.apps.settings import DEFAULT_SERVICE_URL, Settings
+from cadenza.state import MemoryState
 
 
 def test_an_option_wins_over_the_environment_and_that_over_the_default() -> None:
@@ -151,3 +152,26 @@ def test_an_option_of_the_reference_that_means_nothing_here_says_what_to_do_inst
     empty: tuple[Any, ...] = (None, [], "")
     for value in empty:
         App(**{option: value})
+
+
+class NoServer:
+    """What the reference asks of a server."""
+
+    def register_route(self, method: str, path: str, handler: object) -> None: ...
+    def serve_static(self, path: str, directory: str) -> None: ...
+    async def start(self, port: int) -> None: ...
+    async def stop(self) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        ({"state": "x"}, r"state is 'x', but must be a State .*: it has no close, inbox, leases, permits"),
+        ({"state": MemoryState}, r"state is <class .*MemoryState'>.*: this is a class"),
+        ({"http_server_adapter": NoServer()}, r"http_server_adapter is .*it has no port, stop_listening\."),
+        ({"http_server_adapter": "aiohttp"}, r"http_server_adapter is 'aiohttp', but must be a HttpServer"),
+    ],
+)
+def test_what_is_no_part_of_an_app_is_named_with_what_it_lacks(options: Any, error: str) -> None:
+    with pytest.raises(TypeError, match=error):
+        App(**options)

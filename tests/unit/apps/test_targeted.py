@@ -5,7 +5,13 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from cadenza.api import Account, ConversationReference, MessageActivity, MessageActivityInput
+from cadenza.api import (
+    Account,
+    ConversationReference,
+    MessageActivity,
+    MessageActivityInput,
+    TypingActivityInput,
+)
 from cadenza.apps import ActivityContext, App, HttpStream
 from cadenza.testing import Teams, User
 from cadenza.testing.inbound import BOT
@@ -104,6 +110,65 @@ async def test_only_new_messages_without_a_recipient_to_the_same_conversation_be
     assert other.screen.last.targeted_to is None
 
 
+async def test_a_private_answer_is_edited_in_private(app: App, teams: Teams, member: User) -> None:
+    @app.on_message
+    async def answer(ctx: ActivityContext[MessageActivity]) -> None:
+        sent = await ctx.send("one moment")
+        await ctx.send(MessageActivityInput(id=sent.id, text="half"))
+        again = MessageActivityInput(text="all").with_recipient(ctx.activity.from_)
+        again.id = sent.id
+        await ctx.send(again)
+        await ctx.send(again)
+        assert again.recipient == ctx.activity.from_.model_copy(update={"is_targeted": None})
+
+    await member.say("psst", targeted=True)
+    assert [(message.text, message.targeted_to) for message in member.screen.messages] == [
+        ("all", member.account["id"])
+    ]
+    assert [exchange.method for exchange in teams.transcript] == ["POST", "PUT", "PUT", "PUT"]
+    assert {str(exchange.query) for exchange in teams.transcript} == {"{'isTargetedActivity': 'true'}"}
+    teams.check()
+
+
+async def test_what_a_turn_has_told_one_person_aside_is_edited_as_such(
+    app: App, teams: Teams, member: User
+) -> None:
+    @app.on_message
+    async def answer(ctx: ActivityContext[MessageActivity]) -> None:
+        aside = MessageActivityInput(text="for you").with_recipient(ctx.activity.from_, is_targeted=True)
+        sent = await ctx.send(aside)
+        await ctx.send(MessageActivityInput(id=sent.id, text="for you, again"))
+        loud = await ctx.send("for all")
+        await ctx.send(MessageActivityInput(id=loud.id, text="for all, again"))
+
+    await member.say("hello")
+    assert [(message.text, message.targeted_to) for message in member.screen.messages] == [
+        ("for you, again", member.account["id"]),
+        ("for all, again", None),
+    ]
+    teams.check()
+
+
+@pytest.mark.parametrize("fallback", ["buffer", "edit"])
+async def test_a_streamed_private_answer_is_edited_in_private(
+    make_app: Callable[..., App], teams: Teams, member: User, fallback: str
+) -> None:
+    app = make_app(stream={"fallback": fallback})
+
+    @app.on_message
+    async def answer(ctx: ActivityContext[MessageActivity]) -> None:
+        ctx.stream.emit("only you see this")
+        sent = await ctx.stream.close()
+        assert sent is not None
+        await ctx.send(MessageActivityInput(id=sent.id, text="and this"))
+
+    await member.say("psst", targeted=True)
+    assert [(message.text, message.targeted_to) for message in member.screen.messages] == [
+        ("and this", member.account["id"])
+    ]
+    teams.check()
+
+
 async def test_a_message_to_all_is_answered_to_all_and_may_be_answered_to_one(
     app: App, teams: Teams, member: User
 ) -> None:
@@ -200,9 +265,12 @@ async def test_nobody_is_shown_that_the_bot_types_a_private_answer(
     async def answer(ctx: ActivityContext[MessageActivity]) -> None:
         async with ctx.typing():
             await asyncio.sleep(10)
+        assert (await ctx.send(TypingActivityInput())).id == ""
 
     await member.say("psst", targeted=True)
     assert teams.transcript == []
+    await member.say("aloud")
+    assert {exchange.body["type"] for exchange in teams.transcript} == {"typing"}
 
 
 async def test_every_part_of_a_long_private_answer_is_private(app: App, teams: Teams, member: User) -> None:

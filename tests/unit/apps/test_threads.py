@@ -62,6 +62,16 @@ async def test_reply_with_two_arguments_sends(app: App, teams: Teams, member: Us
     assert (member.screen.text, user.screen.text) == ("in the thread", "in the chat")
 
 
+async def test_reply_without_a_message_id_sends(app: App, teams: Teams, user: User) -> None:
+    await app.reply(user.conversation_id, activity="in the chat", service_url=teams.url)
+    assert user.screen.text == "in the chat"
+    with pytest.raises(TypeError, match="what to send"):
+        await app.reply(user.conversation_id)  # type: ignore[call-overload]
+    for nothing in ((ROOT, None), (None, None), (None,)):
+        with pytest.raises(TypeError, match="not told what to send"):
+            await app.reply(user.conversation_id, *nothing)
+
+
 async def test_reply_takes_a_reference_and_leaves_it_as_it_was(app: App, teams: Teams, member: User) -> None:
     ref = teams.conversation_reference(member)
     before = ref.to_wire()

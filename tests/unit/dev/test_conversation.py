@@ -123,7 +123,7 @@ async def test_a_dialog_is_shown_and_submitted_until_it_closes_with_a_notice(cha
     assert opened.splitlines()[1].startswith("+- dialog: Holiday (1 of 2) -")
     assert "| How many days?: [1___________]  (days)" in opened.splitlines()
     assert "| [ Next ]" in opened.splitlines()
-    assert "no more than 12" in again
+    assert "from 1 to 12" in again
     assert "+- dialog: Holiday (2 of 2) -" in second
     assert "for 3 days; Bo Ek stands in." in end
     assert end.endswith("\n(Your request is on its way.)\n(the dialog is closed)\n")
@@ -221,6 +221,26 @@ async def test_a_button_that_is_not_there_fails_a_script(
     exit_status, _ = await chat(make_bot("await ctx.send('hi')"), "hi", "/click Save")
     assert exit_status == 1
     assert "cadenza chat: no button 'Save' is on the screen" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("deed", "reason"),
+    [
+        ("/click Ask", "no button 'Ask'"),
+        ("/submit", "no dialog is open"),
+        ("/feedback maybe", "not 'maybe'"),
+        ("/react", "message"),
+    ],
+)
+async def test_what_cannot_be_done_is_told_in_its_place_and_the_rest_is_said(
+    make_bot: MakeBot, chat: Chat, deed: str, reason: str
+) -> None:
+    exit_status, printed = await chat(make_bot("await ctx.send('hello')"), deed, "hi")
+    first, why, *rest = [line for line in printed.splitlines() if line]
+    assert (exit_status, first) == (1, f"you: {deed}")
+    assert why.startswith("(")
+    assert reason in why
+    assert rest == ["you: hi", "hello"]
 
 
 async def test_an_answer_that_teams_cannot_use_is_a_failure_with_the_transcript(

@@ -1,9 +1,11 @@
 """Which answers to invokes Teams takes (api-surface.md 1.7)."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from cadenza.testing import Teams, User
+from cadenza.testing.acceptance import find_problem
 
 from .conftest import CARD, Bot
 
@@ -42,40 +44,40 @@ def tool(result: Any) -> dict[str, Any]:
     return {"responseType": "htmlwidget/calltoolresult", "callToolResult": result}
 
 
-@pytest.mark.parametrize(
-    ("name", "body"),
-    [
-        ("task/fetch", task({"card": ADAPTIVE, "height": 300, "width": "large"})),
-        ("task/fetch", task({"url": "https://example.com", "fallbackUrl": "https://example.com"})),
-        ("task/fetch", task("Done", "message", cacheInfo={"cacheType": "cache", "cacheDuration": 30})),
-        ("task/submit", None),
-        ("task/submit", {}),
-        ("message/fetchTask", task({"card": ADAPTIVE})),
-        ("composeExtension/query", extension("result", attachments=[HERO | {"preview": HERO}])),
-        ("composeExtension/query", extension("silentAuth", **BUTTONS)),
-        ("composeExtension/selectItem", extension("result", attachmentLayout="grid", attachments=[])),
-        ("composeExtension/queryLink", None),
-        ("composeExtension/fetchTask", task({"card": ADAPTIVE})),
-        ("composeExtension/fetchTask", extension("auth", **BUTTONS)),
-        ("composeExtension/submitAction", extension("message", text="No")),
-        ("composeExtension/submitAction", task("Done", "message", composeExtension=None)),
-        ("config/fetch", config("auth", **BUTTONS)),
-        ("config/submit", config("message", value="Saved")),
-        ("tab/fetch", tab("continue", value={"cards": [{"card": {}}]})),
-        ("tab/submit", tab("silentAuth", **BUTTONS)),
-        ("adaptiveCard/action", card_answer(200, "card.adaptive", {"type": "AdaptiveCard"})),
-        ("adaptiveCard/action", card_answer(200, "activity.message", "Done")),
-        ("adaptiveCard/action", card_answer(400, "error", ERROR)),
-        ("adaptiveCard/action", card_answer(401, "activity.loginRequest", {})),
-        ("adaptiveCard/action", card_answer(401, "error.incorrectAuthCode", None)),
-        ("adaptiveCard/action", card_answer(412, "error.preconditionFailed", ERROR)),
-        ("application/search", found({"title": "Tea", "value": "t"})),
-        ("application/search", card_answer(500, "error", ERROR)),
-        ("htmlwidget/calltool", tool({"content": [{"type": "text", "text": "4"}], "isError": False})),
-        ("fileConsent/invoke", {"anything": "goes"}),
-        ("message/submitAction", None),
-    ],
-)
+DOCUMENTED: list[tuple[str, Any]] = [
+    ("task/fetch", task({"card": ADAPTIVE, "height": 300, "width": "large"})),
+    ("task/fetch", task({"url": "https://example.com", "fallbackUrl": "https://example.com"})),
+    ("task/fetch", task("Done", "message", cacheInfo={"cacheType": "cache", "cacheDuration": 30})),
+    ("task/submit", None),
+    ("task/submit", {}),
+    ("message/fetchTask", task({"card": ADAPTIVE})),
+    ("composeExtension/query", extension("result", attachments=[HERO | {"preview": HERO}])),
+    ("composeExtension/query", extension("silentAuth", **BUTTONS)),
+    ("composeExtension/selectItem", extension("result", attachmentLayout="grid", attachments=[])),
+    ("composeExtension/queryLink", None),
+    ("composeExtension/fetchTask", task({"card": ADAPTIVE})),
+    ("composeExtension/fetchTask", extension("auth", **BUTTONS)),
+    ("composeExtension/submitAction", extension("message", text="No")),
+    ("composeExtension/submitAction", task("Done", "message", composeExtension=None)),
+    ("config/fetch", config("auth", **BUTTONS)),
+    ("config/submit", config("message", value="Saved")),
+    ("tab/fetch", tab("continue", value={"cards": [{"card": {}}]})),
+    ("tab/submit", tab("silentAuth", **BUTTONS)),
+    ("adaptiveCard/action", card_answer(200, "card.adaptive", {"type": "AdaptiveCard"})),
+    ("adaptiveCard/action", card_answer(200, "activity.message", "Done")),
+    ("adaptiveCard/action", card_answer(400, "error", ERROR)),
+    ("adaptiveCard/action", card_answer(401, "activity.loginRequest", {})),
+    ("adaptiveCard/action", card_answer(401, "error.incorrectAuthCode", None)),
+    ("adaptiveCard/action", card_answer(412, "error.preconditionFailed", ERROR)),
+    ("application/search", found({"title": "Tea", "value": "t"})),
+    ("application/search", card_answer(500, "error", ERROR)),
+    ("htmlwidget/calltool", tool({"content": [{"type": "text", "text": "4"}], "isError": False})),
+    ("fileConsent/invoke", {"anything": "goes"}),
+    ("message/submitAction", None),
+]
+
+
+@pytest.mark.parametrize(("name", "body"), DOCUMENTED)
 async def test_a_documented_answer_is_taken(teams: Teams, user: User, bot: Bot, name: str, body: Any) -> None:
     bot.answers[name] = body
     await user.invoke(name)
@@ -140,3 +142,33 @@ async def test_another_answer_is_a_violation(
     assert problem in violation.detail
     assert violation.detail.startswith(f"the answer to {name}: ")
     assert (violation.rule, violation.source) == ("answer", "api-surface.md 1.7")
+
+
+ODD: tuple[Any, ...] = (None, True, 0, -1, 1.5, "", "x", [], {}, [[]], [{}], [None], {"a": []}, {"type": []})
+
+
+def spoiled(value: Any) -> Iterator[Any]:
+    """`value` with something odd in the place of each of its parts, and of itself."""
+    yield from ODD
+    if isinstance(value, dict):
+        for key, part in value.items():
+            yield {other: each for other, each in value.items() if other != key}
+            yield from ({**value, key: each} for each in spoiled(part))
+    elif isinstance(value, list):
+        for index, part in enumerate(value):
+            yield from ([*value[:index], each, *value[index + 1 :]] for each in spoiled(part))
+
+
+@pytest.mark.parametrize(("name", "body"), DOCUMENTED)
+def test_no_answer_is_so_odd_that_it_breaks_the_emulator(name: str, body: Any) -> None:
+    for answer in spoiled(body):
+        problem = find_problem({"type": "invoke", "name": name}, 200, answer)
+        assert problem is None or isinstance(problem, str)
+    for answer in spoiled({"activities": [{"type": "message"}], "body": body}):
+        for type in ("invoke", "message"):
+            find_problem({"type": type, "name": name, "deliveryMode": "expectReplies"}, 200, answer)
+
+
+def test_the_answer_of_a_bot_that_refuses_replies_is_looked_at_as_little_as_that_to_an_invoke() -> None:
+    assert find_problem({"type": "message", "deliveryMode": "expectReplies"}, 503, {"error": ERROR}) is None
+    assert find_problem({"type": "message", "deliveryMode": "expectReplies"}, 200, {"error": ERROR})

@@ -64,6 +64,11 @@ async def test_a_conversation_may_keep_its_type_to_itself(teams: Teams, bot: Bot
     assert "conversationType" not in bot.got[0]["conversation"]
 
 
+def test_a_kind_of_conversation_that_teams_has_not_is_refused(teams: Teams) -> None:
+    with pytest.raises(ValueError, match="type 'group': it is one of personal, groupChat, channel"):
+        teams.user("Ada", "group")  # type: ignore[arg-type]
+
+
 async def test_two_people_share_a_conversation(teams: Teams, bot: Bot) -> None:
     ann = teams.user("ann", "groupChat")
     bob = teams.user("bob", conversation_id=ann.conversation_id)

@@ -230,3 +230,34 @@ async def test_expected_replies(app: App, teams: Teams, user: User) -> None:
     assert user.screen.text == "one\ntwo"
     assert teams.transcript == []
     teams.check()
+
+
+async def test_a_screen_and_a_dialog_written_out_show_what_their_cards_say_and_ask(
+    user: User, teams: Teams
+) -> None:
+    card = {
+        "type": "AdaptiveCard",
+        "body": [
+            {"type": "TextBlock", "text": "Two days are left."},
+            {"type": "Input.Number", "id": "days", "label": "How many?", "value": 1},
+        ],
+        "actions": [{"type": "Action.Submit", "title": "Ask", "data": {"msteams": {"type": "task/fetch"}}}],
+    }
+    outline = ["    Two days are left.", "    How many?: [1___________]  (days)", "    [ Ask ]"]
+    app = App(transport=teams.transport, dangerously_allow_unauthenticated_requests=True)
+
+    @app.on_message
+    async def answer(ctx: ActivityContext[MessageActivity]) -> None:
+        await ctx.send(card)
+
+    @app.on_dialog_open
+    async def open_dialog(ctx: ActivityContext[TaskFetchInvokeActivity]) -> dict[str, Any]:
+        content = {"contentType": "application/vnd.microsoft.card.adaptive", "content": card}
+        return {"task": {"type": "continue", "value": {"title": "Holiday", "card": content}}}
+
+    teams.connect(app)
+    await user.say("hi")
+    assert str(user.screen).splitlines()[1:] == outline
+    await user.click("Ask")
+    assert str(user.dialog).splitlines() == ["[dialog 'Holiday']", *outline]
+    await app.stop()

@@ -15,7 +15,7 @@ from typing import Any
 # Only plain URLs are understood. Userinfo, backslashes, spaces and control characters are where two URL
 # parsers disagree on the host, or where a request line breaks, so whatever holds them is never trusted.
 _PLAIN_URL = re.compile(
-    r"(https?)://([a-z0-9.-]+|\[[0-9a-f:.]+\])(?::\d{1,5})?(?:[/?#][!-\[\]-~]*)?", re.ASCII | re.IGNORECASE
+    r"(https?)://([a-z0-9.-]+|\[[0-9a-f:.]+\])(?::(\d{1,5}))?(?:[/?#][!-\[\]-~]*)?", re.ASCII | re.IGNORECASE
 )
 
 
@@ -54,6 +54,21 @@ class CloudEnvironment:
 def is_http_url(url: str) -> bool:
     """Whether ``url`` is an http or https URL with a plain host, and without userinfo."""
     return _PLAIN_URL.fullmatch(url) is not None
+
+
+def is_loopback_url(url: str) -> bool:
+    """Whether ``url`` is an http or https URL of this machine, by its address or as ``localhost``."""
+    parts = _PLAIN_URL.fullmatch(url)
+    return parts is not None and _is_loopback(parts[2].lower())
+
+
+def origin(url: str) -> tuple[str, str, str] | None:
+    """Scheme, host and port of an http or https URL, in lower case; None for what is no plain one."""
+    parts = _PLAIN_URL.fullmatch(url)
+    if parts is None:
+        return None
+    scheme = parts[1].lower()
+    return scheme, parts[2].lower(), parts[3] or ("443" if scheme == "https" else "80")
 
 
 def _is_loopback(host: str) -> bool:

@@ -14,7 +14,8 @@ What can go wrong here, beside what the service answers (cadenza.api.errors has 
     ├── TokenError                         no token could be got
     │   └── MissingCredentialsError        and there is nothing to get it with
     ├── FileError                          ctx.files: FileUrlExpiredError, FileScopeNotSupportedError,
-    │                                      FileTooLargeError, FileAccessError, FileCredentialError
+    │                                      FileTooLargeError, FileAccessError, FileCredentialError,
+    │                                      UploadUnconfirmedError
     └── BodyTooLargeError, BrokenBodyError                            raised by HttpRequest.read of an adapter
 """
 
@@ -84,6 +85,7 @@ if TYPE_CHECKING:
         FileTooLargeError,
         FileUrlExpiredError,
         IncomingFile,
+        UploadUnconfirmedError,
     )
     from .html_widget import (
         DisplayMode,
@@ -163,6 +165,7 @@ __all__ = [
     "TurnState",
     "TurnStateContainer",
     "TurnStateSealedError",
+    "UploadUnconfirmedError",
     "WidgetNotification",
     "Window",
     "build_html_widget_markdown",
@@ -191,6 +194,7 @@ _LAZY = {
         "FileUrlExpiredError",
         "FilesAccessor",
         "IncomingFile",
+        "UploadUnconfirmedError",
     ),
     ".html_widget": (
         "DisplayMode",

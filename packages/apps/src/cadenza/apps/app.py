@@ -66,6 +66,10 @@ if TYPE_CHECKING:
     )
     from msgraph import GraphServiceClient
 
+_ABSENT: Any = object()
+"""What was not given, where None is a mistake."""
+
+HEALTH = "/health"
 MOST_APIS = 64
 """How many service URLs have a client that is kept."""
 
@@ -151,7 +155,7 @@ class App(Routes):
             logger=self.logger,
         )
         self._functions = FunctionTable()
-        self._pages = PageTable()
+        self._pages = PageTable({self._settings.messaging_endpoint.rstrip("/") or "/", HEALTH})
         self._gates = StreamGates()
         self._runner = TurnRunner(
             self.state.inbox,
@@ -195,24 +199,26 @@ class App(Routes):
     # What it is told ----------------------------------------------------------------------------------
 
     @overload
-    def event(self, name: str | None = None) -> Callable[[HandlerT], HandlerT]: ...
+    def event(self, func_or_event_type: str | None = None) -> Callable[[HandlerT], HandlerT]: ...
 
     @overload
-    def event(self, name: HandlerT) -> HandlerT: ...
+    def event(self, func_or_event_type: HandlerT) -> HandlerT: ...
 
-    def event(self, name: str | EventHandler | None = None) -> Any:
+    def event(self, func_or_event_type: str | EventHandler | None = None) -> Any:
         """Call a function with every event of a name (see events.py): `@app.event("start")`; or just
         `@app.event` or `@app.event()`, and the class that annotates its first parameter says which.
 
         Any other name is an event of your own. Raises TypeError where no name can be told.
         """
 
+        given = func_or_event_type
+
         def register(handler: EventHandler) -> EventHandler:
-            named = name if isinstance(name, str) else event_name_of(checked(handler, "event"))
+            named = given if isinstance(given, str) else event_name_of(checked(handler, "event"))
             self.events.on(named, handler)
             return handler
 
-        return register if name is None or isinstance(name, str) else register(name)
+        return register if given is None or isinstance(given, str) else register(given)
 
     @overload
     def func(self, name_or_func: str | None = None) -> Callable[[FunctionT], FunctionT]: ...
@@ -253,7 +259,7 @@ class App(Routes):
         `error_reply`; give `error_reply=False` if your function tells the user itself. For an invoke, what
         the handler returns is the response in place of the 500.
         """
-        self._pipeline.on_error(checked(handler, "on_error"))
+        self._pipeline.on_error(checked(handler, "on_error", "ctx", "error"))
         return handler
 
     def on_turn_lost(self, handler: LostHandler) -> LostHandler:
@@ -265,7 +271,7 @@ class App(Routes):
         is finalized afterwards. Without a handler the stream is finalized and the user told `lost_reply`. It
         is called at most once for a turn: if this process dies too, nobody is called any more.
         """
-        self._pipeline.on_turn_lost(checked(handler, "on_turn_lost"))
+        self._pipeline.on_turn_lost(checked(handler, "on_turn_lost", "ctx"))
         return handler
 
     # Its life -----------------------------------------------------------------------------------------
@@ -293,7 +299,7 @@ class App(Routes):
             logger=self.logger,
         )
         self.server.register_route(settings.messaging_endpoint, messages)
-        self.server.register_route("/health", HealthEndpoint(lambda: self._stopping is None))
+        self.server.register_route(HEALTH, HealthEndpoint(lambda: self._stopping is None))
         self._functions.register(self.server, self._function_host)
         self._pages.register(self.server, self.logger)
         if settings.allow_unauthenticated:
@@ -595,8 +601,18 @@ class App(Routes):
         self,
         conversation_id: str | ConversationReference,
         message_id: Sendable,
-        activity: None = None,
         *,
+        service_url: str | None = None,
+        agentic_identity: AgenticIdentity | None = None,
+    ) -> SentActivity: ...
+
+    @overload
+    async def reply(
+        self,
+        conversation_id: str | ConversationReference,
+        message_id: None = None,
+        *,
+        activity: Sendable,
         service_url: str | None = None,
         agentic_identity: AgenticIdentity | None = None,
     ) -> SentActivity: ...
@@ -604,8 +620,8 @@ class App(Routes):
     async def reply(
         self,
         conversation_id: str | ConversationReference,
-        message_id: Sendable,
-        activity: Sendable | None = None,
+        message_id: Sendable | None = None,
+        activity: Any = _ABSENT,
         *,
         service_url: str | None = None,
         agentic_identity: AgenticIdentity | None = None,
@@ -614,13 +630,16 @@ class App(Routes):
 
             await app.reply(channel_id, "1728640934763", "Done.")
 
-        With two arguments, `app.reply(conversation, activity)`, it does what `send` does; the id of a
+        Without a message id, as in `app.reply(conversation, activity)`, it does what `send` does; the id of a
         conversation may name its thread already. Raises ValueError for a message id that is no number
         (`to_threaded_conversation_id`), and as `send` does.
         """
-        if activity is None:
-            activity = message_id
-        else:
+        if activity is _ABSENT:
+            message_id, activity = None, message_id
+        if activity is None:  # beside a message id, too: what a caller's function gave may be None
+            raise TypeError("app.reply() was not told what to send: give it an activity.")
+        if message_id is not None:
+            _check_conversation(conversation_id)
             conversation_id = _in_thread(await self._kept(conversation_id), cast(str, message_id))
         return await self.send(
             conversation_id, activity, service_url=service_url, agentic_identity=agentic_identity
@@ -671,8 +690,7 @@ class App(Routes):
         if isinstance(conversation, teams.ConversationReference):
             url = service_url or conversation.service_url or self._settings.service_url
             return conversation.model_copy(update={"service_url": url})
-        if not conversation:
-            raise ValueError("The conversation's id is empty.")
+        _check_conversation(conversation)
         return teams.ConversationReference(
             service_url=service_url or self._settings.service_url,
             conversation=teams.ConversationAccount(id=conversation),
@@ -716,6 +734,16 @@ class _Handover:
         passed = max(0.0, time.time() - data["at"])
         self._gates.gate(conversation_id, now).pace.restore(data["pace"], now - passed)
         self._budget.restore(conversation_id, data["usage"])
+
+
+def _check_conversation(conversation: object) -> None:
+    if conversation == "":
+        raise ValueError("The conversation's id is empty.")
+    if not isinstance(conversation, str | teams.ConversationReference):
+        raise TypeError(
+            f"A conversation is its id or a ConversationReference, not {conversation!r}. What to_wire() has "
+            "written is read by ConversationReference.model_validate()."
+        )
 
 
 def _in_thread(conversation: str | ConversationReference, message_id: str) -> str | ConversationReference:

@@ -11,14 +11,25 @@ from cadenza import api as teams
 from cadenza.state import Storage
 
 from .events import ActivitySentEvent, EventEmitter
-from .sending import Sendable, answered_in_private, as_activity, asked_in_private, send_activity
+from .sending import (
+    Sendable,
+    answered_in_private,
+    as_activity,
+    asked_in_private,
+    asker,
+    is_targeted,
+    send_activity,
+    would_betray,
+)
 from .stream import HttpStream, StreamCancelledError
 from .turn_state import TurnStateContainer
 from .typing_indicator import TypingIndicator
 
 if TYPE_CHECKING:
     from cadenza.api import (
+        Account,
         Activity,
+        ActivityInput,
         ApiClient,
         CloudEnvironment,
         ConversationReference,
@@ -114,6 +125,8 @@ class ActivityContext(Generic[ActivityT]):
         self._new_stream = new_stream
         self._stream: HttpStream | None = None
         self._abandoned = False
+        self._seen_by_one: dict[tuple[str, str], Account] = {}
+        """Who alone sees what this turn has sent, by the ids of the conversation and of the message."""
         self._rest: Callable[[], Awaitable[object]] = _nothing
 
     @cached_property
@@ -207,8 +220,10 @@ class ActivityContext(Generic[ActivityT]):
         An activity that has an id replaces the message with that id. One whose recipient is targeted
         (`with_recipient(account, is_targeted=True)`) is seen by that person only; and so is the answer to a
         message that was targeted at the bot, unless it names a recipient of its own (`is_targeted=False`
-        there: everybody sees it). What is sent is a copy: the caller's object stays as it is. An open stream
-        is neither waited for nor disturbed.
+        there: everybody sees it). What this turn has sent to one person stays theirs alone when it is
+        edited. A typing indicator that would show the others a question asked in private is not sent (the
+        id is "" then). What is sent is a copy: the caller's object stays as it is. An open stream is neither
+        waited for nor disturbed.
 
         Raises TypeError for what cannot be sent, ValueError for a targeted message in a one-to-one chat or
         without a recipient (nothing is sent then), `cadenza.api.ApiError` (see its tree) if the service
@@ -217,9 +232,25 @@ class ActivityContext(Generic[ActivityT]):
         """
         ref = conversation_ref or self.conversation_ref
         outbound = answered_in_private(self._inbound, ref, as_activity(message))
+        if would_betray(self._inbound, ref, outbound):
+            return teams.SentActivity("")
+        outbound = self._still_for_one(outbound, ref)
         sent = await self._send_quietly(outbound, ref)
+        if sent.id and is_targeted(outbound) and outbound.recipient is not None:
+            self._seen_by_one[ref.conversation.id, sent.id] = outbound.recipient
         await self._events.dispatch("activity_sent", ActivitySentEvent(sent, ref))
         return sent
+
+    def _still_for_one(self, outbound: ActivityInput, ref: ConversationReference) -> ActivityInput:
+        """`outbound`, or a copy of it that is targeted, if it edits what one person alone sees: the service
+        takes such an edit no other way, and nothing can show that message to more people."""
+        if not outbound.id or is_targeted(outbound):
+            return outbound
+        person = self._seen_by_one.get((ref.conversation.id, outbound.id))
+        here = ref.conversation.id == self._inbound.conversation.id
+        if here and self._stream is not None and self._stream.is_private(outbound.id):
+            person = asker(self._inbound)
+        return outbound if person is None else outbound.model_copy(update={"recipient": person})
 
     async def reply(self, input: Sendable) -> SentActivity:
         """Send, quoting the message that is being answered. What cannot quote is sent as it is."""

@@ -6,9 +6,14 @@ answer of the request, which is given when the turn is over:
 
     a message, and all else    200 {"activities": [...]}
     an invoke                  the status of its response, {"activities": [...], "body": its body}
+    not over in time           504 {"error": {...}, "activities": [...]}
 
 The first is what all Bot Framework SDKs do. The second is what the Agents SDK for .NET does; older ones drop
-the invoke's own body (microsoft/Agents issue 10), and nothing documents it, so it is less sure.
+the invoke's own body (microsoft/Agents issue 10), and nothing documents it, so it is less sure. The third is
+ours: a 200 would be the answer of a bot that has nothing (more) to say, also where the turn has not begun,
+behind a slow one of its conversation. Callers that look at the status alone, as the Bot Framework's do, learn
+that it failed; those that read on find what had been sent, which may be nothing. All that the turn sends
+after that is refused, as after any answer.
 
 What is sent passes here on its way to the service, as a request: that way everything that can send is
 covered, `ctx.api` included. Each activity is given an id; it may be edited and deleted by it while the turn
@@ -74,6 +79,13 @@ class ExpectedReplies:
             return InvokeResponse(200, body)
         if response.body is not None:
             body["body"] = response.body
+        return InvokeResponse(response.status, body)
+
+    def unfinished(self, response: InvokeResponse[Any]) -> InvokeResponse[Any]:
+        """`response`, an error since the turn is not over, with what was sent so far. What comes later is
+        refused."""
+        self._over = True
+        body = {**(response.body or {}), "activities": list(self._activities.values())}
         return InvokeResponse(response.status, body)
 
     def take(self, request: Request) -> Response | None:

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
@@ -115,8 +115,7 @@ def text(*patterns: str | re.Pattern[str], ignore_case: bool = False) -> Filter:
     if not patterns:
         raise TypeError('text takes at least one text or compiled regex: text("hi").')
     for pattern in patterns:
-        if not isinstance(pattern, str | re.Pattern):
-            raise TypeError(f"text takes texts and compiled regexes, not {pattern!r}.")
+        check_pattern(pattern, "text takes texts and compiled regexes")
     regexes = [pattern for pattern in patterns if isinstance(pattern, re.Pattern)]
     exact = {pattern.strip() for pattern in patterns if isinstance(pattern, str)}
     if ignore_case:
@@ -136,6 +135,14 @@ def text(*patterns: str | re.Pattern[str], ignore_case: bool = False) -> Filter:
 
     name = f"text({', '.join(_shown(pattern) for pattern in patterns)})"
     return Filter(find, name, frozenset({re.Match}) if regexes else frozenset(), WITH_TEXT)
+
+
+def check_pattern(pattern: object, takes: str) -> None:
+    """Raises TypeError for what can never be matched with a text; `takes` begins the sentence."""
+    if isinstance(pattern, re.Pattern) and isinstance(pattern.pattern, bytes):
+        raise TypeError(f"{takes}, not {pattern!r}, which matches bytes: leave out the b.")
+    if not isinstance(pattern, str | re.Pattern):
+        raise TypeError(f"{takes}, not {pattern!r}.")
 
 
 def written(pattern: str | re.Pattern[str]) -> Filter:
@@ -276,37 +283,78 @@ def found_by(*filters: Filter) -> frozenset[type]:
 
 def own_words(activity: Any) -> str | None:
     """The text of an activity without the mention of the bot and the quotes that begin it, and without the
-    white space around it; None for an activity that has no text."""
+    white space around it; None for an activity that has no text.
+
+    A text as long as a message may be is walked over once, whatever it begins with: of mentions of the bot,
+    `MOST_MENTIONS` are taken away.
+    """
+    global _last
     text = getattr(activity, "text", None)
     if not isinstance(text, str):
         return None
-    words = _stripped(text)
-    while words.startswith("<"):
-        mark = QUOTE_MARK.match(words)
-        own = mark[0] if mark else _own_mention(activity, words)
-        if not own:
-            break
-        words = _stripped(words.removeprefix(own))
-    return words
-
-
-def _own_mention(activity: Any, words: str) -> str | None:
-    """The mention of the bot that `words` begin with."""
+    entities = activity.entities or ()
     own_id = getattr(activity.recipient, "id", None)
-    for entity in (activity.entities or ()) if own_id else ():
-        if _mentioned_id(entity) == own_id:
-            mention = getattr(entity, "text", None) or f"<at>{entity.mentioned.name}</at>"
-            if isinstance(mention, str) and words.startswith(mention):
-                return mention
-    return None
-
-
-def _stripped(text: str) -> str:
-    words = text.strip()
-    # Teams' editor puts a hard space behind a mention, which may come escaped.
-    while words.startswith("&nbsp;"):
-        words = words.removeprefix("&nbsp;").lstrip()
+    # Every filter of an app asks, one after the other, for the words of the same text.
+    known_text, known_entities, known_number, known_id, words = _last
+    if (
+        text is known_text
+        and entities is known_entities
+        and len(entities) == known_number
+        and own_id == known_id
+    ):
+        return words
+    words = _without_marks(text, entities, own_id)
+    if len(text) >= _LONG_TEXT:
+        _last = (text, entities, len(entities), own_id, words)
     return words
+
+
+MOST_MENTIONS = 50
+"""Of the bot, one after the other, that may begin a text."""
+
+_LONG_TEXT = 1000
+"""Characters from which on the words of a text are remembered until the next one comes."""
+
+_last: tuple[str, Sequence[object], int, object, str] = ("", (), 0, None, "")
+
+# Teams' editor puts a hard space behind a mention, which may come escaped.
+_SPACE = re.compile(r"(?:\s|&nbsp;)*+")
+
+
+def _without_marks(text: str, entities: Sequence[object], own_id: object) -> str:
+    own: tuple[str, ...] | None = None
+    left = MOST_MENTIONS
+    at = _end(_SPACE.match(text))
+    while text.startswith("<", at):
+        mark = QUOTE_MARK.match(text, at)
+        if mark is not None:
+            at = mark.end()
+        else:
+            if own is None:
+                own = _own_mentions(entities, own_id)
+            mention = next((each for each in own if text.startswith(each, at)), None)
+            if mention is None or not left:
+                break
+            left -= 1
+            at += len(mention)
+        at = _end(_SPACE.match(text, at))
+    return text[at:].rstrip()
+
+
+def _end(match: re.Match[str] | None) -> int:
+    return 0 if match is None else match.end()
+
+
+def _own_mentions(entities: Sequence[object], own_id: object) -> tuple[str, ...]:
+    """How the bot is mentioned, each once, in the order of the entities."""
+    found: dict[str, None] = {}
+    for entity in entities if own_id else ():
+        mentioned: Any = getattr(entity, "mentioned", None)
+        if getattr(mentioned, "id", None) == own_id:
+            mention = getattr(entity, "text", None) or f"<at>{mentioned.name}</at>"
+            if isinstance(mention, str):
+                found[mention] = None
+    return tuple(found)
 
 
 def _mentioned_id(entity: object) -> object:

@@ -54,12 +54,17 @@ class Chain:
     def __init__(self, outside: Sequence[Handler[Any]], select: Callable[[Any], Selection]) -> None:
         self._outside = outside
         self._select = select
-        self.unclaimed = False
-        """Whether some `next()` was called behind the last handler, and none that ran was registered for this
-        kind of activity: nobody has handled it."""
+        self.claimed = False
+        """Whether a handler registered for this kind of activity was among those that were selected. One
+        before it may have kept it from running: that was the bot's decision, too."""
 
     async def run(self, ctx: ActivityContext[Any]) -> object:
-        return await self._run_from(0, None if self._outside else self._select(ctx.activity), ctx)
+        return await self._run_from(0, None if self._outside else self._selected(ctx), ctx)
+
+    def _selected(self, ctx: ActivityContext[Any]) -> Selection:
+        selection = self._select(ctx.activity)
+        self.claimed = self.claimed or selection.claimed
+        return selection
 
     async def _run_from(
         self, position: int, selection: Selection | None, ctx: ActivityContext[Any]
@@ -67,11 +72,7 @@ class Chain:
         """From a position among what was selected, or, where that is None, in the middleware outside."""
         handlers = self._outside if selection is None else selection.handlers
         if position == len(handlers):
-            if selection is None:
-                return await self._run_from(0, self._select(ctx.activity), ctx)
-            if not selection.claimed:
-                self.unclaimed = True
-            return None
+            return None if selection is not None else await self._run_from(0, self._selected(ctx), ctx)
         inner: object = None
 
         async def rest() -> object:

@@ -2,6 +2,7 @@
 
 import logging
 import os
+from collections.abc import Collection
 from pathlib import Path
 
 from .http.adapter import HttpServerAdapter, StaticServerAdapter
@@ -12,18 +13,30 @@ __all__ = ["PageTable"]
 class PageTable:
     """Which directory is served at which path."""
 
-    def __init__(self) -> None:
+    def __init__(self, taken: Collection[str] = ()) -> None:
+        """`taken`: the paths of the App's own routes, which come first."""
+        self._taken = frozenset(taken)
         self._directories: dict[str, str] = {}
         self._closed = False
 
     def add(self, name: str, directory: str | os.PathLike[str], path: str | None) -> None:
-        """Raises ValueError for a path that is no path or is taken, NotADirectoryError, and RuntimeError when
-        the App has been initialized."""
+        """Raises ValueError for a path that is no path or is taken, by another page or by the App itself,
+        NotADirectoryError, and RuntimeError when the App has been initialized."""
         path = f"/{name}" if path is None else path
         if not name or not path.startswith("/") or any(sign in path for sign in "{}?#%\\ "):
             raise ValueError(
                 f"The page {name!r} cannot be at {path!r}: a path begins with a slash, and has no braces, "
                 "question marks, hashes, percent signs, backslashes or spaces."
+            )
+        if any(part in ("", ".", "..") for part in path.rstrip("/").split("/")[1:]) or path.endswith("//"):
+            raise ValueError(
+                f"The page {name!r} cannot be at {path!r}: a path has no empty parts, and none that "
+                "is . or .."
+            )
+        if (path.rstrip("/") or "/") in self._taken:
+            raise ValueError(
+                f"The page {name!r} cannot be at {path!r}: that is where the bot itself answers. Give it "
+                "another page_path."
             )
         root = Path(directory).resolve()
         if not root.is_dir():

@@ -62,7 +62,7 @@ class Pipeline:
         result = await chain.run(ctx)
         if activity.type != "invoke":
             return InvokeResponse()
-        if result is None and chain.unclaimed:
+        if result is None and not chain.claimed:
             self._logger.warning("Nothing handles the invoke %.64r.", activity.name)
             return InvokeResponse(501, error_body("NotImplemented", "This bot does not handle this invoke."))
         return invoke_response(result)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard
 
 from cadenza import api as teams
 
@@ -12,15 +12,31 @@ if TYPE_CHECKING:
         Account,
         Activity,
         ActivityInput,
+        AnimationCard,
         ApiClient,
+        Attachment,
+        AudioCard,
+        CardAttachmentData,
         CardLike,
         ConversationAccount,
         ConversationReference,
+        HeroCard,
+        OAuthCard,
         SentActivity,
+        SignInCard,
+        ThumbnailCard,
+        VideoCard,
     )
 
-Sendable: TypeAlias = "str | ActivityInput | CardLike | Mapping[str, Any]"
-"""A text, an activity, a card object, or an Adaptive Card as a dict (`{"type": "AdaptiveCard", ...}`)."""
+ClassicCard: TypeAlias = (
+    "HeroCard | ThumbnailCard | AnimationCard | AudioCard | VideoCard | SignInCard | OAuthCard"
+)
+
+Sendable: TypeAlias = (
+    "str | ActivityInput | CardLike | Mapping[str, Any] | ClassicCard | CardAttachmentData | Attachment"
+)
+"""A text, an activity, a card object, an Adaptive Card as a dict (`{"type": "AdaptiveCard", ...}`), a classic
+card (`HeroCard(...)`), or an attachment."""
 
 
 def as_activity(value: Sendable) -> ActivityInput:
@@ -34,10 +50,25 @@ def as_activity(value: Sendable) -> ActivityInput:
         return teams.MessageActivityInput().add_card(value)
     if isinstance(value, Mapping) and value.get("type") == "AdaptiveCard":
         return teams.MessageActivityInput().add_card(value)
+    if _is_classic_card(value):
+        return teams.MessageActivityInput().add_card(value)
+    what = type(value).__name__
+    if isinstance(value, Mapping):
+        what = (
+            f"a dict whose type is {value.get('type')!r}. For an activity, MessageActivityInput(**fields); "
+            "to send JSON as it is, ctx.api.conversations.create_activity(conversation_id, fields)"
+        )
     raise TypeError(
-        "Can send a str, an activity such as MessageActivityInput, or a card (an object with to_dict(), or a "
-        f"dict whose type is AdaptiveCard), not {type(value).__name__}."
+        "Can send a str, an activity such as MessageActivityInput, or a card (an object with to_dict(), a "
+        f"dict whose type is AdaptiveCard, a classic card such as HeroCard), not {what}."
     )
+
+
+def _is_classic_card(value: object) -> TypeGuard[ClassicCard | CardAttachmentData | Attachment]:
+    """Whether it is a model that tells its content type, such as a HeroCard, or has one."""
+    if isinstance(value, teams.Attachment | teams.CardAttachmentData):
+        return True
+    return isinstance(value, teams.WireModel) and isinstance(getattr(value, "CONTENT_TYPE", None), str)
 
 
 def is_personal(conversation: ConversationAccount) -> bool:
@@ -90,6 +121,16 @@ def answered_in_private(
     # Its builders put new values into the copy, and change none that it shares with the caller's.
     private = outbound.model_copy(update={"recipient": asker(inbound)})
     return private.add_targeted_message_info(inbound.id) if inbound.id else private
+
+
+def would_betray(inbound: Activity, ref: ConversationReference, outbound: ActivityInput) -> bool:
+    """Whether `outbound` is a typing indicator that would show the others of a chat that somebody asked the
+    bot in private."""
+    return (
+        isinstance(outbound, teams.TypingActivityInput)
+        and ref.conversation.id == inbound.conversation.id
+        and asked_in_private(inbound)
+    )
 
 
 async def send_activity(api: ApiClient, ref: ConversationReference, value: Sendable) -> SentActivity:

@@ -29,13 +29,13 @@ from cadenza.api import PUBLIC, ApiClientSettings, CloudEnvironment, Transport, 
 from cadenza.state import State, Storage
 
 from .budget.limits import TEAMS_RATES, RateLimits
+from .http.adapter import HttpServerAdapter
 from .turns.claims import LEASE_SECONDS, REQUEST_SECONDS, Strategy
 
 if TYPE_CHECKING:
     from cadenza.api import AgenticIdentity, Token
 
     from .context import ActivityContext
-    from .http.adapter import HttpServerAdapter
     from .stream import Limits
 
 DEFAULT_SERVICE_URL = "https://smba.trafficmanager.net/teams"
@@ -245,6 +245,9 @@ class Settings:
         if unknown:
             raise TypeError(f"The option stream of App has no {', '.join(unknown)}.")
         given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
+        if not isinstance(given.get("state"), bool):
+            _check_part("state", given.get("state"), State)
+        _check_part("http_server_adapter", given.get("http_server_adapter"), HttpServerAdapter)
 
         def choose(option: str) -> Any:
             return given.get(option) or environ.get(option.upper()) or None
@@ -289,6 +292,19 @@ class Settings:
                 f"lease_seconds is {self.lease_seconds:g}, which must be more than request_seconds "
                 f"({self.request_seconds:g}): a conversation must stay with its process while a request runs."
             )
+
+
+def _check_part(option: str, value: object, kind: type) -> None:
+    """Raises TypeError if `value` has not all that the protocol `kind` asks for. None is right."""
+    if value is None:
+        return
+    where = f"{option} is {value!r}, but must be a {kind.__name__} ({kind.__module__})"
+    if isinstance(value, type):
+        raise TypeError(f"{where}: this is a class, give an object of it.")
+    wanted = {name for name in (*vars(kind), *kind.__annotations__) if not name.startswith("_")}
+    missing = sorted(name for name in wanted - set(dir(value)) if not hasattr(value, name))
+    if missing:
+        raise TypeError(f"{where}: it has no {', '.join(missing)}.")
 
 
 _ELSEWHERE = {

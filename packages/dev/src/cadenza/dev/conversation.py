@@ -69,9 +69,8 @@ async def _talk(session: Session, texts: AsyncIterator[str], view: View, *, type
             try:
                 await _do(session, text)
             except (LookupError, ValueError) as error:  # there is no such button, or it does nothing
-                if typed:
-                    view.note(f"({error})")
-                else:
+                view.note(f"({error})")
+                if not typed:
                     session.failures.append(str(error))
                 continue
             if session.notice:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 
-from cadenza.dev.outline import attached, buttons, card_of, outline
 from cadenza.dev.views import ENDS, PROMPT, in_dialog, labels, printable, reacted
 from cadenza.testing import Dialog, Exchange, ScreenChange, ScreenMessage
+from cadenza.testing.outline import attached, buttons, card_of, outline
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.panel import Panel

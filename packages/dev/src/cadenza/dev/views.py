@@ -8,8 +8,8 @@ import sys
 import textwrap
 from typing import Any, Protocol, TextIO
 
-from cadenza.dev.outline import attached, buttons, card_of, outline
 from cadenza.testing import Dialog, Exchange, ScreenChange, ScreenMessage
+from cadenza.testing.outline import attached, buttons, card_of, outline
 
 __all__ = [
     "ENDS",

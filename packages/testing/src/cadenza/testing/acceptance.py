@@ -37,12 +37,10 @@ def find_problem(activity: dict[str, Any], status: int, body: Any) -> str | None
 
     Statuses of 400 and more are not looked at: whoever sent the activity is told of those anyway.
     """
-    if activity.get("type") != "invoke":
-        if activity.get("deliveryMode") == "expectReplies":
-            return _replies(body)
-        return None
     if status >= 400:
         return None
+    if activity.get("type") != "invoke":
+        return _replies(body) if activity.get("deliveryMode") == "expectReplies" else None
     if status != 200:
         return f"the status is {status}, and Teams takes 200"
     name = activity.get("name")
@@ -214,7 +212,7 @@ def _tab_answer(body: dict[str, Any]) -> str | None:
 
 def _card_answer(body: dict[str, Any]) -> str | None:
     type_, code, value = body.get("type"), body.get("statusCode"), body.get("value")
-    if type_ not in CARD_ANSWERS:
+    if not isinstance(type_, str) or type_ not in CARD_ANSWERS:
         return f"the type is {type_!r}, not one of {', '.join(CARD_ANSWERS)}"
     codes, kind = CARD_ANSWERS[type_]
     if code not in codes:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from cadenza.testing.acceptance import find_problem
 from cadenza.testing.buttons import CARD_CONTENT, buttons_of, chip_clicked, clicked, fill_in
 from cadenza.testing.delivery import Answer, AnswerError, Delivery
+from cadenza.testing.outline import outline
 from cadenza.testing.person import THEME, Person
 from cadenza.testing.results import ExtensionAnswer
 from cadenza.testing.screen import ScreenMessage
@@ -40,8 +41,9 @@ class Dialog:
         return [str(action.get("title", "")) for action in buttons_of(self.card)]
 
     def __str__(self) -> str:
-        what = self.url if self.url is not None else f"buttons: {', '.join(self.buttons) or 'none'}"
-        return f"[dialog {self.title!r}] {what}"
+        """What there is to see: the title, and the card in outline or the page."""
+        lines = outline(self.card) if self.card is not None else [f"[page {self.url}]"]
+        return "\n".join([f"[dialog {self.title!r}]", *(f"    {line}" for line in lines)])
 
 
 class Dialogs(Person):

@@ -30,6 +30,7 @@ LARGEST_PART = 60 * 1024 * 1024
 """Bytes of a request have to be fewer (the same page)."""
 
 SOURCES = {
+    "file-consent": 'Teams "Send and receive files using bot": the APIs are for personal chats only',
     "file-authorization": 'OneDrive "Upload bytes to the upload session": the URL is pre-authenticated',
     "file-range": 'OneDrive "Upload bytes to the upload session": Content-Range',
     "file-part": 'OneDrive "Upload bytes to the upload session": parts are multiples of 320 KiB',

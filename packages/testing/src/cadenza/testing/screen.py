@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from cadenza.testing.buttons import buttons_of
+from cadenza.testing.outline import outline
 
 __all__ = [
     "ChangeKind",
@@ -225,7 +226,10 @@ class ScreenMessage:
         return {name: value for name, value in record.items() if value or name == "text"}
 
     def __str__(self) -> str:
-        return f"[{self.id} {'; '.join(self._marks())}] {self.text}"
+        """What there is to see: a line with the text, and below it the cards in outline."""
+        lines = [f"[{self.id} {'; '.join(self._marks())}] {self.text}"]
+        lines += [f"    {line}" for card in self.cards for line in outline(card)]
+        return "\n".join(lines)
 
     def _marks(self) -> list[str]:
         """What there is to see besides the text, in words."""

@@ -17,10 +17,10 @@ import json
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 from urllib.parse import parse_qsl, unquote
 
-from cadenza.testing import answers, conduct, operations, roster, shape, targeted
+from cadenza.testing import answers, conduct, files, operations, roster, shape, targeted
 from cadenza.testing.conversation import Conversation, ConversationType, Stream
 from cadenza.testing.directory import ChannelType, Directory, MeetingRecord, TeamRecord, meeting_id
 from cadenza.testing.exchange import (
@@ -98,7 +98,11 @@ class Service:
         tenant_id: str = HOME_TENANT,
         announced: bool = True,
     ) -> Conversation:
-        """Make a conversation that requests may name. `announced`: the bot was told its type."""
+        """Make a conversation that requests may name. `announced`: the bot was told its type. ValueError for
+        a type that Teams has not."""
+        if type not in get_args(ConversationType):
+            known = ", ".join(get_args(ConversationType))
+            raise ValueError(f"a conversation cannot be of the type {type!r}: it is one of {known}")
         if id is None:
             id = f"a:{self.new_id()}" if type == "personal" else f"19:{self.new_id()}@thread.tacv2"
         conversation = Conversation(id, type, tenant_id, list(members), announced, Screen(id))
@@ -337,12 +341,13 @@ class Service:
         shape.read_fields(exchange, activity, self._report)
         message = self._add_message(conversation, "message", now)
         if exchange.refusal is None:
-            self._fill(message, exchange, activity)
+            self._fill(conversation, message, exchange, activity)
         self._changed(conversation, "new", message, now)
         return message
 
     def report(self, rule: str, source: str, detail: str, exchange: Exchange) -> None:
-        """Note a violation that is not one of a request to the service (its `exchange` has index 0)."""
+        """Note a violation of a rule that is not in teams-protocol.md (of no request to the service, if its
+        `exchange` has index 0)."""
         self._remember(self.violations, Violation(rule, source, detail, exchange))
 
     def format_transcript(self) -> str:
@@ -516,7 +521,7 @@ class Service:
         text = exchange.text
         if text and self.rules.final_text == "grow" and not conduct.grows(text, message.text, self.rules):
             return answers.FORBIDDEN["prefix"]
-        self._fill(message, exchange, exchange.body)
+        self._fill(conversation, message, exchange, exchange.body)
         self._end(conversation, stream, "final", now)
         return answers.ACCEPTED
 
@@ -569,7 +574,7 @@ class Service:
             message.targeted_to = recipient
             conversation.targeted.append(message)
         message.thread = (exchange.conversation_id or "").partition(";messageid=")[2] or None
-        self._fill(message, exchange, exchange.body)
+        self._fill(conversation, message, exchange, exchange.body)
         self._changed(conversation, "new", message, now)
         return answers.created(message.id)
 
@@ -592,7 +597,7 @@ class Service:
                 return self._refusal_of_state(conversation, exchange.stream, now) or answers.error(
                     400, "BadRequest", "The message is still streaming"
                 )
-        self._fill(message, exchange, exchange.body)
+        self._fill(conversation, message, exchange, exchange.body)
         message.edited = True
         self._changed(conversation, "edited", message, now)
         return Reply(200, {"id": message.id})
@@ -651,7 +656,9 @@ class Service:
             for message in targeted.expire(conversation, now, self.rules):
                 self._changed(conversation, "deleted", message, now)
 
-    def _fill(self, message: ScreenMessage, exchange: Exchange, body: dict[str, Any]) -> None:
+    def _fill(
+        self, conversation: Conversation, message: ScreenMessage, exchange: Exchange, body: dict[str, Any]
+    ) -> None:
         message.text = exchange.text
         message.text_format = body.get("textFormat")
         message.attachments = body.get("attachments") or []
@@ -659,6 +666,9 @@ class Service:
         message.suggested_actions = body.get("suggestedActions")
         message.channel_data = body.get("channelData")
         message.activity = body
+        if message.consents and conversation.type != "personal" and conversation.announced:
+            where = f"a consent card for a file in a {conversation.type} conversation"
+            self.report("file-consent", files.SOURCES["file-consent"], where, exchange)
 
     # -- conversations and members
 
@@ -682,7 +692,7 @@ class Service:
         answer: dict[str, Any] = {"id": conversation.id}
         if isinstance(body.get("activity"), dict):
             message = self._add_message(conversation, "message", now)
-            self._fill(message, exchange, body["activity"])
+            self._fill(conversation, message, exchange, body["activity"])
             self._changed(conversation, "new", message, now)
             answer["activityId"] = message.id
             if isinstance(channel, dict):

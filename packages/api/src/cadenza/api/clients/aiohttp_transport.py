@@ -62,16 +62,8 @@ class AiohttpTransport:
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def send(self, request: Request) -> Response:
-        session = await self._open_session()
         try:
-            async with session.request(
-                request.method,
-                URL(request.url, encoded=True),  # as it is: yarl would turn %2F and %3F back
-                headers=request.headers,
-                data=_body(request),
-                proxy=self._proxy,
-                allow_redirects=False,
-            ) as answer:
+            async with await self._answer(request, self._timeout) as answer:
                 body = await answer.read()
                 headers = {name.lower(): value for name, value in answer.headers.items()}
                 return Response(answer.status, headers, body)
@@ -82,7 +74,6 @@ class AiohttpTransport:
     async def open(self, request: Request) -> AsyncIterator[StreamedResponse]:
         """As `send`, but the body is left to be read in pieces while the block lasts. ``total_timeout`` is
         then how long the service may be silent, at the head and between two pieces."""
-        session = await self._open_session()
         silence = aiohttp.ClientTimeout(
             total=None,
             connect=self._timeout.connect,
@@ -90,15 +81,7 @@ class AiohttpTransport:
             sock_read=self._timeout.total,
         )
         try:
-            answer = await session.request(
-                request.method,
-                URL(request.url, encoded=True),
-                headers=request.headers,
-                data=_body(request),
-                proxy=self._proxy,
-                allow_redirects=False,
-                timeout=silence,
-            )
+            answer = await self._answer(request, silence)
         except (aiohttp.ClientError, OSError) as error:
             raise _transport_error(error, request, self._timeout) from error
 
@@ -115,6 +98,27 @@ class AiohttpTransport:
         finally:
             # Closed, not given back: what is left of a file would have to be read to its end.
             answer.close()
+
+    async def _answer(self, request: Request, timeout: aiohttp.ClientTimeout) -> aiohttp.ClientResponse:
+        """The answer, of which only the head has been read."""
+        session = await self._open_session()
+        try:
+            return await session.request(
+                request.method,
+                URL(request.url, encoded=True),  # as it is: yarl would turn %2F and %3F back
+                headers=request.headers,
+                data=_body(request),
+                proxy=self._proxy,
+                allow_redirects=False,
+                timeout=timeout,
+            )
+        except ValueError as error:
+            if isinstance(error, aiohttp.ClientError | OSError):
+                raise
+            # Ports above 65535, labels of a host that are empty or too long, line breaks in headers.
+            raise ConnectError(
+                f"{request.method} {request.url} cannot be sent: {error}; nothing was sent", request
+            ) from error
 
     async def close(self) -> None:
         session, self._session, self._loop = self._session, None, None

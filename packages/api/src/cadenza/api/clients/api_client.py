@@ -16,7 +16,7 @@ from urllib.parse import quote, urlencode
 import pydantic  # not from it: its classes load when they are used
 from pydantic_core import PydanticSerializationError
 
-from ..clouds import PUBLIC, CloudEnvironment, is_http_url
+from ..clouds import PUBLIC, CloudEnvironment, is_http_url, is_loopback_url, origin
 from ..errors import (
     ApiError,
     ConnectError,
@@ -64,12 +64,12 @@ class ApiClient:
     """The REST API at one service URL, and the token service of its cloud.
 
     ``token`` goes only to https hosts of ``cloud.service_hosts``, to the cloud's token service and its
-    regional hosts, and to loopback; a call that would take it elsewhere raises UntrustedHostError and sends
-    nothing. Without a ``transport`` the client makes an :class:`~cadenza.api.AiohttpTransport` with its
-    default time-outs, and closes that one with itself; a given transport is left to who gave it. ``retry``
-    rules every call that does not bring its own policy. ``api_client_settings.oauth_url`` takes the place of
-    the cloud's token service. ``agentic_token`` gives the token of an agentic identity
-    (:meth:`for_agentic_identity`).
+    regional hosts, and to a service URL on loopback; a call that would take it elsewhere raises
+    UntrustedHostError and sends nothing. Without a ``transport`` the client makes an
+    :class:`~cadenza.api.AiohttpTransport` with its default time-outs, and closes that one with itself; a
+    given transport is left to who gave it. ``retry`` rules every call that does not bring its own policy.
+    ``api_client_settings.oauth_url`` takes the place of the cloud's token service. ``agentic_token`` gives
+    the token of an agentic identity (:meth:`for_agentic_identity`).
     """
 
     def __init__(
@@ -357,15 +357,22 @@ class ApiClient:
     async def signed(self, request: Request, *, fresh: bool = False) -> Request:
         """``request`` with the bot's token, if the cloud lets it go to that URL, else as it is.
 
-        For reading what the service points to at a URL of its own choosing, such as a picture.
+        For reading what the service points to at a URL of its own choosing, such as a picture. On loopback
+        the token goes to the service URL's own scheme, host and port only: whoever wrote the message may have
+        chosen the URL, and other programs listen there.
         """
-        if self._token is None or not self.cloud.trusts(request.url):
+        if self._token is None or not self._may_have_token(request.url):
             return request
         token = self._token if isinstance(self._token, str) else await self._ask(request, fresh)
         if not token:
             return request
         headers = {**request.headers, "Authorization": f"Bearer {token}"}
         return Request(request.method, request.url, headers, request.body)
+
+    def _may_have_token(self, url: str) -> bool:
+        if is_loopback_url(url):
+            return origin(url) == origin(f"{self.service_url}/")
+        return self.cloud.trusts(url)
 
     @cached_property
     def _trusted(self) -> bool:

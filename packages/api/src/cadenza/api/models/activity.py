@@ -73,7 +73,9 @@ class Activity(_ActivityFields):
     """Something that happened, as Teams tells the bot.
 
     Strings that the protocol requires (``type``, ``id``, the ids of accounts) are empty where the service
-    sent none or something else; optional ones are None. ``raw`` has what really came.
+    sent none or something else; optional ones are None. ``raw`` has what really came; ``to_wire()`` has it
+    too, but for nulls, and adds the defaults that never came: ``"channelId": "msteams"``,
+    ``"conversation": {"id": ""}`` and the like.
     """
 
     type: str = ""
@@ -134,7 +136,12 @@ class ActivityInput(_ActivityFields):
 
     def with_recipient(self, value: Account, is_targeted: bool | None = None) -> Self:
         """Set the recipient. ``is_targeted=True`` makes the message visible to that person only, False to
-        all; None leaves it as the account says."""
+        all; None leaves it as the account says. Raises TypeError for what is no account."""
+        if not isinstance(value, Account):
+            raise TypeError(
+                "with_recipient takes an Account, such as ctx.activity.from_ or Account(id=...), "
+                f"not {value!r}."
+            )
         self.recipient = (
             value if is_targeted is None else value.model_copy(update={"is_targeted": is_targeted})
         )

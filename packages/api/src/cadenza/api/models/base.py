@@ -15,6 +15,9 @@ _PLAIN: Final = frozenset((str, int, float, bool, type(None)))
 _GONE: Final = object()
 """Stands in a copy of a list for an item that was taken out."""
 
+_SHOWN: Final = "shown: "
+"""Before the name of a field whose value does not fit, for what it shows."""
+
 _ROUNDS: Final = 8
 """How often a value is repaired piece by piece, before whole fields are given up. A repair shows everything
 that is wrong at once, except what hides behind a union or a validator."""
@@ -39,9 +42,13 @@ class WireModel(BaseModel):
     are kept and written back. A model that a program makes itself is checked strictly; one that is read from
     the service (``received()``) never fails: a field whose value does not fit its type shows its default, a
     list shows the items that fit, and ``to_wire()`` writes what really came. Assigning to such a field puts
-    the new value in the place of what came.
+    the new value in the place of what came. Assign a new one: what is changed within a value that did not fit
+    (``activity.entities.append(...)``, ``activity.from_.id = ...``) is not written, because what came is.
 
     No value is turned into another type: ``"5"`` is no number and ``"true"`` no truth. A time is text.
+
+    A subclass with another ``extra`` than "allow" keeps no unknown fields when it is received, and nothing of
+    a value that does not fit: it has the default instead, and writes that.
     """
 
     model_config = ConfigDict(
@@ -69,7 +76,11 @@ class WireModel(BaseModel):
 
     def to_wire(self) -> dict[str, Any]:
         """A fresh JSON-ready dict by JSON names. Fields that are None are left out; dicts that users gave
-        (cards, ``value``) are written whole, their None included."""
+        (cards, ``value``) are written whole, their None included.
+
+        Nothing that was received is lost but nulls (those within such dicts are kept); and a default that is
+        not None is written though it never came (see ``Activity``).
+        """
         return self.model_dump(mode="json", by_alias=True, exclude_none=True)
 
     def twin(self) -> Self:
@@ -79,7 +90,7 @@ class WireModel(BaseModel):
         deep copy, which costs five times as much.
         """
         values, extra = self.__dict__, self.__pydantic_extra__ or {}
-        if self.__pydantic_private__ or not (
+        if self.__pydantic_private__ is not None or not (
             _PLAIN.issuperset(map(type, values.values())) and _PLAIN.issuperset(map(type, extra.values()))
         ):
             return self.model_copy(deep=True)
@@ -100,7 +111,7 @@ class WireModel(BaseModel):
 
     # What a value that does not fit leaves behind: its field is taken out of the model's __dict__, so that it
     # is not written; what came lies with the extras, under the name that it came by; and what the field shows
-    # instead lies in __pydantic_private__, which no model of ours uses otherwise.
+    # instead lies in __pydantic_private__, which every copy takes along, under a name that no attribute has.
 
     @classmethod
     def _repaired(cls, data: dict[str, Any], error: ValidationError) -> Self:
@@ -132,17 +143,18 @@ class WireModel(BaseModel):
             if value is None:
                 continue  # says no more than a field that is absent
             extra = self.__pydantic_extra__
-            assert extra is not None
+            if extra is None:
+                continue  # a subclass that does not allow extras
             extra[key] = value
             if name in self.__dict__:
-                shown = self.__pydantic_private__ or {}
-                shown[name] = self.__dict__.pop(name)
-                object.__setattr__(self, "__pydantic_private__", shown)
+                private = self.__pydantic_private__ or {}
+                private[_SHOWN + name] = self.__dict__.pop(name)
+                object.__setattr__(self, "__pydantic_private__", private)
 
     def _forget(self, name: str) -> None:
         """Drop what came for a field, because it has got another value."""
-        shown = self.__pydantic_private__
-        if shown and shown.pop(name, _GONE) is not _GONE and (extra := self.__pydantic_extra__):
+        private = self.__pydantic_private__
+        if private and private.pop(_SHOWN + name, _GONE) is not _GONE and (extra := self.__pydantic_extra__):
             for key, field in _field_names(type(self)).items():
                 if field == name:
                     extra.pop(key, None)
@@ -150,8 +162,10 @@ class WireModel(BaseModel):
     if not TYPE_CHECKING:  # else type checkers would allow every attribute
 
         def __getattr__(self, name: str) -> Any:
-            if not name.startswith("__") and (shown := self.__pydantic_private__) and name in shown:
-                return shown[name]
+            if not name.startswith("_") and (private := self.__pydantic_private__):
+                shown = private.get(_SHOWN + name, _GONE)
+                if shown is not _GONE:
+                    return shown
             return super().__getattr__(name)
 
         def __setattr__(self, name: str, value: Any) -> None:
@@ -263,9 +277,11 @@ def _kept(value: Any, came: Any, read: Any) -> bool:
     return False
 
 
+_YEAR: Final = r"^\d{4}-"
+
 _TIME: Final = core_schema.union_schema(
     [
-        core_schema.chain_schema([core_schema.str_schema(pattern=r"^\d{4}-"), core_schema.datetime_schema()]),
+        core_schema.chain_schema([core_schema.str_schema(pattern=_YEAR), core_schema.datetime_schema()]),
         core_schema.datetime_schema(strict=True),
     ],
     mode="left_to_right",
@@ -282,31 +298,52 @@ def _refuse_other_types(schema: Any) -> None:
         return
     kind = schema.get("type")
     if kind in ("bool", "int", "float"):
-        schema["strict"] = True
+        schema.setdefault("strict", True)
     elif kind == "datetime" and not schema.get("strict"):
-        schema.clear()
-        schema.update(_TIME)
+        _take_text_with_a_year(schema)
         return
-    elif kind == "union" and schema.get("mode") != "left_to_right" and _is_any_text(schema["choices"]):
+    elif (
+        kind == "union"
+        and schema.keys() <= {"type", "choices", "metadata"}
+        and _is_any_text(schema["choices"])
+    ):
         schema.clear()
         schema.update(core_schema.str_schema())
         return
     elif kind == "chain":
-        return  # _TIME itself, in the schema of a nested model
+        return  # as in _TIME itself, in the schema of a nested model
     for name, part in schema.items():
         if name not in ("metadata", "serialization", "config", "cls", "default"):
             _refuse_other_types(part)
 
 
+def _take_text_with_a_year(schema: dict[str, Any]) -> None:
+    """Make _TIME of the schema of a datetime, with all that it asks for besides."""
+    around: dict[str, Any] = {name: schema.pop(name) for name in ("ref", "serialization") if name in schema}
+    inner = schema.copy()
+    schema.clear()
+    schema.update(_TIME)
+    if not inner.keys() <= {"type", "microseconds_precision", "metadata"}:
+        year = core_schema.str_schema(pattern=_YEAR)
+        strict = cast(CoreSchema, {**inner, "strict": True})
+        schema["choices"] = [core_schema.chain_schema([year, cast(CoreSchema, inner)]), strict]
+    schema.update(around)
+
+
 def _is_any_text(choices: list[Any]) -> bool:
-    """Whether a union is of known texts and all others, which is the same as text, and slower."""
-    kinds = {choice["type"] for choice in choices if isinstance(choice, dict)}
-    return (
-        "str" in kinds
-        and kinds <= {"str", "literal", "enum"}
-        and all(
-            isinstance(one, str)
-            for choice in choices
-            for one in choice.get("expected", choice.get("members", ()))
-        )
-    )
+    """Whether a union is of known texts and all others, which is the same as text, and slower.
+
+    It is not the same where the text is limited, or where a program's own enumeration is among them.
+    """
+    return any(choice == {"type": "str"} for choice in choices) and all(map(_is_text, choices))
+
+
+def _is_text(choice: Any) -> bool:
+    if not isinstance(choice, dict):
+        return False
+    kind = choice["type"]
+    if kind == "enum":
+        return issubclass(choice["cls"], str) and choice["cls"].__module__.startswith("cadenza.api.")
+    if kind == "literal":
+        return all(type(one) is str for one in choice["expected"])
+    return choice == {"type": "str"}

@@ -88,7 +88,7 @@ class MessageReactionActivity(Activity):
 
 
 class MessageReactionActivityInput(ActivityInput):
-    """Reactions to send as an activity. Deprecated in Teams: use ``ctx.reactions`` or the reaction client."""
+    """Reactions to send as an activity. Deprecated in Teams: use ``ctx.api.conversations.add_reaction``."""
 
     type: str | None = "messageReaction"
     reactions_added: list[MessageReaction] | None = None

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from itertools import islice
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel
@@ -78,6 +80,29 @@ class StripMentionsTextOptions:
     tag_only: bool = False
 
 
+MOST_ODD_TAGS = 20
+"""How many different mentions ``strip_mentions_text()`` takes out that do not look like ``<at>name</at>``.
+For each of them the text is walked through once more."""
+
+_PLAIN_TAG = re.compile(r"<at>[^<]*</at>")
+
+
+class _Places:
+    """What takes the places of a tag: two people may bear one name; the n-th mention belongs to the n-th."""
+
+    def __init__(self, tag: str, account_id: str | None, tag_only: bool) -> None:
+        self._tag = tag
+        self._name = tag.removeprefix("<at>").removesuffix("</at>") if tag_only else ""
+        self._account_id = account_id
+        self._passed = 0
+        self.owners: list[str] = []
+
+    def next(self) -> str:
+        owner = self.owners[min(self._passed, len(self.owners) - 1)]
+        self._passed += 1
+        return self._name if self._account_id in (None, owner) else self._tag
+
+
 class MessageActivity(MessageFields, Activity):
     """A message from a user. ``text`` is empty where there was none."""
 
@@ -97,29 +122,41 @@ class MessageActivity(MessageFields, Activity):
         return [e for e in self.entities or [] if isinstance(e, QuotedReplyEntity)]
 
     def strip_mentions_text(
-        self, account_id: str | StripMentionsTextOptions | None = None, tag_only: bool = False
+        self,
+        options: StripMentionsTextOptions | None = None,
+        *,
+        account_id: str | None = None,
+        tag_only: bool = False,
     ) -> Self:
         """Take the ``<at>...</at>`` of mentions out of ``text``, of one account or of all; returns self.
 
-        ``tag_only`` leaves the name. Both may come as one StripMentionsTextOptions. Changes ``text`` of this
-        object only; ``raw`` keeps what was received.
+            activity.strip_mentions_text(account_id=activity.recipient.id)
+
+        ``tag_only`` leaves the name. Both may come as ``options`` instead. Of mentions that stand in the text
+        in another form than ``<at>name</at>``, the first ``MOST_ODD_TAGS`` are looked for. Changes
+        ``text`` of this object only; ``raw`` keeps what was received.
         """
-        if isinstance(account_id, StripMentionsTextOptions):
-            tag_only, account_id = account_id.tag_only, account_id.account_id
-        owners: dict[str, list[str]] = {}
+        if options is not None:
+            tag_only, account_id = options.tag_only, options.account_id
+        plain: dict[str, _Places] = {}
+        others: dict[str, _Places] = {}
         for mention in self._mentions():
-            owners.setdefault(mention.text or f"<at>{mention.mentioned.name}</at>", []).append(
-                mention.mentioned.id
-            )
-        text = self.text
-        for tag, ids in owners.items():
-            pieces = text.split(tag)
-            name = tag.removeprefix("<at>").removesuffix("</at>") if tag_only else ""
-            text = pieces[0]
-            for place, piece in enumerate(pieces[1:]):
-                # Two people may bear one name: the n-th mention belongs to the n-th place of its tag.
-                owner = ids[min(place, len(ids) - 1)]
-                text += (name if account_id in (None, owner) else tag) + piece
+            tag = mention.text or f"<at>{mention.mentioned.name}</at>"
+            tags = plain if _PLAIN_TAG.fullmatch(tag) else others
+            places = tags.get(tag)
+            if places is None:
+                places = tags[tag] = _Places(tag, account_id, tag_only)
+            places.owners.append(mention.mentioned.id)
+
+        # One walk for all tags of the usual form: there may be thousands, in a long text.
+        def replaced(match: re.Match[str]) -> str:
+            places = plain.get(match[0])
+            return match[0] if places is None else places.next()
+
+        text = _PLAIN_TAG.sub(replaced, self.text) if plain else self.text
+        for tag, places in islice(others.items(), MOST_ODD_TAGS):
+            first, *rest = text.split(tag)
+            text = "".join([first, *(places.next() + piece for piece in rest)])
         self.text = text.strip()
         return self
 
@@ -208,7 +245,8 @@ class MessageActivityInput(MessageFields, ActivityInput):
         return self
 
     def add_card(self, card: Mapping[str, Any] | CardLike | BaseModel) -> Self:
-        """Add an Adaptive Card: a dict, which goes out as it is, or an object with ``to_dict()``.
+        """Add a card: an Adaptive Card (a dict, which goes out as it is, or an object with ``to_dict()``), or
+        a classic one such as :class:`~cadenza.api.HeroCard`, with its own content type.
 
         Raises TypeError for anything else.
         """
@@ -267,7 +305,10 @@ class MessageActivityInput(MessageFields, ActivityInput):
         return self._with_message_entity(entity)
 
     def add_feedback(self, mode: Literal["default", "custom"] = "default") -> Self:
-        """Ask for thumbs up or down. ``custom`` lets the bot supply the form (``message/fetchTask``)."""
+        """Ask for thumbs up or down. ``custom`` lets the bot supply the form (``message/fetchTask``). Raises
+        ValueError for another mode."""
+        if mode not in ("default", "custom"):
+            raise ValueError(f'add_feedback takes the mode "default" or "custom", not {mode!r}.')
         return self.with_channel_data(ChannelData(feedback_loop=FeedbackLoop(type=mode)))
 
     def add_stream_final(self, stream_id: str | None = None) -> Self:
@@ -321,9 +362,9 @@ class TypingActivityInput(ActivityInput):
     text: str | None = None
     text_format: TextFormat | None = None
 
-    def with_text(self, text: str) -> Self:
+    def with_text(self, value: str) -> Self:
         """Set the text."""
-        self.text = text
+        self.text = value
         return self
 
     def add_text(self, text: str) -> Self:
@@ -331,9 +372,9 @@ class TypingActivityInput(ActivityInput):
         self.text = (self.text or "") + text
         return self
 
-    def with_text_format(self, text_format: TextFormat) -> Self:
+    def with_text_format(self, value: TextFormat) -> Self:
         """Set how the text is read."""
-        self.text_format = text_format
+        self.text_format = value
         return self
 
     def add_stream_update(

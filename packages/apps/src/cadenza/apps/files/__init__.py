@@ -10,6 +10,7 @@ from .errors import (
     FileScopeNotSupportedError,
     FileTooLargeError,
     FileUrlExpiredError,
+    UploadUnconfirmedError,
 )
 from .incoming import MAX_FILE_BYTES, FileSource, IncomingFile
 
@@ -26,4 +27,5 @@ __all__ = [
     "FileUrlExpiredError",
     "FilesAccessor",
     "IncomingFile",
+    "UploadUnconfirmedError",
 ]

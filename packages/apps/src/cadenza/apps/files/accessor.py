@@ -28,6 +28,7 @@ from cadenza.api.models.file import (
     FileInfoCard,
 )
 
+from .errors import FileScopeNotSupportedError
 from .incoming import IncomingFile
 
 FILE_CONSENT_INVOKE = "fileConsent/invoke"
@@ -53,10 +54,14 @@ class FilesAccessor:
     # What came ----------------------------------------------------------------------------------------
 
     async def list(self) -> builtins.list[IncomingFile]:
-        """The files and pictures of the message, in its order. In group chats and channels Teams names files
-        at best, and reading one raises `FileScopeNotSupportedError`; pictures can be read everywhere."""
-        attachments = getattr(self._activity, "attachments", None) or []
-        files = [self._incoming(attachment) for attachment in attachments]
+        """The files and pictures of the message, in its order. In group chats and channels Teams tells bots
+        of no files, only of pictures: a message with files has an attachment of HTML more there, which is not
+        in the list. Should Teams name a file there all the same, reading it raises
+        `FileScopeNotSupportedError`."""
+        attachments = getattr(self._activity, "attachments", None)
+        if not isinstance(attachments, builtins.list):
+            return []
+        files = [self._incoming(one) for one in map(_attachment, attachments) if one is not None]
         return [file for file in files if file is not None]
 
     async def first(self) -> IncomingFile | None:
@@ -113,12 +118,21 @@ class FilesAccessor:
 
         Their answer is an invoke, `@app.on_file_consent`: its `activity.value.context` is `context`, or
         `decline_context` (default: the same). Raises ValueError for a name with a folder and for no bytes,
-        and what `ctx.send` raises.
+        `FileScopeNotSupportedError` outside of personal chats, where Teams shows no such question (nothing is
+        sent then), and what `ctx.send` raises.
         """
         if not name or name != _file_name(name):
             raise ValueError(f"{name!r} is no file name: it must have no folder and no control characters.")
         if size < 1:
             raise ValueError(f"A file to be uploaded has at least one byte, not {size}.")
+        scope = self._known_scope()
+        if scope not in (None, "personal"):
+            raise FileScopeNotSupportedError(
+                scope,
+                f"{name!r} cannot be offered in a conversation of the type {scope}: Teams asks users for "
+                "consent to a file in personal chats only. Write to the user there (app.send). Nothing was "
+                "sent.",
+            )
         card = FileConsentCard(
             description=description,
             size_in_bytes=size,
@@ -138,7 +152,8 @@ class FilesAccessor:
         from where the server is. Returns the server's description of the file. Show it with `send_info`.
 
         Raises ValueError if the user did not accept, or `data` is empty or not as long as `size` says;
-        `FileUrlExpiredError`; OSError; and `cadenza.api.ApiError`.
+        `FileUrlExpiredError`; `UploadUnconfirmedError` if nobody says whether the file is there, now that
+        all of it was sent (do not upload it again); OSError; and `cadenza.api.ApiError`.
         """
         from .uploading import upload
 
@@ -163,6 +178,11 @@ class FilesAccessor:
         )
         return await self._send(MessageActivityInput(attachments=[attachment]))
 
+    def _known_scope(self) -> str | None:
+        """The kind of the conversation; None where that is not told, and the service decides."""
+        conversation = self._activity.conversation
+        return conversation.conversation_type or ("groupChat" if conversation.is_group else None)
+
     def _accepted(self) -> Mapping[str, Any]:
         activity = self._activity
         value = _wire(getattr(activity, "value", None))
@@ -176,6 +196,13 @@ class FilesAccessor:
             "A file can be uploaded when the user has accepted it (request_upload, then on_file_consent); "
             f"this turn handles {what}."
         )
+
+
+def _attachment(value: object) -> Attachment | None:
+    """Activities whose kind has no attachments hold them as they came."""
+    if isinstance(value, Attachment):
+        return value
+    return Attachment.received(value) if isinstance(value, dict) else None
 
 
 def _wire(value: Any) -> Mapping[str, Any]:

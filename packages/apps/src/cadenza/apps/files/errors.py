@@ -3,10 +3,11 @@
     CadenzaError
     └── FileError
         ├── FileUrlExpiredError          the short-lived URL does not work any more
-        ├── FileScopeNotSupportedError   Teams hands out no URL in this kind of conversation
+        ├── FileScopeNotSupportedError   Teams has no files for bots in this kind of conversation
         ├── FileTooLargeError            larger than the limit that was given
         ├── FileAccessError              whoever asked was refused
-        └── FileCredentialError          there was nothing to ask with
+        ├── FileCredentialError          there was nothing to ask with
+        └── UploadUnconfirmedError       all was sent, and nobody says whether the file is there
 
 Texts and requests in these errors hold no query of a URL: that is where its key is.
 """
@@ -43,7 +44,8 @@ _EXPIRED = {
 
 
 class FileScopeNotSupportedError(FileError):
-    """A file of a group chat or a channel: Teams gives bots no URL to read those from; Graph has them."""
+    """A file was to be offered (`request_upload`) or read in a group chat or a channel, `scope`. Teams asks
+    for consent in personal chats only, and tells bots of no files elsewhere; Graph has them."""
 
     def __init__(self, scope: str, message: str | None = None) -> None:
         super().__init__(
@@ -90,4 +92,15 @@ class FileCredentialError(FileError):
             f"There is nothing to ask for the file{asked} with: {cause or 'no token was given'}."
         )
         self.actor: FileActor | None = actor
+        self.cause = cause
+
+
+class UploadUnconfirmedError(FileError):
+    """All bytes of a file were sent, and it is unknown whether the file is complete. It most likely is."""
+
+    def __init__(self, cause: str) -> None:
+        super().__init__(
+            f"All bytes of the file were sent, but {cause}. Most likely the file is there. Do not upload it "
+            "again: there might be two. Send its card (send_info) or ask the user to have a look."
+        )
         self.cause = cause

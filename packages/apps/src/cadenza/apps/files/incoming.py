@@ -2,10 +2,11 @@
 
 import asyncio
 import os
-import tempfile
+import threading
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 from pathlib import Path
+from secrets import token_hex
 from typing import IO, Any, Literal, TypeAlias
 
 from cadenza.api import ApiClient
@@ -30,6 +31,7 @@ MAX_FILE_BYTES = 100 * 1024 * 1024
 FILE_SECONDS = 300.0
 """How long reading a file may take unless you say otherwise."""
 
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 _EXPIRED = frozenset((401, 403, 404, 410))
 _REFUSED = frozenset((401, 403, 404, 410))
 
@@ -128,14 +130,15 @@ class IncomingFile:
         left alone when something fails."""
         target = Path(path)
         async with self._in_time(timeout), self._open(max_bytes) as response:
-            partial = await asyncio.to_thread(_beside, target)
+            partial = _Partial(target)
             try:
+                await asyncio.to_thread(partial.make)
                 async with aclosing(self._limited(response, max_bytes)) as chunks:
                     async for chunk in chunks:
                         await asyncio.to_thread(partial.write, chunk)
-                await asyncio.to_thread(_finish, partial, target)
+                await asyncio.to_thread(partial.finish)
             except BaseException:
-                _discard(partial)
+                partial.discard()
                 raise
 
     @property
@@ -188,21 +191,49 @@ class IncomingFile:
             raise too_slow(self._download_url or "", seconds) from error
 
 
-def _beside(target: Path) -> IO[bytes]:
-    """A file in the same folder, so that it can take the place of `target` in one step."""
-    return tempfile.NamedTemporaryFile(
-        dir=target.parent, prefix=f".{target.name[:40]}.", suffix=".part", delete=False
-    )
+class _Partial:
+    """A file beside `target`, in the same folder, so that it can take its place in one step.
 
+    Threads write it, and one that is at work goes on when its task is cancelled: `discard` may be called at
+    any time, and leaves nothing.
+    """
 
-def _discard(partial: IO[bytes]) -> None:
-    partial.close()
-    Path(partial.name).unlink(missing_ok=True)
+    def __init__(self, target: Path) -> None:
+        self._target = target
+        self._path = target.parent / f".{target.name[:40]}.{token_hex(8)}.part"
+        self._file: IO[bytes] | None = None
+        self._discarded = False
+        self._lock = threading.Lock()
+        """For the two above; never held while the disk works."""
 
+    def make(self) -> None:
+        # With the permissions of any file that the bot makes; never one that is there already, or a link.
+        file = open(os.open(self._path, _NEW, 0o666), "wb")  # noqa: SIM115 - discard or finish closes it
+        with self._lock:
+            self._file = file
+            late = self._discarded
+        if late:
+            self._remove()
 
-def _finish(partial: IO[bytes], target: Path) -> None:
-    partial.close()
-    umask = os.umask(0)
-    os.umask(umask)
-    Path(partial.name).chmod(0o666 & ~umask)  # as any file that the bot writes, not only its own to read
-    Path(partial.name).replace(target)
+    def write(self, chunk: bytes) -> None:
+        if self._file is not None:
+            self._file.write(chunk)
+
+    def finish(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._path.replace(self._target)
+
+    def discard(self) -> None:
+        with self._lock:
+            self._discarded = True
+            made = self._file is not None
+        if made:
+            self._remove()
+
+    def _remove(self) -> None:
+        with suppress(OSError):  # what is still to be written may not fit on the disk
+            if self._file is not None:
+                self._file.close()
+        with suppress(OSError):
+            self._path.unlink(missing_ok=True)

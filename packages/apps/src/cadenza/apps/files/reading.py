@@ -1,10 +1,16 @@
-"""Reading a URL that somebody else has chosen: https only, streamed, and no token to strangers."""
+"""Reading a URL that somebody else has chosen: https only, streamed, and no token to strangers.
+
+Nothing is read of this machine or of private networks, as far as the URL itself says where it leads: names
+are not looked up. What guards those is https: the server must have a certificate for that name.
+"""
 
 import asyncio
 import random
+import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from urllib.parse import quote, urljoin, urlsplit
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from urllib.parse import quote, urljoin
 
 from cadenza.api import (
     PUBLIC,
@@ -20,6 +26,7 @@ from cadenza.api import (
     with_overrides,
 )
 from cadenza.api.clients.streaming import StreamedResponse, open_response
+from cadenza.api.clouds import is_loopback_url, origin
 
 MOST_REDIRECTS = 5
 REDIRECTS = frozenset((301, 302, 303, 307, 308))
@@ -30,17 +37,53 @@ LONGEST_ERROR = 4096
 """Bytes of an error's body that are read."""
 
 
-def checked_url(url: str, before: str | None = None) -> str:
-    """`url`, if it may be read from: https, or plain http to this machine, where `before` (the URL that led
-    there) is on this machine too. Raises UntrustedHostError."""
-    url = quote(url, safe=_URL_CHARACTERS)  # spaces and letters beyond ASCII, as browsers send them
-    downgraded = before is not None and before[:6].lower() == "https:" and url[:6].lower() != "https:"
-    if not _ANYBODY.trusts(url) or downgraded:
-        raise UntrustedHostError(
-            f"{bare(url)!r} is not read from: a file must come from an https URL. Nothing was sent",
-            Request("GET", bare(url)),
-        )
-    return url
+def checked_url(api: ApiClient, url: str, before: str | None = None) -> str:
+    """`url`, if it may be read from or written to: https, and not this machine or a private network.
+
+    Where the service that `api` speaks to is on this machine (an emulator), those may be too, and plain http
+    to this machine, unless an https URL led there (`before`). Raises UntrustedHostError.
+    """
+    try:
+        quoted = quote(url, safe=_URL_CHARACTERS)  # spaces and letters beyond ASCII, as browsers send them
+        where = origin(quoted)
+        local = where is None or _is_private(where[1])
+    except ValueError:  # halves of characters, or what only looks like an address
+        raise _refusal(ascii(url), "it is no URL") from None
+    at_home = is_loopback_url(f"{api.service_url}/")
+    downgraded = before is not None and before[:6].lower() == "https:" and quoted[:6].lower() != "https:"
+    if not _ANYBODY.trusts(quoted) or downgraded or (quoted[:6].lower() != "https:" and not at_home):
+        raise _refusal(quoted, "a file must come from an https URL")
+    if local and not at_home:
+        raise _refusal(quoted, "a file must come from the internet, not from this machine or its network")
+    return quoted
+
+
+def _refusal(url: str, why: str) -> UntrustedHostError:
+    return UntrustedHostError(
+        f"{bare(url)!r} is not read from: {why}. Nothing was sent", Request("GET", bare(url))
+    )
+
+
+_LOCAL_NAMES = (".localhost", ".local", ".internal", ".home.arpa")
+_METADATA = frozenset({"168.63.129.16"})  # Azure's own server for its machines, though the address is public
+
+
+def _is_private(host: str) -> bool:
+    """Whether a host is on this machine or in its network, as its name or address says. Raises ValueError for
+    brackets without an address."""
+    address: IPv4Address | IPv6Address
+    host = host.rstrip(".")
+    if host.startswith("["):
+        address = ip_address(host[1:-1])
+        if isinstance(address, IPv6Address):
+            address = address.ipv4_mapped or address.sixtofour or address
+    else:
+        try:
+            # As resolvers read it: 127.1, 0x7f.1 and 2130706433 are all this machine.
+            address = IPv4Address(socket.inet_aton(host))
+        except OSError:
+            return "." not in host or host.endswith(_LOCAL_NAMES)
+    return not address.is_global or address.is_multicast or str(address) in _METADATA
 
 
 def bare(url: str) -> str:
@@ -93,10 +136,10 @@ async def _once(
     fresh: bool,
     refused: Callable[[int], Exception | None],
 ) -> StreamedResponse:
-    at, before = url, None
+    at, before, first = url, None, origin(checked_url(api, url))
     for _ in range(MOST_REDIRECTS + 1):
-        request = Request("GET", checked_url(at, before), {"Accept": "*/*"})
-        if as_bot and _host(at) == _host(url):
+        request = Request("GET", checked_url(api, at, before), {"Accept": "*/*"})
+        if as_bot and origin(request.url) == first:
             request = await api.signed(request, fresh=fresh)
         try:
             async with AsyncExitStack() as attempt:
@@ -109,7 +152,10 @@ async def _once(
                     raise await _failure(response, at, refused, retry=as_bot and not fresh)
         except TransportError as error:
             raise without_key(error, at) from None
-        at, before = urljoin(at, location), at
+        try:
+            at, before = urljoin(at, location), at
+        except ValueError:
+            raise _refusal(location, f"{bare(at)} leads there, and it is no URL") from None
     raise status_error(Request("GET", bare(url)), Response(310, {}, b"too many redirects"))
 
 
@@ -139,8 +185,3 @@ def too_slow(url: str, seconds: float) -> RequestTimeoutError:
     return RequestTimeoutError(
         f"GET {bare(url)}: not read to its end within {seconds:g} s", Request("GET", bare(url))
     )
-
-
-def _host(url: str) -> tuple[str, str]:
-    parts = urlsplit(url)
-    return parts.scheme, parts.netloc.lower()

@@ -4,6 +4,10 @@ The rules are those of Microsoft's page on upload sessions (learn.microsoft.com,
 with Content-Range; every piece but the last a multiple of 320 KiB, of at most 60 MiB; no token; 202 with
 `nextExpectedRanges` until the last piece is answered with 200 or 201; a GET tells what is missing; a DELETE
 gives it up.
+
+A session that is complete is gone, and answers as one that has expired (404). So when the answer to the last
+piece is lost, nothing can tell whether the file is there: the URL opens the session, not the file, and the
+page says only "start over", which would make a second file here. That is an error of its own.
 """
 
 import asyncio
@@ -15,9 +19,19 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cadenza.api import ApiClient, ApiError, HttpStatusError, Request, Response, TransportError, status_error
+from cadenza.api import (
+    ApiClient,
+    ApiError,
+    ConnectError,
+    HttpStatusError,
+    InvalidResponseError,
+    Request,
+    Response,
+    TransportError,
+    status_error,
+)
 
-from .errors import FileUrlExpiredError
+from .errors import FileError, FileUrlExpiredError, UploadUnconfirmedError
 from .reading import bare, checked_url, without_key
 
 if TYPE_CHECKING:
@@ -32,11 +46,12 @@ MOST_ATTEMPTS = 5
 
 _GONE = frozenset((401, 403, 404, 410))
 _AGAIN = frozenset((409, 416, 429, 500, 502, 503, 504, 509))
+_NOT_TAKEN = frozenset((429, 509))
 
 
 async def upload(api: ApiClient, url: str, data: "FileData", size: int | None) -> Mapping[str, Any]:
     """Write `data` to the session at `url`; the server's description of the file."""
-    checked_url(url)
+    checked_url(api, url)
     total = await _size(data, size)
     if total < 1:
         raise ValueError("An empty file cannot be uploaded: an upload session takes at least one byte.")
@@ -47,9 +62,11 @@ async def upload(api: ApiClient, url: str, data: "FileData", size: int | None) -
     except ValueError:
         await session.give_up()
         raise
-    if session.result is None:
+    if session.result is None and session.position < total:
         await session.give_up()
-        raise ValueError(f"The file was said to have {total:,} bytes, and has only {session.position:,}.")
+        raise _too_short(total, session.position)
+    if session.result is None:
+        raise UploadUnconfirmedError("the server has all of its bytes, and does not say that it is complete")
     return session.result
 
 
@@ -61,12 +78,14 @@ class _Session:
         self.position = 0
         """How many bytes the server has."""
         self.result: Mapping[str, Any] | None = None
+        self._maybe_complete = False
+        """Whether the last bytes went, and no answer came that tells what became of them."""
 
     async def write(self, piece: bytes) -> None:
         """Send what the server does not have of `piece`, until it has all of it."""
         first, end = self.position, self.position + len(piece)
         if end > self._total:
-            raise ValueError(f"The file was said to have {self._total:,} bytes, and has more.")
+            raise _too_long(self._total)
         attempt = 0
         while self.position < end:
             rest = piece[self.position - first :]
@@ -74,6 +93,8 @@ class _Session:
                 response = await self._send("PUT", rest)
                 self._note(response, end)
             except ApiError as error:
+                if end == self._total and _may_be_taken(error):
+                    self._maybe_complete = True
                 attempt += 1
                 if attempt >= MOST_ATTEMPTS or not _worth_another(error):
                     raise
@@ -81,7 +102,7 @@ class _Session:
                 await self._ask(first, end, error)
 
     async def give_up(self) -> None:
-        with suppress(ApiError, FileUrlExpiredError):  # it expires by itself
+        with suppress(ApiError, FileError):  # it expires by itself
             await self._send("DELETE")
 
     async def _ask(self, first: int, end: int, failure: ApiError) -> None:
@@ -95,12 +116,17 @@ class _Session:
         if not first <= position <= end:
             raise failure
         self.position = position
+        self._maybe_complete = False
 
     def _note(self, response: Response, end: int) -> None:
         position = _expected(response)
         if response.status == 202:
             if position is not None and not self.position < position <= end:
-                raise status_error(Request("PUT", bare(self._url)), response)
+                raise InvalidResponseError(
+                    f"The server was sent the bytes from {self.position:,} to {end:,} of the file, and says "
+                    f"that it misses those from {position:,}.",
+                    Request("PUT", bare(self._url)),
+                )
             self.position = end if position is None else position
             return
         self.position = end
@@ -113,11 +139,16 @@ class _Session:
             headers["Content-Range"] = f"bytes {self.position}-{last}/{self._total}"
             headers["Content-Length"] = str(len(body))
             headers["Content-Type"] = "application/octet-stream"
-        request = Request(method, checked_url(self._url), headers, body)
+        request = Request(method, checked_url(self._api, self._url), headers, body)
         try:
             response = await self._api.transport.send(request)
         except TransportError as error:
             raise without_key(error, self._url) from None
+        if response.status in _GONE and self._maybe_complete:
+            raise UploadUnconfirmedError(
+                "the answer to its last bytes was lost, and the upload session has ended since, as it does "
+                f"when the file is complete (status {response.status})"
+            )
         if response.status in _GONE:
             raise FileUrlExpiredError(
                 "first_fetch",
@@ -134,6 +165,13 @@ def _worth_another(error: ApiError) -> bool:
     if isinstance(error, HttpStatusError):
         return error.status in _AGAIN
     return isinstance(error, TransportError)
+
+
+def _may_be_taken(error: ApiError) -> bool:
+    """Whether the server may have the bytes of the request that has failed."""
+    if isinstance(error, HttpStatusError):
+        return error.status not in _NOT_TAKEN
+    return not isinstance(error, ConnectError)
 
 
 def _pause(error: ApiError, attempt: int) -> float:
@@ -161,9 +199,9 @@ def _json(response: Response) -> dict[str, Any]:
 
 async def _size(data: "FileData", size: int | None) -> int:
     if isinstance(data, bytes | bytearray | memoryview):
-        return memoryview(data).nbytes
+        return _checked_size(memoryview(data).nbytes, size)
     if isinstance(data, str | os.PathLike):
-        return (await asyncio.to_thread(os.stat, data)).st_size
+        return _checked_size((await asyncio.to_thread(os.stat, data)).st_size, size)
     if not hasattr(data, "__aiter__"):
         raise TypeError(
             f"A file to upload is bytes, a path, or an async iterable of bytes, not {type(data).__name__}."
@@ -171,6 +209,20 @@ async def _size(data: "FileData", size: int | None) -> int:
     if size is None:
         raise ValueError("An async iterable does not say how long it is: give size, the number of its bytes.")
     return size
+
+
+def _checked_size(known: int, said: int | None) -> int:
+    if said is not None and known != said:
+        raise _too_short(said, known) if known < said else _too_long(said)
+    return known
+
+
+def _too_short(said: int, known: int) -> ValueError:
+    return ValueError(f"The file was said to have {said:,} bytes, and has only {known:,}.")
+
+
+def _too_long(said: int) -> ValueError:
+    return ValueError(f"The file was said to have {said:,} bytes, and has more.")
 
 
 async def _pieces(data: "FileData") -> AsyncIterator[bytes]:

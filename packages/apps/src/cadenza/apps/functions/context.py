@@ -56,10 +56,12 @@ class ClientContext:
 class FunctionContext(ClientContext, Generic[T]):
     """What a tab function is given.
 
-    @app.func
-    async def greet(ctx: FunctionContext[Greeting]) -> str:
-        await ctx.send(f"Hello {ctx.user_name}!")
-        return "done"
+        @app.func
+        async def greet(ctx: FunctionContext[Greeting]) -> str:
+            await ctx.send(f"Hello {ctx.user_name}!")
+            return "done"
+
+    `data` is read into what the annotation names, here `Greeting`.
     """
 
     id: str | None = None

@@ -7,7 +7,8 @@ What is answered, in this order:
     503  the bot is shutting down
     413  the body is larger than it may be
     400  the body is no JSON, or not what the function's model takes
-    500  the function failed: the log and the `error` event have the exception, the caller has not
+    500  the function failed, or a validator of its model: the log and the `error` event have the exception,
+         the caller has not
     200  what the function returned, as JSON
 
 `dangerously_allow_unauthenticated_requests` changes nothing here: that option is for activities, and a
@@ -28,6 +29,7 @@ from ..auth.inbound import RefusedError
 from ..events import ErrorEvent, EventEmitter
 from ..http.adapter import BodyTooLargeError, BrokenBodyError, HttpRequest, HttpResponse, HttpServerAdapter
 from ..http.endpoint import error_response, method_not_allowed
+from ..routing.parameters import is_generator, name_of
 from ..routing.responses import error_body, to_json
 from ..sending import Sendable
 from .context import FunctionContext
@@ -76,9 +78,14 @@ class FunctionTable:
 
     def add(self, name: str | None, function: TabFunction) -> None:
         """Raises ValueError for a name that cannot be part of a URL or is taken, TypeError for what cannot be
-        called, RuntimeError when the App has been initialized."""
+        called or is a generator, RuntimeError when the App has been initialized."""
         if not callable(function):
             raise TypeError(f"@app.func registers a function, not {function!r}.")
+        if is_generator(function):
+            raise TypeError(
+                f"The tab function {name_of(function)!r} is a generator (it has a yield), and nothing would "
+                "run it: return the whole result."
+            )
         name = getattr(function, "__name__", "").replace("_", "-") if name is None else name
         if not _NAME.fullmatch(name):
             raise ValueError(
@@ -141,6 +148,8 @@ class _Endpoint:
             return error_response(413, "RequestEntityTooLarge", message)
         except (BrokenBodyError, _BadCallError) as error:
             return error_response(400, "BadRequest", str(error))
+        except Exception as error:  # of a validator of the function's model
+            return await self._failed(error)
         ctx: FunctionContext[Any] = FunctionContext(
             app_session_id=headers["x-teams-app-session-id"],
             page_id=headers["x-teams-page-id"],
@@ -169,9 +178,12 @@ class _Endpoint:
                 result = await result
             return HttpResponse(200, to_json(result))
         except Exception as error:
-            self._host.logger.error("The tab function %r failed.", self._name, exc_info=error)
-            await self._host.events.dispatch("error", ErrorEvent(error))
-            return error_response(500, "InternalError", "The bot failed to do this; its log says why.")
+            return await self._failed(error)
+
+    async def _failed(self, error: Exception) -> HttpResponse:
+        self._host.logger.error("The tab function %r failed.", self._name, exc_info=error)
+        await self._host.events.dispatch("error", ErrorEvent(error))
+        return error_response(500, "InternalError", "The bot failed to do this; its log says why.")
 
     def _refuse(self, reason: str, message: str) -> HttpResponse:
         self._host.logger.warning("A call of the tab function %r was refused: %s.", self._name, reason)
@@ -181,7 +193,8 @@ class _Endpoint:
 
     def _data(self, body: bytes) -> Any:
         try:
-            value = json.loads(body) if body.strip() else None
+            text = body.decode(json.detect_encoding(body)).strip() or "null"
+            value = json.loads(text, parse_constant=_no_json)
         except (ValueError, RecursionError) as error:
             what = "is nested too deeply" if isinstance(error, RecursionError) else f"is not JSON: {error}"
             raise _BadCallError(f"The body {what}.") from None
@@ -190,13 +203,17 @@ class _Endpoint:
         from pydantic import ValidationError
 
         try:
-            return self._model.validate_python(value)
+            return self._model.validate_json(text)  # which takes the text of a time even where it is strict
         except ValidationError as error:
             complaints = error.errors(include_url=False, include_context=False, include_input=False)
             what = "; ".join(
                 f"{'.'.join(map(str, one['loc'])) or 'the body'}: {one['msg']}" for one in complaints[:5]
             )
             raise _BadCallError(f"The body is not what {self._name} takes: {what}.") from None
+
+
+def _no_json(constant: str) -> None:
+    raise ValueError(f"it has no {constant}")
 
 
 def _said(headers: Mapping[str, str], name: str) -> str | None:

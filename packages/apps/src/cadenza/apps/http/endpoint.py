@@ -8,10 +8,9 @@
     400  the body is no activity: not JSON, no JSON object, or nested more than 200 levels deep
     401  the activity names another service URL than its token
     503  the bot is shutting down, or the activity could not be written down: the service sends it again
-    504  an invoke's handler took too long
+    504  an invoke's handler took too long, or the turn of what expects its replies here
     200  acknowledged, and the turn runs behind; an invoke: the status and body that its handler chose;
-         what expects its replies here (expected_replies.py): all that its turn has sent, or what it had sent
-         when it took too long
+         what expects its replies here (expected_replies.py): all that its turn has sent
 
 `GET /health`: 200 while the App takes activities, 503 when it is shutting down.
 """
@@ -29,7 +28,7 @@ from cadenza.state import StateError
 
 from ..auth.inbound import Caller, Doorkeeper, RefusedError
 from ..expected_replies import expects_replies
-from ..routing.responses import SHUTTING_DOWN, TOO_LATE, InvokeResponse, error_body, to_json
+from ..routing.responses import REPLIES_TOO_LATE, SHUTTING_DOWN, TOO_LATE, InvokeResponse, error_body, to_json
 from ..turns.runner import Admitted
 from .adapter import BodyTooLargeError, BrokenBodyError, HttpRequest, HttpResponse
 
@@ -93,18 +92,15 @@ class MessagingEndpoint:
         await asyncio.wait({turn.answered}, timeout=self._invoke_seconds)
         if turn.answered.done():
             return http_response(turn.answered.result())
-        so_far: InvokeResponse[Any] = InvokeResponse(200, {"activities": []})
-        if turn.replies is not None:
-            so_far = turn.replies.response(so_far, invoke=False)  # from now on it refuses what comes
         if expectant and activity.type != "invoke":
             self._logger.error(
                 "The turn of an activity of type %.64r, whose replies are expected in the answer of its "
-                "request, was not over within %g s: what it had sent was delivered, and what it sends now is "
-                "refused.",
+                "request, was not over within %g s: its sender was told 504 and what it had sent, and what "
+                "it sends now is refused. A turn waits for those before it in its conversation.",
                 activity.type,
                 self._invoke_seconds,
             )
-            return http_response(so_far)
+            return http_response(_unfinished(turn, REPLIES_TOO_LATE))
         self._logger.error(
             "The invoke %.64r was not answered within %g s: the service was told 504, and the user sees a "
             "failure. Its handler goes on, but what it returns reaches nobody. Return first, and do what "
@@ -112,7 +108,7 @@ class MessagingEndpoint:
             activity.name,
             self._invoke_seconds,
         )
-        return http_response(TOO_LATE)
+        return http_response(_unfinished(turn, TOO_LATE))
 
 
 class HealthEndpoint:
@@ -132,6 +128,10 @@ class HealthEndpoint:
 async def not_found(request: HttpRequest) -> HttpResponse:
     """Every other path, on a server of the App's own."""
     return error_response(404, "NotFound", f"There is nothing at {request.path}.")
+
+
+def _unfinished(turn: Admitted, response: InvokeResponse[Any]) -> InvokeResponse[Any]:
+    return response if turn.replies is None else turn.replies.unfinished(response)
 
 
 def method_not_allowed(request: HttpRequest, allowed: str) -> HttpResponse:

@@ -5,6 +5,7 @@ import mimetypes
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
+from typing import NamedTuple
 
 from aiohttp import web
 
@@ -39,6 +40,12 @@ _HEADERS = {
 }
 
 
+class _Found(NamedTuple):
+    file: Path
+    of_directory: bool
+    """Whether it is the index of the directory that was asked for."""
+
+
 class StaticFiles:
     """The files of one directory below one path."""
 
@@ -57,16 +64,16 @@ class StaticFiles:
             message = f"{request.path} takes GET, HEAD, not {request.method}."
             return error_response(405, "MethodNotAllowed", message, {"Allow": "GET, HEAD"})
         # Files are looked for in a thread: a disk may be slow.
-        file = await asyncio.to_thread(self._find, request.match_info.get("file", ""))
+        found = await asyncio.to_thread(self._find, request.match_info.get("file", ""))
         slash = request.path.endswith("/")
-        if file is None or (slash and file.name != INDEX):
+        if found is None or (slash and not found.of_directory):
             return error_response(404, "NotFound", f"There is nothing at {request.path}.")
-        if not slash and file.name == INDEX and not request.path.endswith("/" + INDEX):
+        if found.of_directory and not slash:
             return self._with_slash(request)  # else what the page names would be looked for beside it
         name = INDEX if slash else request.path  # a link may lead to a file of another name
         kind = _TYPES.get(PurePosixPath(name).suffix.lower()) or mimetypes.guess_type(name)[0]
         headers = {**_HEADERS, "Content-Type": kind or "application/octet-stream"}
-        return web.FileResponse(file, headers=headers)
+        return web.FileResponse(found.file, headers=headers)
 
     def _with_slash(self, request: web.Request) -> HttpResponse:
         # From the path itself, without its leading slashes: "//elsewhere" would be another host.
@@ -74,16 +81,17 @@ class StaticFiles:
         query = request.rel_url.raw_query_string
         return HttpResponse(308, headers={"Location": f"{path}?{query}" if query else path})
 
-    def _find(self, name: str) -> Path | None:
+    def _find(self, name: str) -> _Found | None:
         """The file that `name` (not encoded any more) stands for; None if there is none to be shown."""
         parts = [part for part in name.split("/") if part]
         if any(part.startswith(".") or "\\" in part or ":" in part or "\0" in part for part in parts):
             return None
         try:
             file = self._root.joinpath(*parts).resolve()
-            if file.is_dir():
+            of_directory = file.is_dir()
+            if of_directory:
                 file = (file / INDEX).resolve()
             shown = file.is_file() and file.is_relative_to(self._root)
         except (OSError, RuntimeError):  # too long a name, a loop of links, a directory that we may not read
             return None
-        return file if shown else None
+        return _Found(file, of_directory) if shown else None

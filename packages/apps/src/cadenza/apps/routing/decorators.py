@@ -12,8 +12,10 @@ they are registered.
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Awaitable, Callable, Mapping
+from functools import wraps
 from typing import (
     TYPE_CHECKING,
     Any,
@@ -27,8 +29,19 @@ from typing import (
     overload,
 )
 
-from ..filters import Condition, Filter, Find, all_of, as_filter, found_by, where, written
-from .parameters import filled
+from ..filters import (
+    WITH_TEXT,
+    Condition,
+    Filter,
+    Find,
+    all_of,
+    as_filter,
+    check_pattern,
+    found_by,
+    where,
+    written,
+)
+from .parameters import filled, name_of
 from .router import KINDS, Route, Router
 
 if TYPE_CHECKING:
@@ -165,8 +178,7 @@ class PatternDecorator(Generic[ActivityT, ResultT]):
     ) -> Callable[Concatenate[Any, P], Any]: ...
 
     def __call__(self, pattern: Any, /, *given: Any) -> Any:
-        if not isinstance(pattern, str | re.Pattern):
-            raise TypeError(f"{self._row.name} takes a str or a compiled regex, not {pattern!r}.")
+        check_pattern(pattern, f"{self._row.name} takes a str or a compiled regex")
         return apply(self._row, self._app, (written(pattern),), given)
 
 
@@ -269,8 +281,12 @@ def apply(row: Row[Any, Any], app: HasRouter, own: tuple[Filter, ...], given: An
     filters = (*own, *(_condition(row, each, keyed=bool(own)) for each in conditions))
     if handler is None:
         return Registrar(row, app, filters)
+    if isinstance(handler, str | re.Pattern):
+        raise TypeError(
+            f"{row.name} takes a function that is called with the context, not {_text_hint(row, handler)}"
+        )
     register(row, app, filters, handler)
-    return handler
+    return _called_once_more(row, handler) if _may_be_predicate(handler) else handler
 
 
 def register(row: Row[Any, Any], app: HasRouter, filters: tuple[Filter, ...], handler: Any) -> None:
@@ -284,9 +300,49 @@ def register(row: Row[Any, Any], app: HasRouter, filters: tuple[Filter, ...], ha
     app.router.add(Route(row.name, run, row.type, row.kinds, find))
 
 
+def _text_hint(row: Row[Any, Any], given: object) -> str:
+    """What was given, as the end of a sentence, and what to write instead if it is a text."""
+    if not isinstance(given, str | re.Pattern) or row.type not in (None, *WITH_TEXT):
+        return f"{given!r}."
+    return f"{given!r}. To select by the text: {row.name}(text({given!r}))."
+
+
+def _may_be_predicate(handler: Any) -> bool:
+    """Whether a function may have been meant as a condition: `@app.on_message(lambda a: ...)` above another
+    function, which looks like a handler. One that says `ctx` or a type, or is awaited, is none."""
+    if not inspect.isroutine(handler) or inspect.iscoroutinefunction(handler):
+        return False
+    try:
+        parameters = list(inspect.signature(handler).parameters.values())
+    except ValueError:
+        return False
+    return (
+        len(parameters) == 1
+        and parameters[0].annotation is inspect.Parameter.empty
+        and parameters[0].name not in ("ctx", "context", "_")
+    )
+
+
+def _called_once_more(row: Row[Any, Any], handler: Callable[[Any], object]) -> Callable[[Any], object]:
+    """`handler`, with an error where it decorates a function: then it was meant as a condition."""
+
+    @wraps(handler)
+    def called(ctx: Any) -> object:
+        if inspect.isroutine(ctx):
+            name = name_of(handler)
+            raise TypeError(
+                f"{row.name} has taken {name} for its handler, since a function that stands last is one. If "
+                f"it is to select the activities for {name_of(ctx)}, make a filter of it: "
+                f"@app.{row.name}(where({'lambda ...' if name.endswith('<lambda>') else name}))."
+            )
+        return handler(ctx)
+
+    return called
+
+
 def _condition(row: Row[Any, Any], given: Condition, *, keyed: bool) -> Filter:
     if not isinstance(given, Filter) and not callable(given):
-        raise TypeError(f"{row.name} takes filters and a function, not {given!r}.")
+        raise TypeError(f"{row.name} takes filters and a function, not {_text_hint(row, given)}")
     filter = as_filter(given)
     if row.type is not None and filter.types is not None and row.type not in filter.types:
         by_word = f'{row.name}("{row.word}") or ' if isinstance(row, OnKeyed) and not keyed else ""

@@ -111,10 +111,15 @@ def filled(
 
     `activity` is the name of the class in `cadenza.api` that the decorator selects, `finds` what its filters
     may find. Raises TypeError for a handler that does not take the context, is written for other activities,
-    or has a parameter that nothing can fill.
+    is a generator, or has a parameter that nothing can fill.
     """
     if not callable(handler):
         raise TypeError(f"{decorator} takes a function that is called with the context, not {handler!r}.")
+    if is_generator(handler):
+        raise TypeError(
+            f"{decorator}: {name_of(handler)}() is a generator (it has a yield), and nothing would run it. "
+            "Stream an answer with ctx.stream.emit(...), and return what is to be returned."
+        )
     try:
         parameters = list(inspect.signature(handler).parameters.values())
     except ValueError:  # some that are written in C have none
@@ -249,6 +254,11 @@ def _check_context(annotation: object, activity: str, where: str) -> None:
     """The context that a handler says it takes has to be able to hold what the decorator selects."""
     from ..context import ActivityContext  # which loads models
 
+    if isinstance(annotation, type) and issubclass(annotation, cadenza.api.Activity):
+        raise TypeError(
+            f"{where} takes a {annotation.__name__}, but it would be given the context. To select by a "
+            "function of the activity, make a filter of it: where(function)."
+        )
     if get_origin(annotation) is not ActivityContext:
         return
     kinds = [_plain(kind) for kind in _alternatives(get_args(annotation)[0])]
@@ -275,10 +285,19 @@ def _may_be(kind: type, activity: str) -> bool:
 
 
 def _may_be_value(kind: type, activity: str) -> bool:
-    """Whether the value of an `activity` may be a `kind`."""
+    """Whether the value of an `activity`, or of one that is more special, may be a `kind`.
+
+    Where a value may be anything it is plain JSON as it came, and no model of `cadenza.api`; but middleware
+    may have put a model of the bot's own there.
+    """
     selected = getattr(cadenza.api, activity, cadenza.api.Activity)
-    if not issubclass(selected, cadenza.api.Activity) or selected is cadenza.api.Activity:
+    if not isinstance(selected, type) or not issubclass(selected, cadenza.api.Activity):
         return True
+    own = kind.__module__.partition(".models")[0] != "cadenza.api"
+    return any(_holds(each, kind, own) for each in (selected, *_special(selected)))
+
+
+def _holds(selected: type[cadenza.api.Activity], kind: type, own: bool) -> bool:
     field = selected.model_fields.get("value")
     if field is None:
         return False
@@ -286,7 +305,18 @@ def _may_be_value(kind: type, activity: str) -> bool:
     known = [
         model for model in models if isinstance(model, type) and issubclass(model, cadenza.api.WireModel)
     ]
-    return not known or any(issubclass(kind, model) or issubclass(model, kind) for model in known)
+    if not known:
+        return own
+    return any(issubclass(kind, model) or issubclass(model, kind) for model in known)
+
+
+@cache
+def _special(selected: type[cadenza.api.Activity]) -> tuple[type[cadenza.api.Activity], ...]:
+    """The classes below this one. Loads the models, but only for the few classes that are others' bases."""
+    if selected.__name__ not in ("Activity", "InvokeActivity", "EventActivity"):
+        return tuple(selected.__subclasses__())
+    named = (getattr(cadenza.api, name) for name in cadenza.api.__all__ if name.endswith("Activity"))
+    return tuple(each for each in named if isinstance(each, type) and issubclass(each, selected))
 
 
 # Annotations ------------------------------------------------------------------------------------------
@@ -372,6 +402,14 @@ def _shown(annotation: object) -> str:
     if isinstance(annotation, str):
         return annotation
     return annotation.__name__ if isinstance(annotation, type) else str(annotation)
+
+
+def is_generator(function: Callable[..., object]) -> bool:
+    """Whether calling `function` runs nothing, since it is a generator, with `async` or without."""
+    call = getattr(function, "__call__", None)  # noqa: B004 - not whether it can be called, but how
+    return any(
+        inspect.isgeneratorfunction(one) or inspect.isasyncgenfunction(one) for one in (function, call)
+    )
 
 
 def name_of(handler: Any) -> str:

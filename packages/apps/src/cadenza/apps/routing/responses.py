@@ -1,12 +1,15 @@
 """What a turn answers with: how a handler's return value becomes an `InvokeResponse`."""
 
 import json
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 from cadenza.api import InvokeResponse, is_invoke_response
+from pydantic_core import to_jsonable_python
 
 __all__ = [
     "FAILED",
+    "REPLIES_TOO_LATE",
     "SHUTTING_DOWN",
     "TOO_LATE",
     "InvokeResponse",
@@ -24,6 +27,9 @@ def error_body(code: str, message: str) -> dict[str, Any]:
 FAILED = InvokeResponse(500, error_body("InternalError", "The bot failed to handle this invoke."))
 SHUTTING_DOWN = InvokeResponse(503, error_body("ServiceUnavailable", "The bot is shutting down."))
 TOO_LATE = InvokeResponse(504, error_body("Timeout", "The bot took too long to answer this invoke."))
+REPLIES_TOO_LATE = InvokeResponse(
+    504, error_body("Timeout", "The bot took too long: `activities` is what it had sent until then.")
+)
 
 
 def invoke_response(result: object) -> InvokeResponse[Any]:
@@ -31,8 +37,8 @@ def invoke_response(result: object) -> InvokeResponse[Any]:
 
     An `InvokeResponse`, or a dict of just a numeric `status` and a `body`, is taken as it is; anything else
     is the body of a 200. Bodies become plain JSON values: models by alias and without None, cards by
-    `to_dict()`. Raises TypeError or ValueError for what JSON or HTTP
-    cannot carry.
+    `to_dict()`, dataclasses by their fields, times, UUIDs, sets and the like as pydantic writes them. Raises
+    TypeError or ValueError for what JSON or HTTP cannot carry.
     """
     status, body = 200, result
     if is_invoke_response(result):
@@ -50,10 +56,18 @@ def to_json(body: object) -> bytes:
 
 
 def _plain(value: object) -> object:
+    """What JSON has instead of `value`, which it has not. The parts may be such values again."""
     if hasattr(value, "to_dict"):
         return value.to_dict()
     if hasattr(value, "model_dump"):
         return value.model_dump(mode="json", by_alias=True, exclude_none=True)
-    raise TypeError(
-        f"A response cannot hold {value!r} of type {type(value).__name__}: JSON has no such value."
-    )
+    if is_dataclass(value) and not isinstance(value, type):
+        return {field.name: getattr(value, field.name) for field in fields(value)}
+    if isinstance(value, set | frozenset):
+        return list(value)
+    try:
+        return to_jsonable_python(value)
+    except ValueError:
+        raise TypeError(
+            f"A response cannot hold {value!r} of type {type(value).__name__}: JSON has no such value."
+        ) from None

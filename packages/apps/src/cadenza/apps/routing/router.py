@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..filters import Find
 from ..middleware import Chain, Handler, Selection
-from .parameters import Filled
+from .parameters import Filled, name_of
 
 if TYPE_CHECKING:
     from cadenza.api import Activity
@@ -47,8 +48,8 @@ class Route:
     """A handler, and which activities it is for: of a type (any, if it is None), of one of some kinds (any,
     if there are none; see `KINDS`), and in which `find` finds what it looks for.
 
-    A route of no type is for any activity: a handler that sees an invoke there and passes it on has not
-    thereby handled it.
+    A route of no type is for any activity: a handler that sees an invoke there has not thereby handled it,
+    unless it returns something.
     """
 
     name: str
@@ -133,8 +134,19 @@ class _Index:
         return self._by_type.get(type, self._any)
 
 
-def checked(handler: CallableT, name: str) -> CallableT:
-    """`handler`, if it can be one. A TypeError at the decorator's line is better than one in a turn."""
+def checked(handler: CallableT, name: str, *arguments: str) -> CallableT:
+    """`handler`, if it can be one: a function, which takes these `arguments` (by default, any). A TypeError
+    at the decorator's line is better than one in a turn."""
     if not callable(handler):
         raise TypeError(f"{name} takes a function that is called with the context, not {handler!r}.")
+    if arguments:
+        try:
+            inspect.signature(handler).bind(*arguments)
+        except ValueError:  # some that are written in C have no signature
+            pass
+        except TypeError as error:
+            called = f"{name_of(handler)}({', '.join(arguments)})"
+            raise TypeError(
+                f"{name} calls its function as {called}, which this one cannot be: {error}."
+            ) from None
     return handler

@@ -135,8 +135,11 @@ def _is_feedback(activity: Any) -> bool:
     return "feedback" in (_within(value, "actionName"), _within(value, "action_name"))
 
 
-def _value_type(name: str) -> Callable[[Any], bool]:
-    return lambda activity: name in (_within(activity, "value_type"), _within(activity, "valueType"))
+def _lifecycle(value_type: str) -> On[Any, object]:
+    def says(activity: Any) -> bool:
+        return value_type in (_within(activity, "value_type"), _within(activity, "valueType"))
+
+    return On("event", "agentLifecycle", when=says, when_shown=f"`valueType` is `{value_type}`")
 
 
 class Routes:
@@ -218,55 +221,21 @@ class Routes:
 
     # The lives of agents (Agent 365): the event `agentLifecycle`, told apart by its valueType -------------
     on_agent_lifecycle: On[AgentLifecycleEventActivityBase, object] = On("event", "agentLifecycle")
-    on_agentic_user_identity_created: On[AgenticUserIdentityCreatedActivity, object] = On(
-        "event",
-        "agentLifecycle",
-        when=_value_type("AgenticUserIdentityCreated"),
-        when_shown="`valueType` is `AgenticUserIdentityCreated`",
+    on_agentic_user_identity_created: On[AgenticUserIdentityCreatedActivity, object] = _lifecycle(
+        "AgenticUserIdentityCreated"
     )
-    on_agentic_user_identity_updated: On[AgenticUserIdentityUpdatedActivity, object] = On(
-        "event",
-        "agentLifecycle",
-        when=_value_type("AgenticUserIdentityUpdated"),
-        when_shown="`valueType` is `AgenticUserIdentityUpdated`",
+    on_agentic_user_identity_updated: On[AgenticUserIdentityUpdatedActivity, object] = _lifecycle(
+        "AgenticUserIdentityUpdated"
     )
-    on_agentic_user_manager_updated: On[AgenticUserManagerUpdatedActivity, object] = On(
-        "event",
-        "agentLifecycle",
-        when=_value_type("AgenticUserManagerUpdated"),
-        when_shown="`valueType` is `AgenticUserManagerUpdated`",
+    on_agentic_user_manager_updated: On[AgenticUserManagerUpdatedActivity, object] = _lifecycle(
+        "AgenticUserManagerUpdated"
     )
-    on_agentic_user_enabled: On[AgenticUserEnabledActivity, object] = On(
-        "event",
-        "agentLifecycle",
-        when=_value_type("AgenticUserEnabled"),
-        when_shown="`valueType` is `AgenticUserEnabled`",
-    )
-    on_agentic_user_disabled: On[AgenticUserDisabledActivity, object] = On(
-        "event",
-        "agentLifecycle",
-        when=_value_type("AgenticUserDisabled"),
-        when_shown="`valueType` is `AgenticUserDisabled`",
-    )
-    on_agentic_user_deleted: On[AgenticUserDeletedActivity, object] = On(
-        "event",
-        "agentLifecycle",
-        when=_value_type("AgenticUserDeleted"),
-        when_shown="`valueType` is `AgenticUserDeleted`",
-    )
-    on_agentic_user_undeleted: On[AgenticUserUndeletedActivity, object] = On(
-        "event",
-        "agentLifecycle",
-        when=_value_type("AgenticUserUndeleted"),
-        when_shown="`valueType` is `AgenticUserUndeleted`",
-    )
+    on_agentic_user_enabled: On[AgenticUserEnabledActivity, object] = _lifecycle("AgenticUserEnabled")
+    on_agentic_user_disabled: On[AgenticUserDisabledActivity, object] = _lifecycle("AgenticUserDisabled")
+    on_agentic_user_deleted: On[AgenticUserDeletedActivity, object] = _lifecycle("AgenticUserDeleted")
+    on_agentic_user_undeleted: On[AgenticUserUndeletedActivity, object] = _lifecycle("AgenticUserUndeleted")
     on_agentic_user_workload_onboarding_updated: On[AgenticUserWorkloadOnboardingUpdatedActivity, object] = (
-        On(
-            "event",
-            "agentLifecycle",
-            when=_value_type("AgenticUserWorkloadOnboardingUpdated"),
-            when_shown="`valueType` is `AgenticUserWorkloadOnboardingUpdated`",
-        )
+        _lifecycle("AgenticUserWorkloadOnboardingUpdated")
     )
 
     # Invokes: dialogs -----------------------------------------------------------------------------------
@@ -386,20 +355,19 @@ class Routes:
     def use(
         self,
         middleware: Callable[Concatenate[ActivityContext[Activity], P], object],
-        /,
         *,
         inside: bool = False,
     ) -> Callable[Concatenate[ActivityContext[Activity], P], Any]: ...
 
     @overload
     def use(
-        self, *, inside: bool
+        self, middleware: None = None, *, inside: bool = False
     ) -> Callable[
         [Callable[Concatenate[ActivityContext[Activity], P], ResultT]],
         Callable[Concatenate[ActivityContext[Activity], P], ResultT],
     ]: ...
 
-    def use(self, *given: Any, inside: bool = False) -> Any:
+    def use(self, middleware: Any = None, *, inside: bool = False) -> Any:
         """Let `middleware` stand around the handlers, which run when it calls `await ctx.next()`, and not if
         it does not.
 
@@ -412,7 +380,7 @@ class Routes:
             self.router.use(filled(middleware, "use", app=self), inside=inside)
             return middleware
 
-        return register(*given) if given else register
+        return register if middleware is None else register(middleware)
 
 
 def rows() -> list[Row[Any, Any]]:

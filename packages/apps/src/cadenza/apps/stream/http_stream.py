@@ -178,6 +178,10 @@ class HttpStream:
         self._driver.tell(ev.Abort(reason, at))
         return await self.close()
 
+    def is_private(self, activity_id: str) -> bool:
+        """Whether this stream has sent that message, to one person alone. For an app."""
+        return activity_id in self._sender.private_ids
+
     def seal(self, error: StreamError) -> None:
         """Take nothing more, on behalf of an app: from now on emit, update and clear_text raise `error`."""
         self._sealed = self._sealed or error

@@ -45,6 +45,8 @@ class Sender:
         """The exception behind the last failure."""
         self.bytes = 0
         """Bytes of all bodies sent."""
+        self.private_ids: set[str] = set()
+        """The messages that one person alone sees."""
         self._api = api
         self._timeout = timeout
         self._path = ["v3", "conversations", ref.conversation.id, "activities"]
@@ -91,7 +93,10 @@ class Sender:
         if _STALE in response.body:
             return Failed(Failure(FailureKind.STALE, response.status, STALE_CODE))
         if isinstance(action, Post) and action.stream_id is None:
-            return Sent(_activity_id(response.body))
+            activity_id = _activity_id(response.body)
+            if self._private and activity_id is not None:
+                self.private_ids.add(activity_id)
+            return Sent(activity_id)
         return Sent()  # the message has its id
 
     def _body(self, action: Post | Put) -> dict[str, Any]:

@@ -1,5 +1,5 @@
 import pytest
-from cadenza.dev.outline import buttons, outline
+from cadenza.testing.outline import buttons, outline
 
 
 def element(**fields: object) -> list[str]:
