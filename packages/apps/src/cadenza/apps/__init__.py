@@ -36,6 +36,7 @@ from .events import (
     StopEvent,
 )
 from .filters import Command, Condition, Filter, Scope, command, mention, scope, text, where
+from .functions import ClientContext, FunctionContext
 from .http.adapter import (
     BodyTooLargeError,
     BrokenBodyError,
@@ -86,7 +87,6 @@ if TYPE_CHECKING:
         IncomingFile,
         UploadUnconfirmedError,
     )
-    from .functions import ClientContext, FunctionContext
     from .html_widget import (
         DisplayMode,
         HtmlWidgetMarkdownOptions,
@@ -196,7 +196,6 @@ _LAZY = {
         "IncomingFile",
         "UploadUnconfirmedError",
     ),
-    ".functions": ("ClientContext", "FunctionContext"),
     ".html_widget": (
         "DisplayMode",
         "HtmlWidgetMarkdownOptions",

@@ -33,6 +33,7 @@ from .collector import calm_collector
 from .context import ActivityContext
 from .events import ActivitySentEvent, EventEmitter, EventHandler, StartEvent, StopEvent, event_name_of
 from .expected_replies import CollectingTransport, ExpectedReplies, expects_replies
+from .functions.table import FunctionHost, FunctionTable, TabFunction
 from .graph import GraphClients
 from .http.adapter import HttpServerAdapter, SocketServerAdapter
 from .http.aiohttp_server import AiohttpAdapter
@@ -65,8 +66,6 @@ if TYPE_CHECKING:
     )
     from msgraph import GraphServiceClient
 
-    from .functions.table import FunctionHost, TabFunction
-
 _ABSENT: Any = object()
 """What was not given, where None is a mistake."""
 
@@ -74,7 +73,7 @@ HEALTH = "/health"
 MOST_APIS = 64
 """How many service URLs have a client that is kept."""
 
-FunctionT = TypeVar("FunctionT", bound="TabFunction")
+FunctionT = TypeVar("FunctionT", bound=TabFunction)
 HandlerT = TypeVar("HandlerT", bound=Callable[..., object])
 StreamT = TypeVar("StreamT", bound=HttpStream)
 
@@ -112,8 +111,6 @@ class App(Routes):
     """
 
     def __init__(self, **options: Unpack[AppOptions]) -> None:
-        from .functions.table import FunctionTable  # not with the module: most bots have none
-
         settings = Settings.resolve(options, os.environ)
         self.logger: logging.Logger = options.get("logger") or logging.getLogger("cadenza.apps")
         self.events = EventEmitter(self.logger)
@@ -322,7 +319,6 @@ class App(Routes):
 
     def _function_host(self) -> FunctionHost:
         from .auth.entra import EntraTokens
-        from .functions.table import FunctionHost
 
         settings = self._settings
         return FunctionHost(

@@ -8,7 +8,7 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
-from cadenza import api
+from cadenza import api as teams
 from cadenza.state import Store
 
 from .threads import without_thread
@@ -88,4 +88,4 @@ class References:
 
     async def _read(self, key: str) -> ConversationReference | None:
         item = await self._store.get(key)
-        return None if item is None else api.ConversationReference.received(json.loads(item.value))
+        return None if item is None else teams.ConversationReference.received(json.loads(item.value))

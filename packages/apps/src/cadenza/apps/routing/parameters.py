@@ -27,7 +27,7 @@ from functools import cache, partial
 from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, TypeVar, Union, get_args, get_origin
 
-import cadenza.api  # a model is loaded when a handler names one
+from cadenza import api as teams
 from cadenza.state import Storage
 
 from ..filters import Command, Found
@@ -53,9 +53,9 @@ _FOUND: tuple[type, ...] = (re.Match, Command)
 def _attributes() -> dict[type, str]:
     """Attributes of the context, by their types."""
     return {
-        cadenza.api.ApiClient: "api",
-        cadenza.api.CloudEnvironment: "cloud",
-        cadenza.api.ConversationReference: "conversation_ref",
+        teams.ApiClient: "api",
+        teams.CloudEnvironment: "cloud",
+        teams.ConversationReference: "conversation_ref",
         HttpStream: "stream",
         StreamerProtocol: "stream",
         TurnStateContainer: "state",
@@ -194,18 +194,18 @@ class _Maker:
             return lambda ctx, found: next((each for each in found if isinstance(each, kind)), _ABSENT)
         if kind is not object and kind in type(self._app).__mro__:
             return lambda ctx, found: self._app
-        if issubclass(kind, cadenza.api.Activity):
+        if issubclass(kind, teams.Activity):
             if not _may_be(kind, self._activity):
                 return None
             return lambda ctx, found: ctx.activity if isinstance(ctx.activity, kind) else _ABSENT
-        if issubclass(kind, cadenza.api.WireModel) and _may_be_value(kind, self._activity):
+        if issubclass(kind, teams.WireModel) and _may_be_value(kind, self._activity):
             return lambda ctx, found: _value(ctx.activity, kind)
         return None
 
     def _why_not(self, kinds: list[object]) -> str:
         if any(kind in _FOUND for kind in kinds):
             return "none of the filters of this decorator finds one"
-        if any(isinstance(kind, type) and issubclass(kind, cadenza.api.Activity) for kind in kinds):
+        if any(isinstance(kind, type) and issubclass(kind, teams.Activity) for kind in kinds):
             return f"the activities of this decorator are {self._activity}"
         return "nothing of that type is at hand"
 
@@ -254,7 +254,7 @@ def _check_context(annotation: object, activity: str, where: str) -> None:
     """The context that a handler says it takes has to be able to hold what the decorator selects."""
     from ..context import ActivityContext  # which loads models
 
-    if isinstance(annotation, type) and issubclass(annotation, cadenza.api.Activity):
+    if isinstance(annotation, type) and issubclass(annotation, teams.Activity):
         raise TypeError(
             f"{where} takes a {annotation.__name__}, but it would be given the context. To select by a "
             "function of the activity, make a filter of it: where(function)."
@@ -262,7 +262,7 @@ def _check_context(annotation: object, activity: str, where: str) -> None:
     if get_origin(annotation) is not ActivityContext:
         return
     kinds = [_plain(kind) for kind in _alternatives(get_args(annotation)[0])]
-    known = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, cadenza.api.Activity)]
+    known = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, teams.Activity)]
     if known and len(known) == len(kinds) and not any(_is_above(kind, activity) for kind in known):
         shown = " | ".join(kind.__name__ for kind in known)
         raise TypeError(f"{where} takes an ActivityContext[{shown}], but it would be given {activity}.")
@@ -270,9 +270,9 @@ def _check_context(annotation: object, activity: str, where: str) -> None:
 
 def _is_above(kind: type, activity: str) -> bool:
     """Whether every `activity` is a `kind`. Loads the model only if the names do not tell."""
-    if kind.__name__ == activity or kind is cadenza.api.Activity:
+    if kind.__name__ == activity or kind is teams.Activity:
         return True
-    selected = getattr(cadenza.api, activity, cadenza.api.Activity)
+    selected = getattr(teams, activity, teams.Activity)
     return not isinstance(selected, type) or issubclass(selected, kind)
 
 
@@ -280,7 +280,7 @@ def _may_be(kind: type, activity: str) -> bool:
     """Whether an `activity` may be a `kind`: one is the other's base."""
     if _is_above(kind, activity):
         return True
-    selected = getattr(cadenza.api, activity, cadenza.api.Activity)
+    selected = getattr(teams, activity, teams.Activity)
     return isinstance(selected, type) and issubclass(kind, selected)
 
 
@@ -290,32 +290,30 @@ def _may_be_value(kind: type, activity: str) -> bool:
     Where a value may be anything it is plain JSON as it came, and no model of `cadenza.api`; but middleware
     may have put a model of the bot's own there.
     """
-    selected = getattr(cadenza.api, activity, cadenza.api.Activity)
-    if not isinstance(selected, type) or not issubclass(selected, cadenza.api.Activity):
+    selected = getattr(teams, activity, teams.Activity)
+    if not isinstance(selected, type) or not issubclass(selected, teams.Activity):
         return True
     own = kind.__module__.partition(".models")[0] != "cadenza.api"
     return any(_holds(each, kind, own) for each in (selected, *_special(selected)))
 
 
-def _holds(selected: type[cadenza.api.Activity], kind: type, own: bool) -> bool:
+def _holds(selected: type[teams.Activity], kind: type, own: bool) -> bool:
     field = selected.model_fields.get("value")
     if field is None:
         return False
     models = [_plain(each) for each in _alternatives(field.annotation)]
-    known = [
-        model for model in models if isinstance(model, type) and issubclass(model, cadenza.api.WireModel)
-    ]
+    known = [model for model in models if isinstance(model, type) and issubclass(model, teams.WireModel)]
     if not known:
         return own
     return any(issubclass(kind, model) or issubclass(model, kind) for model in known)
 
 
 @cache
-def _special(selected: type[cadenza.api.Activity]) -> tuple[type[cadenza.api.Activity], ...]:
+def _special(selected: type[teams.Activity]) -> tuple[type[teams.Activity], ...]:
     """The classes below this one. Loads the models, but only for the few classes that are others' bases."""
     if selected.__name__ not in ("Activity", "InvokeActivity", "EventActivity"):
         return tuple(selected.__subclasses__())
-    named = (getattr(cadenza.api, name) for name in cadenza.api.__all__ if name.endswith("Activity"))
+    named = (getattr(teams, name) for name in teams.__all__ if name.endswith("Activity"))
     return tuple(each for each in named if isinstance(each, type) and issubclass(each, selected))
 
 

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from math import inf
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
-from cadenza import api
+from cadenza import api as teams
 
 from . import events as ev
 from .actions import Delete, Done, Post, PostKind, Put, Rest, Result, Wait
@@ -200,8 +200,8 @@ class StreamDriver:
         if isinstance(answer, ev.Failed):
             return
         if isinstance(action, Post) and action.kind is PostKind.CHUNK and self.chunk_handlers:
-            sent = api.SentActivity(
-                action.stream_id or answer.id or "", api.TypingActivityInput(text=action.text)
+            sent = teams.SentActivity(
+                action.stream_id or answer.id or "", teams.TypingActivityInput(text=action.text)
             )
             self._notify(self.chunk_handlers, sent)
         if self.on_acknowledged is not None:

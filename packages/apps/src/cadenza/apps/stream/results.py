@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cadenza import api
+from cadenza import api as teams
 
 from .actions import Outcome, Result
 from .classify import Failure, FailureKind
@@ -11,10 +11,10 @@ from .errors import DeliveryUnknownError, StreamDeliveryError
 __all__ = ["delivery_error", "sent_activity"]
 
 
-def sent_activity(outcome: Outcome) -> api.SentActivity:
+def sent_activity(outcome: Outcome) -> teams.SentActivity:
     """The last message of a delivered answer, with the ids of all."""
-    message = api.MessageActivityInput.model_validate({"type": "message", **outcome.last})
-    return api.SentActivity(outcome.ids[-1] or "", message, tuple(filter(None, outcome.ids)))
+    message = teams.MessageActivityInput.model_validate({"type": "message", **outcome.last})
+    return teams.SentActivity(outcome.ids[-1] or "", message, tuple(filter(None, outcome.ids)))
 
 
 def delivery_error(outcome: Outcome) -> StreamDeliveryError:

@@ -19,7 +19,7 @@ from math import inf
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from uuid import uuid4
 
-from cadenza import api
+from cadenza import api as teams
 from cadenza.api import CadenzaError
 from cadenza.state import (
     Busy,
@@ -713,8 +713,8 @@ def _look_at(future: asyncio.Future[Any]) -> None:
 
 
 def _message(entry: InboxEntry) -> MessageActivity:
-    activity = api.parse_activity(dict(entry.payload["activity"]))
-    assert isinstance(activity, api.MessageActivity)  # nothing else is skipped, or given to those who ask
+    activity = teams.parse_activity(dict(entry.payload["activity"]))
+    assert isinstance(activity, teams.MessageActivity)  # nothing else is skipped, or given to those who ask
     return activity
 
 
