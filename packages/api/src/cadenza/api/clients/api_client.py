@@ -332,10 +332,7 @@ class ApiClient:
             raise ConnectError(
                 f"{self.service_url!r} is no http or https service URL; nothing was sent", request
             )
-        signed = request
-        if token:
-            headers = {**request.headers, "Authorization": f"Bearer {token}"}
-            signed = Request(request.method, request.url, headers, request.body)
+        signed = _with_token(request, token) if token else request
         try:
             async with asyncio.timeout(timeout) as limit:
                 response = await self.transport.send(signed)
@@ -364,10 +361,7 @@ class ApiClient:
         if self._token is None or not self._may_have_token(request.url):
             return request
         token = self._token if isinstance(self._token, str) else await self._ask(request, fresh)
-        if not token:
-            return request
-        headers = {**request.headers, "Authorization": f"Bearer {token}"}
-        return Request(request.method, request.url, headers, request.body)
+        return _with_token(request, token) if token else request
 
     def _may_have_token(self, url: str) -> bool:
         if is_loopback_url(url):
@@ -401,6 +395,11 @@ class ApiClient:
                 "nothing was sent",
                 request,
             ) from error
+
+
+def _with_token(request: Request, token: str) -> Request:
+    headers = {**request.headers, "Authorization": f"Bearer {token}"}
+    return Request(request.method, request.url, headers, request.body)
 
 
 def _segment(value: str) -> str:
