@@ -1,8 +1,10 @@
-"""The bots under measurement, each of which does nothing with a message: `bots.py SUBJECT PORT STATE`.
+"""The bots under measurement, each of which does nothing with a message: `bots.py SUBJECT PORT PLACE`.
 
-Each is set up as its own documentation shows, takes requests that nobody vouches for, and imports its SDK
-when it is asked for: every SDK has an environment of its own. STATE is where a bot keeps what it must: a file
-for SQLite, a URL for Redis. Serves until it is killed. Ends with status 3 where the SDK has no such state.
+Each is set up as its own documentation shows, and imports its SDK when it is asked for: every SDK has an
+environment of its own. Those whose name ends in -tokens check the token of each request; the others take
+requests that nobody vouches for. PLACE is where a bot keeps what it must, a file for SQLite or a URL for
+Redis; or the URL of the metadata that its keys are found by. Serves until it is killed. Ends with status 3
+where the SDK has no such thing.
 """
 
 from __future__ import annotations
@@ -13,6 +15,8 @@ import sys
 import warnings
 from collections.abc import Callable, Coroutine
 from typing import Any, NoReturn
+
+from posts import BOT_ID
 
 __all__ = ["BOTS"]
 
@@ -71,6 +75,17 @@ async def cadenza_redis(port: int, state: str) -> None:
     await _serve_cadenza(app, port)
 
 
+async def cadenza_tokens(port: int, metadata_url: str) -> None:
+    """An App as it is that has credentials, so that it wants a token of the Bot Framework."""
+    from dataclasses import replace
+
+    from cadenza.api import PUBLIC
+    from cadenza.apps import App
+
+    cloud = replace(PUBLIC, openid_metadata_url=metadata_url)
+    await _serve_cadenza(App(client_id=BOT_ID, client_secret="secret", cloud=cloud), port)
+
+
 async def _serve_cadenza(app: Any, port: int) -> None:
     async def ignore(ctx: Any) -> None:
         pass
@@ -103,6 +118,15 @@ async def teams_apps_unlogged(port: int, state: str) -> None:
     await _serve_teams(
         App(http_server_adapter=adapter, dangerously_allow_unauthenticated_requests=True), port
     )
+
+
+async def teams_apps_tokens(port: int, metadata_url: str) -> None:
+    """As `teams_apps`, with credentials: it takes its keys from beside the metadata."""
+    from microsoft_teams.api.auth.cloud_environment import PUBLIC, with_overrides
+    from microsoft_teams.apps import App
+
+    cloud = with_overrides(PUBLIC, openid_metadata_url=metadata_url)
+    await _serve_teams(App(client_id=BOT_ID, client_secret="secret", cloud=cloud), port)
 
 
 async def _serve_teams(app: Any, port: int) -> None:
@@ -160,8 +184,10 @@ BOTS: dict[str, Callable[[int, str], Coroutine[Any, Any, None]]] = {
     "cadenza": cadenza,
     "cadenza-sqlite": cadenza_sqlite,
     "cadenza-redis": cadenza_redis,
+    "cadenza-tokens": cadenza_tokens,
     "teams-apps": teams_apps,
     "teams-apps-unlogged": teams_apps_unlogged,
+    "teams-apps-tokens": teams_apps_tokens,
     "agents": agents,
 }
 

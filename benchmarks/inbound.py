@@ -25,6 +25,7 @@ from statistics import median
 from typing import Any
 
 from bots import ABSENT
+from identity import METADATA, TOKENS
 
 HERE = Path(__file__).parent
 PACKAGES = HERE.parent / "packages"
@@ -39,8 +40,10 @@ SUBJECTS = {
     "cadenza": ("cadenza", "cadenza-apps"),
     "cadenza-sqlite": ("cadenza", "cadenza-apps"),
     "cadenza-redis": ("cadenza", "cadenza-apps"),
+    "cadenza-tokens": ("cadenza", "cadenza-apps"),
     "teams-apps": ("teams-apps", "microsoft-teams-apps"),
     "teams-apps-unlogged": ("teams-apps", "microsoft-teams-apps"),
+    "teams-apps-tokens": ("teams-apps", "microsoft-teams-apps"),
     "agents": ("agents", "microsoft-agents-hosting-aiohttp"),
 }
 """Of each subject the environment, and the package whose version is shown."""
@@ -49,6 +52,11 @@ FLOOR = "bare"
 PEER = "teams-apps"
 TARGET_OF_FLOOR = 0.4
 TARGET_OF_PEER = 5.0
+TARGET_OF_UNCHECKED = 0.5
+"""Of what the same App serves where it checks no tokens."""
+
+SIGNED = 400
+"""Tokens that the load has: they last for 175,000 requests, so that a measurement never begins anew."""
 
 
 class Environments:
@@ -94,21 +102,30 @@ class Benchmark:
         """One measurement; None if the SDK has no such thing."""
         port = _free_port()
         with ExitStack() as stack:
-            state = ""
+            place = tokens = ""
             if subject.endswith("-redis"):
-                state = stack.enter_context(self._redis())
+                place = stack.enter_context(self._redis())
             elif subject.endswith("-sqlite"):
-                state = str(Path(stack.enter_context(tempfile.TemporaryDirectory())) / "state.db")
+                place = str(Path(stack.enter_context(tempfile.TemporaryDirectory())) / "state.db")
+            elif subject.endswith("-tokens"):
+                provider = stack.enter_context(self._provider())
+                place, tokens = provider + METADATA, provider + TOKENS
             python = self._environments.interpreter(SUBJECTS[subject][0])
-            command = [str(python), str(HERE / "bots.py"), subject, str(port), state]
+            command = [str(python), str(HERE / "bots.py"), subject, str(port), place]
             server = stack.enter_context(self._process(self._cores[0], command, subject))
-            return self._load(server, port)
+            return self._load(server, port, tokens)
 
-    def _load(self, server: subprocess.Popen[bytes], port: int) -> dict[str, Any] | None:
+    def _load(self, server: subprocess.Popen[bytes], port: int, tokens: str) -> dict[str, Any] | None:
         options = self._options
         numbers = [port, options.connections, options.conversations, options.warm_up, options.seconds]
         load = subprocess.Popen(
-            [sys.executable, str(HERE / "posts.py"), *map(str, numbers), str(server.pid)],
+            [
+                sys.executable,
+                str(HERE / "posts.py"),
+                *map(str, numbers),
+                str(server.pid),
+                *filter(None, [tokens]),
+            ],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -140,6 +157,16 @@ class Benchmark:
             with self._process(self._cores[1], command, "redis"):
                 _await_port(port)
                 yield f"redis://127.0.0.1:{port}"
+
+    @contextmanager
+    def _provider(self) -> Iterator[str]:
+        """Who signs the tokens of the load. Once the bot has its keys it has nothing to do."""
+        port = _free_port()
+        python = self._environments.interpreter("cadenza")
+        command = [str(python), str(HERE / "identity.py"), str(port), str(SIGNED)]
+        with self._process(self._cores[1], command, "identity"):
+            _await_port(port)
+            yield f"http://127.0.0.1:{port}"
 
     @contextmanager
     def _process(self, core: int, command: list[str], name: str) -> Iterator[subprocess.Popen[bytes]]:
@@ -239,15 +266,30 @@ def _ratio(rates: dict[str, float], subject: str, other: str) -> str:
 
 
 def _verdict(rates: dict[str, float]) -> str:
-    if not {"cadenza", FLOOR, PEER} <= rates.keys():
-        return ""
-    of_floor, of_peer = rates["cadenza"] / rates[FLOOR], rates["cadenza"] / rates[PEER]
-    met = {True: "yes", False: "NO"}
-    return (
-        f"\n`cadenza` serves {of_floor:.2f} of the bare handler's requests (at least {TARGET_OF_FLOOR} is "
-        f"wanted: {met[of_floor >= TARGET_OF_FLOOR]}), and {of_peer:.1f} times those of {PEER} (at least "
-        f"{TARGET_OF_PEER:g}: {met[of_peer >= TARGET_OF_PEER]}).\n"
-    )
+    """A sentence for each of the two: without tokens, and with."""
+    text = ""
+    for subject, floor, said, wanted, peer in (
+        ("cadenza", FLOOR, "the bare handler's requests", TARGET_OF_FLOOR, PEER),
+        (
+            "cadenza-tokens",
+            "cadenza",
+            "the requests of the same App without tokens",
+            TARGET_OF_UNCHECKED,
+            f"{PEER}-tokens",
+        ),
+    ):
+        if {subject, floor, peer} <= rates.keys():
+            of_floor, of_peer = rates[subject] / rates[floor], rates[subject] / rates[peer]
+            text += (
+                f"\n`{subject}` serves {of_floor:.2f} of {said} (at least {wanted} is wanted: "
+                f"{_met(of_floor >= wanted)}), and {of_peer:.1f} times those of {peer} (at least "
+                f"{TARGET_OF_PEER:g}: {_met(of_peer >= TARGET_OF_PEER)}).\n"
+            )
+    return text
+
+
+def _met(reached: bool) -> str:
+    return "yes" if reached else "NO"
 
 
 def run(options: argparse.Namespace, folder: Path) -> tuple[list[dict[str, Any]], list[str]]:

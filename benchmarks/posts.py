@@ -1,10 +1,11 @@
 """The load on a messaging endpoint: many connections, each of which posts messages one after the other.
 
-    posts.py PORT CONNECTIONS CONVERSATIONS WARM_UP SECONDS PID
+    posts.py PORT CONNECTIONS CONVERSATIONS WARM_UP SECONDS PID [TOKENS]
 
 prints one JSON object. As Teams does, a connection is kept, and has one request under way. Sockets and epoll,
 no HTTP client: what is measured is the server, and `busy` tells how much of its own core this process needed.
-PID is the server's, whose CPU is read at both ends of the measurement.
+PID is the server's, whose CPU is read at both ends of the measurement. TOKENS is a URL with a JSON list: then
+each request shows one of them, after the server has shown that it refuses one that nobody signed.
 """
 
 from __future__ import annotations
@@ -17,14 +18,24 @@ import socket
 import sys
 import time
 from collections import Counter
+from collections.abc import Sequence
 from itertools import count
 from statistics import median
 from typing import Any
+from urllib.request import urlopen
 
-__all__ = ["Posts", "message"]
+__all__ = ["BOT_ID", "SERVICE_URL", "Posts", "message"]
 
 CONNECT = 30.0
 """Seconds within which the server must listen."""
+
+BOT_ID = "00000000-0000-0000-0000-00000000b07a"
+SERVICE_URL = "https://smba.trafficmanager.net/emea/"
+
+AT_ONCE = 50
+"""Tokens in use at the same time, in turn: the service is many senders, and each has its own."""
+RENEWED = 500
+"""Requests after which the oldest of them gives way to a new one. Teams does so once an hour."""
 
 
 def message(conversation: int, id: str) -> dict[str, Any]:
@@ -39,7 +50,7 @@ def message(conversation: int, id: str) -> dict[str, Any]:
         "localTimestamp": "2026-11-21T11:11:12.1314151+01:00",
         "id": id,
         "channelId": "msteams",
-        "serviceUrl": "https://smba.trafficmanager.net/emea/",
+        "serviceUrl": SERVICE_URL,
         "from": {
             "id": f"29:{user}{user}",
             "name": "Adele Vance",
@@ -50,7 +61,7 @@ def message(conversation: int, id: str) -> dict[str, Any]:
             "tenantId": tenant,
             "id": f"a:{user}{user}{user}",
         },
-        "recipient": {"id": "28:00000000-0000-0000-0000-00000000b07a", "name": "bot"},
+        "recipient": {"id": f"28:{BOT_ID}", "name": "bot"},
         "entities": [
             {
                 "locale": "en-US",
@@ -67,19 +78,23 @@ def message(conversation: int, id: str) -> dict[str, Any]:
 
 
 class Posts:
-    """The requests: every one another message, of another conversation than the one before it."""
+    """The requests: every one another message, of another conversation than the one before it, and with
+    another one of `tokens`."""
 
-    def __init__(self, port: int, conversations: int) -> None:
+    def __init__(self, port: int, conversations: int, tokens: Sequence[str] = ()) -> None:
         self._ids = count(1_700_000_000_000)
         self._conversations = conversations
+        self._start = f"POST /api/messages HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n".encode()
+        self._vouchers = [f"Authorization: Bearer {token}\r\n".encode() for token in tokens]
+        self._number = 0
         self._parts: list[tuple[bytes, bytes]] = []
         for conversation in range(conversations):
             mark = "0" * 13  # as long as an id, so that Content-Length is the same for all of them
             before, _, after = json.dumps(message(conversation, mark)).partition(f'"{mark}"')
             length = len(before) + len(mark) + 2 + len(after)
             head = (
-                f"POST /api/messages HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nUser-Agent: BF-DirectLine\r\n"
-                "Accept: */*\r\nContent-Type: application/json; charset=utf-8\r\n"
+                "User-Agent: BF-DirectLine\r\nAccept: */*\r\n"
+                "Content-Type: application/json; charset=utf-8\r\n"
                 f"Content-Length: {length}\r\n\r\n"
             )
             self._parts.append((f'{head}{before}"'.encode(), f'"{after}'.encode()))
@@ -87,14 +102,21 @@ class Posts:
     def next(self) -> bytes:
         id = next(self._ids)
         before, after = self._parts[id % self._conversations]
-        return b"%b%d%b" % (before, id, after)
+        return b"%b%b%b%d%b" % (self._start, self._voucher(), before, id, after)
+
+    def _voucher(self) -> bytes:
+        if not self._vouchers:
+            return b""
+        renewed, turn = self._number // RENEWED, self._number % AT_ONCE
+        self._number += 1
+        return self._vouchers[(renewed + turn) % len(self._vouchers)]
 
 
 class Load:
     """The connections, and what came back."""
 
-    def __init__(self, port: int, connections: int, conversations: int) -> None:
-        self._posts = Posts(port, conversations)
+    def __init__(self, port: int, connections: int, conversations: int, tokens: Sequence[str] = ()) -> None:
+        self._posts = Posts(port, conversations, tokens)
         self._epoll = select.epoll()
         self._sockets: dict[int, socket.socket] = {}
         self._sent: dict[int, float] = {}
@@ -132,7 +154,7 @@ class Load:
         request = self._posts.next()
         self._sent[number] = time.perf_counter()
         if self._sockets[number].send(request) < len(request):
-            raise SystemExit("the server does not read: a request of 1.2 KB did not fit into its buffer")
+            raise SystemExit("the server does not read: a request of 2 KB did not fit into its buffer")
 
     def _receive(self, number: int) -> None:
         got = self._partly.pop(number, b"") + self._sockets[number].recv(65536)
@@ -172,6 +194,16 @@ def _silent(waiting: int) -> list[tuple[int, int]]:
     raise SystemExit(f"the server answered none of {waiting} requests for 10 s")
 
 
+def must_refuse(port: int, token: str) -> None:
+    """Raises SystemExit if the server takes a token whose signature is not that of the service."""
+    signed, _, signature = token.rpartition(".")
+    load = Load(port, 1, 1, [f"{signed}.{signature[::-1]}"])
+    load.run(0)
+    load.close()
+    if not load.statuses.keys() <= {"401", "403"}:
+        raise SystemExit(f"the server checks no tokens: a forged one was answered {dict(load.statuses)}")
+
+
 def cpu(process: int) -> float:
     """Seconds of CPU that a process has used."""
     with open(f"/proc/{process}/stat") as file:
@@ -182,7 +214,12 @@ def cpu(process: int) -> float:
 def main() -> None:
     port, connections, conversations = map(int, sys.argv[1:4])
     warm_up, seconds, server = float(sys.argv[4]), float(sys.argv[5]), int(sys.argv[6])
-    load = Load(port, connections, conversations)
+    tokens: list[str] = []
+    if sys.argv[7:]:
+        with urlopen(sys.argv[7]) as answer:
+            tokens = json.load(answer)
+        must_refuse(port, tokens[0])
+    load = Load(port, connections, conversations, tokens)
     gc.disable()
     load.run(warm_up)
     before, busy = cpu(server), time.process_time()

@@ -276,6 +276,32 @@ async def test_a_step_whose_answer_was_lost_is_answered_again(state: RedisState,
     assert await inbox.settle(lease, "b") is None
 
 
+async def test_forgetting_whose_answer_was_lost_leaves_what_was_claimed_meanwhile(state: RedisState) -> None:
+    inbox = state.inbox
+    link: Any = state._link
+    execute = link._execute
+    first = await inbox.accept("a", "lane", {}, owner="me", seconds=SECONDS)
+    assert isinstance(first, Place)
+    assert first.lease is not None
+    newer: list[Any] = []
+
+    async def lose_the_answer(commands: Any) -> Any:
+        await execute(commands)
+        link._execute = execute
+        newer.append(await inbox.accept("a", "lane", {}, owner="me", seconds=SECONDS))
+        raise ConnectionResetError("the connection broke")
+
+    link._execute = lose_the_answer
+    assert await inbox.settle(first.lease, "a", response=b"1", forget=True) is None
+    [place] = newer
+    assert isinstance(place, Place)
+    assert place.lease is not None
+    assert await inbox.lookup("a", "lane") == Duplicate(settled=False)
+    assert await inbox.renew([place.lease]) == {"lane": 0}
+    assert await inbox.settle(place.lease, "a", response=b"2") is None
+    assert await inbox.lookup("a", "lane") == Duplicate(settled=True, response=b"2")
+
+
 # Keys, and how long they live
 
 

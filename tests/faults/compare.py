@@ -109,18 +109,24 @@ def find_python() -> str:
     return "3.12"
 
 
-def command(report: Path, tests: Sequence[str]) -> list[str]:
-    """The command that runs `tests` on the other SDK and writes what came of them to `report`."""
+def beside_the_other_sdk(*packages: str) -> list[str]:
+    """The command that runs what is put behind it with the other SDK and `packages` at hand."""
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text())
     newest = settings["tool"]["uv"]["exclude-newer"]
     uv = ["uv", "run", "--isolated", "--no-project", "--python", find_python(), "--exclude-newer", newest]
-    for package in (PEER, "pytest", "pytest-asyncio", "pytest-aiohttp"):
+    for package in (PEER, *packages):
         uv += ["--with", package]
     for ours in ("api", "state", "testing"):
         uv += ["--with-editable", str(ROOT / "packages" / ours)]
+    return [*uv, "--"]
+
+
+def command(report: Path, tests: Sequence[str]) -> list[str]:
+    """The command that runs `tests` on the other SDK and writes what came of them to `report`."""
+    uv = beside_the_other_sdk("pytest", "pytest-asyncio", "pytest-aiohttp")
     pytest = ["python", "-m", "pytest", "--noconftest", "-p", "no:cacheprovider", "-p", "faults.limit"]
     pytest += ["-o", "filterwarnings=default", "--quiet", "--tb=no", "--show-capture=no"]
-    return [*uv, "--", *pytest, f"--junit-xml={report}", *tests]
+    return [*uv, *pytest, f"--junit-xml={report}", *tests]
 
 
 def run(tests: Sequence[str]) -> Mapping[str, Sequence[Outcome]]:

@@ -203,9 +203,12 @@ class Inbox:
         response: bytes | None = None,
         note: bytes | None = None,
         release: bool = False,
+        forget: bool = False,
     ) -> InboxEntry | None:
         async def settle() -> InboxEntry | None:
-            first = await self._play.inbox.settle(lease, key, response=response, note=note, release=release)
+            first = await self._play.inbox.settle(
+                lease, key, response=response, note=note, release=release, forget=forget
+            )
             self._play.how.setdefault(key, f"settled by {self._host.name}")
             return first
 

@@ -17,7 +17,7 @@ DEFECTS: tuple[Mutation, ...] = (
         "client-per-turn",
         "apps/src/cadenza/apps/app.py",
         "        api = self._api_at(service_url)",
-        "        api = ApiClient(service_url, token=token_source(self._settings), cloud=self.api.cloud)",
+        "        api = ApiClient(service_url, token=self._tokens.bot(), cloud=self.api.cloud)",
         "All turns of an App share its connections.",
         (_TESTS + "test_r04_the_turns_of_a_bot_share_its_connection",),
     ),

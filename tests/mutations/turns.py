@@ -173,9 +173,25 @@ TURNS: tuple[Mutation, ...] = (
     Mutation(
         "exchange-handled-by-each-client",
         _CLAIMS,
-        'if name == "signin/tokenExchange" and (exchange',
-        'if name == "never" and (exchange',
+        "if exchange := _exchange_id(activity):",
+        'if exchange := "":',
         "A token exchange that all clients of a user send is handled once.",
+        _UNIT,
+    ),
+    Mutation(
+        "exchange-of-another-user",
+        _CLAIMS,
+        '_joined("exchange", channel, user, exchange)',
+        '_joined("exchange", channel, exchange)',
+        "A token exchange is its user's alone.",
+        _UNIT,
+    ),
+    Mutation(
+        "failed-exchange-kept",
+        _CLAIMS,
+        "(status is None or not 200 <= status < 300)",
+        "status is None",
+        "A token exchange that failed may be sent again.",
         _UNIT,
     ),
 )

@@ -820,3 +820,79 @@ async def test_the_app_tells_when_it_starts_and_stops(load: Load) -> None:
     async with served(bot["app"]) as url:
         await until(lambda: bot["log"] == [f"start on {url.rpartition(':')[2]}"])
     await until(lambda: "stop" in bot["log"])
+
+
+# -- sign_in
+
+
+@pytest.fixture
+def connections(teams: Teams, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two OAuth connections, at the token service of the emulator."""
+    monkeypatch.setenv("OAUTH_URL", teams.url)
+    teams.add_connection("graph")
+    teams.add_connection("github", sso=False, opaque=True)
+
+
+@pytest.mark.usefixtures("connections")
+async def test_a_user_signs_in_silently_and_out(load: Load, user: User, teams: Teams) -> None:
+    load("sign_in")
+    await user.say("out")
+    await user.say("token")
+    await teams.settle()
+    assert texts(user) == ["You were not signed in.", "Signed in: True"]
+    await user.say("token")
+    await user.say("again")
+    await user.say("out")
+    assert texts(user)[2:] == ["graph: True", "You were signed in.", "You are signed out."]
+    assert not user.is_signed_in("graph")
+
+
+@pytest.mark.usefixtures("connections")
+async def test_a_user_signs_in_by_the_button(load: Load, user: User, teams: Teams) -> None:
+    load("sign_in")
+    user.consents = False
+    await user.say("token")
+    await teams.settle()
+    assert not user.is_signed_in("graph")
+    assert [button.title for button in user.screen.last.sign_in_buttons] == ["Sign In"]
+    await user.sign_in()
+    assert texts(user)[-1] == "Signed in: True"
+
+
+@pytest.mark.usefixtures("connections")
+async def test_a_bot_hears_why_teams_could_not_sign_its_user_in(load: Load, user: User, teams: Teams) -> None:
+    teams.add_connection("graph", resource="api://another")
+    load("sign_in")
+    await user.say("token")
+    await teams.settle()
+    assert texts(user)[-1] == "It failed: resourcematchfailed"
+
+
+@pytest.mark.usefixtures("connections")
+async def test_a_bot_lists_its_connections(load: Load, user: User, teams: Teams) -> None:
+    teams.token_service.give_token(user.account["id"], "github", teams.now())
+    load("sign_in")
+    await user.say("status")
+    assert sorted(texts(user)) == ["github: True", "graph: False"]
+
+
+# -- flows
+
+
+@pytest.mark.usefixtures("connections")
+async def test_each_connection_has_a_flow_of_its_own(load: Load, user: User, teams: Teams) -> None:
+    load("flows")
+    await user.say("code")
+    assert [button.title for button in user.screen.last.sign_in_buttons] == ["GitHub"]
+    await user.say("mail")
+    await teams.settle()
+    await user.sign_in("GitHub")
+    await user.say("who")
+    hello = [f"Hello, {user.name}: mail", "Hello from github."]
+    assert [text for text in texts(user) if text] == [*hello, "graph: True, True", "github: True, True"]
+    await asyncio.sleep(2)  # seven messages a second are what Teams takes
+    await user.say("code")
+    await user.say("mail")
+    await user.say("leave")
+    assert texts(user)[-3:] == ["Your code.", "Your mail.", "Gone."]
+    assert (user.is_signed_in("graph"), user.is_signed_in("github")) == (True, False)

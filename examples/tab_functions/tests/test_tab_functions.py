@@ -10,7 +10,10 @@ import pytest
 from cadenza.apps import App
 from cadenza.cli import load_app
 from cadenza.testing import Teams, User
-from entra import CLIENT_ID, OTHER_TENANT, TENANT, Entra, token
+
+CLIENT_ID = "00000000-0000-0000-0000-0000000000aa"
+TENANT = "00000000-0000-0000-0000-0000000000bb"
+OTHER_TENANT = "00000000-0000-0000-0000-0000000000cc"
 
 
 @dataclass
@@ -21,9 +24,11 @@ class Page:
     user: User
     chat_id: str = ""
 
-    async def call(self, name: str, data: Any = None, **claims: Any) -> tuple[int, Any]:
+    async def call(self, name: str, data: Any = None, tenant: str = TENANT) -> tuple[int, Any]:
         account = self.user.account
-        signed = token(oid=account["aadObjectId"], name=account["name"], **claims)
+        signed = self.user.teams.identity.entra_token(
+            tid=tenant, oid=account["aadObjectId"], name=account["name"]
+        )
         headers = {
             "Authorization": f"Bearer {signed}",
             "X-Teams-App-Session-Id": "session",
@@ -36,14 +41,17 @@ class Page:
 
 @pytest.fixture
 async def app(teams: Teams, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[App]:
-    """The bot on its server, with a token of its own, and keys of Entra that need no network."""
+    """The bot on its server, as Teams knows it, and with keys of Entra that need no network."""
     monkeypatch.setenv("CLIENT_ID", CLIENT_ID)
     monkeypatch.setenv("TENANT_ID", TENANT)
-    entra = Entra(teams.transport)
+    teams.register(client_id=CLIENT_ID, tenant_id=TENANT)
 
     class Wired(App):
         def __init__(self) -> None:
-            super().__init__(token=lambda scope, tenant: "bot-token", transport=entra)
+            super().__init__(token=own_token, transport=teams.transport)
+
+    def own_token(scope: str, tenant: str | None) -> str:
+        return teams.identity.app_token(CLIENT_ID, scope.removesuffix("/.default"), tenant or TENANT)
 
     monkeypatch.setattr(cadenza.apps, "App", Wired)
     app = load_app(Path(__file__).parents[1])
@@ -105,7 +113,7 @@ async def test_the_page_of_a_stranger_sees_and_orders_nothing_in_the_chat(
 
 
 async def test_a_user_of_another_tenant_may_not_call(browser: aiohttp.ClientSession, ada: User) -> None:
-    status, _ = await Page(browser, ada).call("place-order", {"dish": "Pizza"}, tid=OTHER_TENANT)
+    status, _ = await Page(browser, ada).call("place-order", {"dish": "Pizza"}, OTHER_TENANT)
     assert status == 401
     assert ada.screen.messages == []
 

@@ -5,7 +5,18 @@ import pytest
 from cadenza.apps import App
 from cadenza.testing import Teams, User
 
-VARIABLES = ("CLIENT_ID", "CLIENT_SECRET", "TENANT_ID", "SERVICE_URL", "CLOUD", "OAUTH_URL", "PORT")
+VARIABLES = (
+    "CLIENT_ID",
+    "CLIENT_SECRET",
+    "CLIENT_CERTIFICATE_PATH",
+    "CLIENT_CERTIFICATE_PASSWORD",
+    "MANAGED_IDENTITY_CLIENT_ID",
+    "TENANT_ID",
+    "SERVICE_URL",
+    "CLOUD",
+    "OAUTH_URL",
+    "PORT",
+)
 
 
 @pytest.fixture(autouse=True)

@@ -4,7 +4,15 @@ from math import inf
 from typing import Any
 
 import pytest
-from cadenza.apps.turns.claims import BESIDE, LEASE_SECONDS, MOST_KEY, REQUEST_SECONDS, Claims, claim_of
+from cadenza.apps.turns.claims import (
+    BESIDE,
+    LEASE_SECONDS,
+    MOST_KEY,
+    REQUEST_SECONDS,
+    Claims,
+    claim_of,
+    forgets,
+)
 from cadenza.state import Lease
 from hypothesis import given, settings, strategies as st
 
@@ -62,12 +70,58 @@ def test_a_name_comes_before_an_event_type() -> None:
     assert key(name="n", channelData={"eventType": "e"}) == key(name="n")
 
 
+EXCHANGE: dict[str, Any] = {
+    "type": "invoke",
+    "name": "signin/tokenExchange",
+    "from": {"id": "29:adele"},
+    "value": {"id": "x1", "token": "secret"},
+}
+
+
 def test_a_token_exchange_is_known_by_its_id_whatever_client_sends_it() -> None:
-    exchange = {"type": "invoke", "name": "signin/tokenExchange", "value": {"id": "x1", "token": "secret"}}
+    exchange = EXCHANGE
     assert key(**exchange) == key(**{**exchange, "id": "f:other", "timestamp": "later"})
     assert key(**exchange) != key(**{**exchange, "value": {"id": "x2"}})
     assert key(**exchange) != key(**exchange, channelId="webchat")
+    assert key(**exchange) == key(**exchange, conversation={"id": "a:another chat of the same user"})
     assert "secret" not in key(**exchange)
+
+
+@pytest.mark.parametrize("sender", [{"id": "29:megan"}, {}, None, {"id": 7}, "29:adele"])
+def test_a_token_exchange_of_another_user_is_another_one(sender: Any) -> None:
+    assert key(**EXCHANGE) != key(**{**EXCHANGE, "from": sender})
+
+
+def test_a_message_that_calls_itself_a_token_exchange_is_a_message() -> None:
+    claim = claim_of({**MESSAGE, **EXCHANGE, "type": "message"})
+    assert claim.ordered
+    assert claim.key != key(**EXCHANGE)
+
+
+@pytest.mark.parametrize("status", [None, 300, 400, 404, 412, 500, 503])
+def test_a_token_exchange_that_failed_may_be_delivered_again(status: int | None) -> None:
+    assert forgets({**MESSAGE, **EXCHANGE}, status)
+
+
+@pytest.mark.parametrize("status", [200, 201, 299])
+def test_a_token_exchange_that_was_made_may_not(status: int) -> None:
+    assert not forgets({**MESSAGE, **EXCHANGE}, status)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"type": "message"},
+        {"name": "signin/verifyState"},
+        {"name": None},
+        {"value": {"id": ""}},
+        {"value": ["x1"]},
+    ],
+    ids=repr,
+)
+@pytest.mark.parametrize("status", [None, 200, 412])
+def test_the_claim_of_anything_else_stays(fields: dict[str, Any], status: int | None) -> None:
+    assert not forgets({**MESSAGE, **EXCHANGE, **fields}, status)
 
 
 @pytest.mark.parametrize("value", [None, {}, {"id": ""}, {"id": 7}, "x1"])

@@ -14,11 +14,24 @@ import aiohttp
 import pytest
 from cadenza.api import CHINA, ApiClient
 from cadenza.apps import App, FunctionContext
-from cadenza.testing import Teams, User, each, status
-from entra import ADA, CLIENT_ID, LOGIN, OTHER_TENANT, PAGE_APP, PRIVATE_KEYS, TENANT, Entra, token
+from cadenza.testing import IdentityProvider, Teams, User, each, status
 from pydantic import BaseModel, ConfigDict, model_validator
 
 Ctx = FunctionContext[Any]
+
+LOGIN = "https://login.microsoftonline.com"
+CLIENT_ID = "00000000-0000-0000-0000-0000000000aa"
+TENANT = "00000000-0000-0000-0000-0000000000bb"
+OTHER_TENANT = "00000000-0000-0000-0000-0000000000cc"
+PAGE_APP = "1fec8e78-bce4-4aaf-ab1b-5451cc387264"
+ADA = "00000000-0000-0000-0000-00000000ada0"
+
+IDENTITY = IdentityProvider()  # its keys are those of every other one in this process
+
+
+def token(**claims: Any) -> str:
+    """A good token for Ada, but for the claims given; one that is None is left out."""
+    return IDENTITY.entra_token(**{"aud": CLIENT_ID, "tid": TENANT, "oid": ADA, "name": "Ada", **claims})
 
 
 @dataclass
@@ -47,18 +60,13 @@ class Page:
 
 
 @pytest.fixture
-def entra(teams: Teams) -> Entra:
-    return Entra(teams.transport)
-
-
-@pytest.fixture
-def make_bot(entra: Entra) -> Callable[..., App]:
+def make_bot(teams: Teams) -> Callable[..., App]:
     def make(**options: Any) -> App:
         defaults: dict[str, Any] = {
             "client_id": CLIENT_ID,
             "tenant_id": TENANT,
             "token": lambda scope, tenant: "bot-token",
-            "transport": entra,
+            "transport": teams.transport,
         }
         return App(**{**defaults, **options})
 
@@ -330,8 +338,8 @@ async def test_a_call_without_a_header_is_told_which(
         ("rule 4", lambda: token(exp=time.time() - 301)),
         ("rule 4", lambda: token(nbf=time.time() + 400)),
         ("exp", lambda: token(exp=None)),
-        ("rule 5", lambda: token(key=PRIVATE_KEYS["two"])),
-        ("rule 5", lambda: token(kid="two")),
+        ("rule 5", lambda: token(key=IDENTITY.stranger)),
+        ("rule 5", lambda: token(headers={"kid": "two"})),
         ("rule 5", lambda: token(algorithm="PS256")),
         ("rule 5", lambda: "not.a.token"),
         ("rule 5", lambda: token()[:-4]),
@@ -359,11 +367,11 @@ async def test_p5_a_bad_token_is_a_401_by_its_rule_and_never_a_500(
     assert shown not in caplog.text
 
 
-async def test_p5_an_entra_that_cannot_be_asked_is_a_401_too(bot: App, entra: Entra) -> None:
+async def test_p5_an_entra_that_cannot_be_asked_is_a_401_too(bot: App, teams: Teams) -> None:
     @bot.func
     async def work(ctx: Ctx) -> None: ...
 
-    entra.down = True
+    teams.identity.down = True
     async with page_of(bot) as page:
         await page.call("work")
     assert page.status == 401
@@ -397,7 +405,7 @@ async def test_p5_the_forms_of_a_good_token_are_good_and_tell_the_app(
 
 
 async def test_a8_without_a_tenant_tokens_of_any_are_taken_but_only_from_their_own_issuer(
-    make_bot: Callable[..., App], entra: Entra, caplog: pytest.LogCaptureFixture
+    make_bot: Callable[..., App], teams: Teams, caplog: pytest.LogCaptureFixture
 ) -> None:
     bot = make_bot(tenant_id=None)
 
@@ -411,13 +419,13 @@ async def test_a8_without_a_tenant_tokens_of_any_are_taken_but_only_from_their_o
         forged = token(tid=OTHER_TENANT, iss=f"{LOGIN}/{TENANT}/v2.0")
         await page.call("work", Authorization=f"Bearer {forged}")
         assert page.status == 401
-    assert entra.fetched[0] == f"{LOGIN}/common/v2.0/.well-known/openid-configuration"
+    assert teams.identity.fetched[0] == f"{LOGIN}/common/v2.0/.well-known/openid-configuration"
 
 
 async def test_a8_a_key_of_one_tenant_vouches_for_no_other(
-    make_bot: Callable[..., App], entra: Entra, caplog: pytest.LogCaptureFixture
+    make_bot: Callable[..., App], teams: Teams, caplog: pytest.LogCaptureFixture
 ) -> None:
-    entra.key_issuer = f"{LOGIN}/{OTHER_TENANT}/v2.0"
+    teams.identity.key_issuer = f"{LOGIN}/{OTHER_TENANT}/v2.0"
     bot = make_bot(tenant_id=None)
 
     @bot.func
@@ -429,13 +437,13 @@ async def test_a8_a_key_of_one_tenant_vouches_for_no_other(
     assert "is for 'https" in caplog.text
 
 
-async def test_the_keys_of_the_tenant_are_fetched_once(bot: App, entra: Entra) -> None:
+async def test_the_keys_of_the_tenant_are_fetched_once(bot: App, teams: Teams) -> None:
     @bot.func
     async def work(ctx: Ctx) -> None: ...
 
     async with page_of(bot) as page:
         await asyncio.gather(*(page.call("work") for _ in range(5)))
-    assert entra.fetched == [
+    assert teams.identity.fetched == [
         f"{LOGIN}/{TENANT}/v2.0/.well-known/openid-configuration",
         f"{LOGIN}/{TENANT}/discovery/v2.0/keys",
     ]
@@ -463,9 +471,9 @@ async def test_settings_that_let_nobody_call_are_told_at_the_start(
 
 
 @pytest.mark.parametrize("issuer", ["https://sts.chinacloudapi.cn/{}/", "{login}/{}/v2.0"])
-async def test_china_has_issuers_of_its_own(make_bot: Callable[..., App], entra: Entra, issuer: str) -> None:
+async def test_china_has_issuers_of_its_own(make_bot: Callable[..., App], teams: Teams, issuer: str) -> None:
     bot = make_bot(cloud=CHINA)
-    entra.login, entra.key_issuer = CHINA.login_endpoint, None
+    teams.identity.key_issuer = None
 
     @bot.func
     async def work(ctx: Ctx) -> str:

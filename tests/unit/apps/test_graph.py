@@ -1,56 +1,66 @@
-"""Microsoft Graph as the app: `App.get_app_graph`, `ctx.app_graph` (api-surface.md 1.10, 3.3 P16).
+"""Microsoft Graph as the app, and as the user: `App.get_app_graph`, `ctx.app_graph`, `ctx.user_graph`
+(api-surface.md 1.10, 3.3 P16).
 
 The tests marked `graph` need msgraph-sdk: `uv run --group graph pytest -m graph`.
 """
 
 import asyncio
+import json
+import logging
 import os
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import parse_qs
 
-import msal  # type: ignore[import-untyped]
 import pytest
 from aiohttp import web
-from cadenza.api import PUBLIC, MessageActivity, with_overrides
+from cadenza.api import PUBLIC, MessageActivity, Request, Response, TokenResponse, with_overrides
 from cadenza.apps import ActivityContext, App
-from cadenza.apps.auth.outbound import MissingCredentialsError, token_source
+from cadenza.apps.auth.outbound import MissingCredentialsError, OutboundTokens
 from cadenza.apps.settings import Settings
-from cadenza.testing import User
+from cadenza.apps.sign_in.tokens import UserTokenSource
+from cadenza.testing import Teams, User
 
 MakeApp = Callable[..., App]
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of msgraph-sdk, about itself
 
 
-def test_p16_graph_tokens_are_of_its_scope_and_tenant(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[tuple[str, list[str]]] = []
-
+async def test_p16_graph_tokens_are_of_its_scope_and_tenant_and_opaque_ones_will_do() -> None:
     class Platform:
-        def __init__(self, client_id: str, *, client_credential: str, authority: str) -> None:
-            self.authority = authority
+        """The identity platform, whose tokens are no JSON web tokens."""
 
-        def acquire_token_for_client(self, scopes: list[str]) -> dict[str, Any]:
-            asked.append((self.authority, scopes))
-            return {"access_token": "opaque", "expires_in": 3600}
+        def __init__(self) -> None:
+            self.asked: list[tuple[str, str]] = []
 
-    monkeypatch.setattr(msal, "ConfidentialClientApplication", Platform)
+        async def send(self, request: Request) -> Response:
+            if request.method == "POST":
+                scope = parse_qs((request.body or b"").decode())["scope"][0]
+                self.asked.append((request.url, scope))
+                return Response(200, {}, b'{"access_token": "opaque", "expires_in": 3600}')
+            where = request.url.removesuffix("/v2.0/.well-known/openid-configuration")
+            urls = {f"{name}_endpoint": f"{where}/{name}" for name in ("token", "authorization")}
+            return Response(200, {}, json.dumps(urls).encode())
 
-    async def main() -> None:
-        settings = Settings(client_id="id", client_secret="secret")
-        graph = token_source(settings, PUBLIC.graph_scope, "their-tenant")
-        bot = token_source(settings)
-        assert graph is not None
-        assert bot is not None
-        assert await graph.get(fresh=False) == await bot.get(fresh=False) == "opaque"
-        assert graph.expires_on == pytest.approx(time.time() + 3600, abs=10)
+        async def close(self) -> None: ...
 
-    asyncio.run(main())
-    assert asked == [
-        ("https://login.microsoftonline.com/their-tenant", ["https://graph.microsoft.com/.default"]),
-        ("https://login.microsoftonline.com/botframework.com", ["https://api.botframework.com/.default"]),
+    platform = Platform()
+    tokens = OutboundTokens(
+        Settings(client_id="id", client_secret="secret"), platform, logging.getLogger("test")
+    )
+    graph, bot = tokens.app(PUBLIC.graph_scope, "their-tenant"), tokens.bot()
+    assert graph is not None
+    assert bot is not None
+    assert await graph.get(fresh=False) == await bot.get(fresh=False) == "opaque"
+    assert graph.expires_on == pytest.approx(time.time() + 3600, abs=10)
+    await tokens.close()
+    login = "https://login.microsoftonline.com"
+    assert platform.asked == [
+        (f"{login}/their-tenant/token", "https://graph.microsoft.com/.default"),
+        (f"{login}/botframework.com/token", "https://api.botframework.com/.default"),
     ]
 
 
@@ -201,3 +211,97 @@ async def test_the_token_goes_to_no_other_host(connect: MakeApp, graph: FakeGrap
     elsewhere = graph.url.replace("127.0.0.1", "localhost")
     await client.users.by_user_id("ann").with_url(f"{elsewhere}/v1.0/users/ann").get()
     assert graph.seen == [("/v1.0/users/ann", None)]
+
+
+# As the user: `ctx.user_graph`
+
+
+async def test_who_is_not_signed_in_has_no_graph(make_app: MakeApp, teams: Teams, user: User) -> None:
+    teams.add_connection("graph", sso=False)
+    app = make_app()
+    errors: list[Exception] = []
+
+    @app.on_message
+    async def answer(ctx: ActivityContext[MessageActivity]) -> None:
+        with pytest.raises(RuntimeError, match="Nobody has asked"):
+            _ = ctx.user_graph
+        await ctx.get_user_token()
+        with pytest.raises(ValueError, match="not signed in to 'graph'"):
+            _ = ctx.user_graph
+        errors.append(ValueError())
+
+    await user.say("hi")
+    assert len(errors) == 1
+
+
+async def test_without_msgraph_the_user_has_none_either(
+    make_app: MakeApp, teams: Teams, user: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "msgraph", None)
+    teams.add_connection("graph")
+    teams.token_service.give_token(user.account["id"], "graph", teams.now())
+    app = make_app(fetch_user_token=True)
+    reached: list[bool] = []
+
+    @app.on_message
+    async def answer(ctx: ActivityContext[MessageActivity]) -> None:
+        with pytest.raises(ImportError, match=r"pip install 'cadenza-apps\[graph\]'"):
+            _ = ctx.user_graph
+        reached.append(ctx.is_signed_in)
+
+    await user.say("hi")
+    assert reached == [True]
+
+
+async def test_a_users_token_for_graph_lasts_as_long_as_the_token_service_says() -> None:
+    renewals: list[str] = []
+
+    def response(token: str, expiration: str | None) -> TokenResponse:
+        return TokenResponse(connection_name="graph", token=token, expiration=expiration)
+
+    async def renew() -> TokenResponse:
+        renewals.append("asked")
+        return response("second", "2100-01-01T00:00:00.1234567Z")
+
+    untold = UserTokenSource(response("first", None), renew)
+    assert (await untold.get(fresh=False), untold.expires_on) == ("first", None)
+    for unreadable in ("tomorrow", ""):
+        assert UserTokenSource(response("first", unreadable), renew).expires_on is None
+    assert UserTokenSource(response("first", "1970-01-01T00:02:00"), renew).expires_on == 120.0
+    later = UserTokenSource(response("first", "2100-01-01T00:00:00Z"), renew)
+    assert (await later.get(fresh=False), later.expires_on) == ("first", 4102444800.0)
+    assert renewals == []
+    assert await later.get(fresh=True) == "second"
+    over = UserTokenSource(response("first", "2020-01-01T00:00:00Z"), renew)
+    assert await over.get(fresh=False) == "second"
+    assert await over.get(fresh=False) == "second"
+    assert over.expires_on == pytest.approx(4102444800.123456)
+    assert len(renewals) == 2
+
+
+@pytest.mark.graph
+async def test_p16_a_handler_has_the_graph_of_its_user_with_an_opaque_token(
+    connect: MakeApp, graph: FakeGraph, teams: Teams, user: User
+) -> None:
+    teams.add_connection("graph", opaque=True)
+    held = teams.token_service.give_token(user.account["id"], "graph", teams.now())
+    app = connect(token=lambda scope, tenant: "the bot's", fetch_user_token=True)
+    kept: list[Any] = []
+
+    @app.on_message
+    async def answer(ctx: ActivityContext[MessageActivity]) -> None:
+        assert ctx.user_graph is ctx.user_graph
+        assert ctx.user_graph is not ctx.app_graph
+        me = await ctx.user_graph.users.by_user_id("ann").get()
+        kept.append(ctx.user_graph)
+        await ctx.send(f"Hello {me and me.display_name}")
+        await ctx.sign_out()
+        with pytest.raises(ValueError, match="not signed in"):
+            _ = ctx.user_graph
+
+    await user.say("hi")
+    assert "." not in held.token  # no JWT
+    assert graph.seen == [("/v1.0/users/ann", f"Bearer {held.token}")]
+    assert user.screen.text == "Hello Ann"
+    await kept[0].users.by_user_id("ann").get()  # with the token that it has, though the turn is over
+    assert len(graph.seen) == 2

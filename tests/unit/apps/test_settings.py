@@ -26,6 +26,7 @@ def test_all_variables_of_the_reference_are_read() -> None:
             "CLIENT_ID": "id",
             "CLIENT_SECRET": "secret",
             "TENANT_ID": "tenant",
+            "MANAGED_IDENTITY_CLIENT_ID": "",
             "SERVICE_URL": "https://example.com",
             "CLOUD": "usgov",
             "PORT": "8080",
@@ -90,7 +91,7 @@ def test_a_value_that_makes_no_sense_is_refused(options: dict[str, object], comp
         Settings.resolve(options, {})  # type: ignore[arg-type]
 
 
-def test_what_checks_no_tokens_listens_on_this_machine_only() -> None:
+def test_a15_what_checks_no_tokens_listens_on_this_machine_only() -> None:
     assert Settings.resolve({}, {}).host == "127.0.0.1"
     assert Settings.resolve({"client_id": "id"}, {}).host == "0.0.0.0"
     open_to_all: AppOptions = {"client_id": "id", "dangerously_allow_unauthenticated_requests": True}
@@ -101,6 +102,27 @@ def test_what_checks_no_tokens_listens_on_this_machine_only() -> None:
 def test_a_token_without_a_client_id_is_refused() -> None:
     with pytest.raises(ValueError, match="token is given without client_id"):
         Settings.resolve({"token": lambda scope, tenant: "token"}, {})
+
+
+def test_a_certificate_and_a_managed_identity_are_read_from_the_environment_too() -> None:
+    environ = {"CLIENT_ID": "id", "CLIENT_CERTIFICATE_PATH": "bot.pem", "CLIENT_CERTIFICATE_PASSWORD": "hush"}
+    settings = Settings.resolve({}, environ)
+    assert settings.credential == "client_certificate_path"
+    assert (settings.client_certificate_path, settings.client_certificate_password) == ("bot.pem", "hush")
+    assert "hush" not in repr(settings)
+    settings = Settings.resolve({}, {"CLIENT_ID": "id", "MANAGED_IDENTITY_CLIENT_ID": "system"})
+    assert (settings.credential, settings.managed_identity_client_id) == (
+        "managed_identity_client_id",
+        "system",
+    )
+
+
+def test_an_option_to_get_tokens_with_puts_the_variables_of_the_others_out_of_play() -> None:
+    environ = {"CLIENT_ID": "id", "CLIENT_SECRET": "hush", "CLIENT_CERTIFICATE_PATH": "bot.pem"}
+    settings = Settings.resolve({"managed_identity_client_id": "system"}, environ)
+    assert settings.client_secret is settings.client_certificate_path is None
+    with pytest.raises(ValueError, match="CLIENT_SECRET and CLIENT_CERTIFICATE_PATH are both given"):
+        Settings.resolve({}, environ)
 
 
 def test_an_unknown_option_of_the_stream_is_named() -> None:
@@ -138,7 +160,6 @@ def test_the_connection_for_signing_in_has_the_references_default_and_can_be_nam
     ("option", "instead"),
     [
         ("client", "give it an AiohttpTransport"),
-        ("managed_identity_client_id", "client_secret"),
         ("plugins", "middleware"),
         ("telemetry", "not supported yet"),
     ],

@@ -1,13 +1,16 @@
 """What holds across processes: here several Apps on one state, in virtual time."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
 
 import pytest
 from cadenza.api import InvokeActivity, MessageActivity, SentActivity
 from cadenza.apps import ActivityContext, App, InvokeResponse
+from cadenza.state import MemoryState
 from cadenza.testing import Teams, User, VirtualClock
+from called_server import CalledServer
 from unit.apps.sharing import Process, Processes
 
 Wire = Callable[..., dict[str, Any]]
@@ -139,6 +142,140 @@ async def test_an_invoke_that_is_delivered_again_while_it_runs_waits_for_its_res
 
 
 # A process that dies
+
+
+# Token exchanges: a failed one may come again
+
+
+@pytest.fixture
+def exchange(invoke: Wire) -> Wire:
+    """The JSON of a token exchange, as another client of the user sends it each time."""
+    return lambda id="x1": invoke("signin/tokenExchange", value={"id": id, "connectionName": "graph"})
+
+
+def exchanging(process: Process, outcomes: list[Any], seconds: float = 0.0) -> list[str]:
+    """Let the App answer token exchanges with these outcomes, one after the other, each after some seconds;
+    returns what it began with. It stands before all that the App has of its own."""
+    begun: list[str] = []
+
+    @process.app.use
+    async def exchange(ctx: ActivityContext[Any]) -> InvokeResponse[Any]:
+        begun.append(ctx.activity.value.id)
+        outcome = outcomes[len(begun) - 1]
+        await asyncio.sleep(seconds)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return InvokeResponse(outcome, {"number": len(begun)})
+
+    return begun
+
+
+async def test_an_exchange_that_all_clients_of_a_user_send_is_made_once(
+    processes: Processes, exchange: Wire
+) -> None:
+    one, other = processes.start(), processes.start()
+    begun = exchanging(one, [200], 1), exchanging(other, [200], 1)
+    deliveries = [
+        asyncio.create_task(process.app.process(exchange())) for process in (one, other, one, other)
+    ]
+    answers = [await delivery for delivery in deliveries]
+    answers += [await process.app.process(exchange()) for process in (one, other)]
+    assert [(answer.status, answer.body) for answer in answers] == [(200, {"number": 1})] * 6
+    assert sum(map(len, begun)) == 1
+
+
+@pytest.mark.parametrize("failure", [412, 404, 500, ValueError("The token service is away.")], ids=repr)
+async def test_an_exchange_that_failed_is_made_anew_when_its_id_comes_again(
+    processes: Processes, exchange: Wire, failure: Any
+) -> None:
+    one, other = processes.start(), processes.start()
+    begun = exchanging(one, [failure, failure, 200]), exchanging(other, [failure, 200])
+    statuses = [(await process.app.process(exchange())).status for process in (one, one, other, other, one)]
+    failed = 500 if isinstance(failure, Exception) else failure
+    assert statuses == [failed, failed, failed, 200, 200]
+    assert list(map(len, begun)) == [2, 2]
+    assert (await other.app.process(exchange("x2"))).status == 500  # which has no outcome here
+    assert await settled(processes)
+
+
+async def test_who_waits_for_an_exchange_that_fails_is_given_its_answer(
+    processes: Processes, exchange: Wire
+) -> None:
+    one, other = processes.start(), processes.start()
+    begun = exchanging(one, [412, 200], 3), exchanging(other, [200], 3)
+    deliveries = [asyncio.create_task(one.app.process(exchange()))]
+    await asyncio.sleep(0.1)
+    deliveries += [asyncio.create_task(process.app.process(exchange())) for process in (one, other)]
+    answers = [await delivery for delivery in deliveries]
+    assert [(answer.status, answer.body) for answer in answers] == [(412, {"number": 1})] * 3
+    assert (await one.app.process(exchange())).status == 200
+    assert list(map(len, begun)) == [2, 0]
+
+
+async def test_a_failed_exchange_is_answered_when_its_id_is_free(
+    processes: Processes, exchange: Wire
+) -> None:
+    """Else the next one, which comes as soon as the user has consented, could be taken for a duplicate."""
+    servers = CalledServer(), CalledServer()
+    one, other = (processes.start(http_server_adapter=server) for server in servers)
+    exchanging(one, [412])
+    exchanging(other, [200])
+    settle = processes.shared.inbox.settle
+
+    async def slow(*arguments: Any, **options: Any) -> Any:
+        await asyncio.sleep(2)
+        return await settle(*arguments, **options)
+
+    processes.shared.inbox.settle = slow  # type: ignore[method-assign]
+    for process in (one, other):
+        await process.app.initialize()
+    answers = [await server.post(json.dumps(exchange()).encode()) for server in servers]
+    assert [answer.status for answer in answers] == [412, 200]
+
+
+async def test_an_exchange_whose_process_died_may_come_again(processes: Processes, exchange: Wire) -> None:
+    one, other = processes.start(), processes.start()
+    await other.app.initialize()
+    begun = exchanging(other, [200])
+
+    @one.app.use
+    async def hang(ctx: ActivityContext[Any]) -> None:
+        one.cut_off = True
+        await asyncio.sleep(1000)
+
+    later(one.app.process(exchange()))
+    await asyncio.sleep(5)
+    waits = asyncio.create_task(other.app.process(exchange()))
+    await asyncio.sleep(100)
+    assert (await waits).status in {500, 504}
+    assert begun == []
+    assert (await other.app.process(exchange())).status == 200
+    assert begun == ["x1"]
+
+
+async def test_an_exchange_whose_lease_was_lost_is_not_answered_as_if_it_were_made(
+    processes: Processes, exchange: Wire
+) -> None:
+    one = processes.start(invoke_seconds=1000)
+    exchanging(one, [200], 500)
+    delivery = asyncio.create_task(one.app.process(exchange()))
+    await asyncio.sleep(1)
+    one.state_down = True
+    assert (await delivery).status == 500
+
+
+async def test_an_app_alone_makes_a_failed_exchange_anew(
+    teams: Teams, clock: VirtualClock, exchange: Wire
+) -> None:
+    processes = Processes(teams, clock.now)
+    processes.shared = MemoryState(clock=clock.now)  # whose inbox is not durable
+    one = processes.start()
+    begun = exchanging(one, [412, 412, 200], 1)
+    for expected in (412, 412, 200, 200):
+        both = await asyncio.gather(*(one.app.process(exchange()) for _ in range(2)))
+        assert [answer.status for answer in both] == [expected] * 2
+    assert len(begun) == 3
+    await processes.stop()
 
 
 async def test_what_had_sent_nothing_is_run_again_by_another_process(

@@ -125,8 +125,8 @@ async def test_a_handler_may_answer_in_another_thread(app: App, teams: Teams, me
 
 
 async def test_send_names_what_an_agentic_identity_needs(app: App, user: User) -> None:
-    identity: Any = type("Identity", (), {"agentic_app_id": "agent"})()
-    with pytest.raises(ValueError, match="no token is known for the agentic identity 'agent'"):
+    identity = AgenticIdentity(agentic_app_blueprint_id="blueprint", agentic_app_id="agent")
+    with pytest.raises(ValueError, match="agentic identity 'agent': the App has no credentials"):
         await app.send(user.conversation_id, "hi", agentic_identity=identity)
 
 

@@ -397,3 +397,79 @@ async def test_ctrl_c_of_which_a_blocked_bot_does_not_learn_works_the_second_tim
         signal.raise_signal(signal.SIGINT)
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
+
+
+SIGN_IN = (
+    "if ctx.activity.text == 'out':\n"
+    "    await github.sign_out(ctx)\n"
+    "elif await github.sign_in(ctx):\n"
+    "    await ctx.send('Welcome back.')"
+)
+FLOW = (
+    "app = App()\n"
+    "github = app.add_oauth_flow('github', sign_in_button_text='Log in')\n"
+    "@github.on_signin\n"
+    "async def welcome(event):\n"
+    "    await event.activity_ctx.send(f'Welcome to {event.connection_name}.')\n"
+    "@github.on_signin_failure\n"
+    "async def sorry(event):\n"
+    "    await event.activity_ctx.send(f'Sorry: {event.code}.')"
+)
+
+
+async def test_a_user_signs_in_declines_and_says_a_code(make_bot: MakeBot, chat: Chat) -> None:
+    exit_status, printed = await chat(
+        make_bot(SIGN_IN, FLOW),
+        "hi",
+        "/decline",
+        "/signin Log in",
+        "hi",
+        "out",
+        "hi",
+        "/signin --code",
+        "735409",
+    )
+    assert exit_status == 0
+    lines = printed.splitlines()
+    how = "(/signin signs in, /signin --code shows a code to say, /decline closes the page)"
+    assert lines[lines.index("| [ Log in ]") + 2] == how
+    assert [line for line in lines if line.startswith(("you", "Welcome", "Sorry", "(the page"))] == [
+        "you: hi",
+        "you: /decline",
+        "Sorry: CancelledByUser.",
+        "you: /signin Log in",
+        "Welcome to github.",
+        "you: hi",
+        "Welcome back.",
+        "you: out",
+        "you: hi",
+        "you: /signin --code",
+        "(the page shows the code 735409: say it)",
+        "you: 735409",
+        "Welcome to github.",
+    ]
+
+
+async def test_the_first_code_is_always_the_same_so_that_a_script_can_say_it(
+    make_bot: MakeBot, chat: Chat
+) -> None:
+    exit_status, printed = await chat(make_bot(SIGN_IN, FLOW), "hi", "/signin --code", "123456")
+    assert (exit_status, printed.splitlines()[-1]) == (0, "Welcome to github.")
+
+
+async def test_to_sign_in_where_nobody_asks_for_it_is_told(make_bot: MakeBot, chat: Chat) -> None:
+    exit_status, printed = await chat(make_bot(SIGN_IN, FLOW), "/signin", "/decline Log in")
+    assert exit_status == 1
+    assert "(no sign-in button is on the screen; there are: none)" in printed
+    assert "(no sign-in button 'Log in' is on the screen" in printed
+
+
+async def test_the_token_service_of_the_environment_is_never_asked(
+    make_bot: MakeBot, chat: Chat, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OAUTH_URL", "https://europe.token.botframework.com")
+    monkeypatch.setenv("MANAGED_IDENTITY_CLIENT_ID", "system")
+    given = "app = App(api_client_settings=ApiClientSettings('http://127.0.0.1:9'))"
+    path = make_bot(SIGN_IN, FLOW.replace("app = App()", given))
+    exit_status, printed = await chat(path, "hi", "/signin")
+    assert (exit_status, printed.splitlines()[-1]) == (0, "Welcome to github.")

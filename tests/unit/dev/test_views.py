@@ -256,6 +256,22 @@ def test_a_terminal_shows_dialogs_labels_and_reactions(rich: RichView, out: io.S
     assert "the bot reacts to a message: heart" in shown
 
 
+@pytest.mark.parametrize("kind", ["oauth", "signin"])
+def test_a_card_to_sign_in_says_what_to_type(
+    plain: PlainView, rich: RichView, out: io.StringIO, kind: str
+) -> None:
+    button = {"type": "signin", "title": "Log in", "value": "https://example.com"}
+    card = {"text": "Please", "connectionName": "graph", "buttons": [button]}
+    attachment = {"contentType": f"application/vnd.microsoft.card.{kind}", "content": card}
+    for view in (plain, rich):
+        view.observe(change("new", ScreenMessage("1", "message", attachments=[attachment])))
+        shown = " ".join(out.getvalue().replace("│", "").split())
+        assert "[ Log in ]" in shown
+        assert "(/signin signs in, /signin --code shows a code to say, /decline closes the page)" in shown
+        out.truncate(0)
+        out.seek(0)
+
+
 def test_a_reader_that_goes_away_is_no_error() -> None:
     reader, writer = os.pipe()
     os.close(reader)

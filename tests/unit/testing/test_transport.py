@@ -58,7 +58,7 @@ async def test_it_answers_for_every_host(teams: Teams) -> None:
 async def test_a_path_outside_of_v3_is_not_found(teams: Teams) -> None:
     response = await teams.transport.send(Request("GET", f"{teams.url}/v1/meetings/17"))
     assert response.status == 404
-    assert teams.transcript[0].path == "v1/meetings/17"
+    assert teams.transcript[0].path == "/v1/meetings/17"
 
 
 async def test_errors_carry_what_the_service_says(teams: Teams) -> None:

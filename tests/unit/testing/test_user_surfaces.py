@@ -116,7 +116,7 @@ async def test_a_token_that_goes_to_a_file_is_a_violation(teams: Teams, user: Us
     await user.say("Look", files={"notes.txt": b"tea"})
     url = bot.last["attachments"][0]["content"]["downloadUrl"]
     assert (await fetch(teams, "GET", url, authorization="Bearer x")).status == 401
-    with pytest.raises(AssertionError, match=r"file-authorization: GET files/.*: a token went to the URL"):
+    with pytest.raises(AssertionError, match=r"file-authorization: GET /files/.*: a token went to the URL"):
         teams.check()
 
 

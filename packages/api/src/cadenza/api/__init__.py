@@ -235,6 +235,7 @@ if TYPE_CHECKING:
         AgenticAppTokenProviderProtocol as AgenticAppTokenProviderProtocol,
         AgenticUserTokenProviderProtocol as AgenticUserTokenProviderProtocol,
         BasicTokenProvider as BasicTokenProvider,
+        CertificateCredentials as CertificateCredentials,
         ClientCredentials as ClientCredentials,
         Credentials as Credentials,
         FederatedIdentityCredentials as FederatedIdentityCredentials,
@@ -596,8 +597,8 @@ _NAMES: Final = {
     """,
     ".models.credentials": """
         AgenticAppTokenProviderProtocol AgenticUserTokenProviderProtocol BasicTokenProvider
-        ClientCredentials Credentials FederatedIdentityCredentials ManagedIdentityCredentials
-        TokenCredentials TokenProvider TokenProviderProtocol TokenResult TokenValue
+        CertificateCredentials ClientCredentials Credentials FederatedIdentityCredentials
+        ManagedIdentityCredentials TokenCredentials TokenProvider TokenProviderProtocol TokenResult TokenValue
     """,
     ".models.entity": """
         AIMessageEntity Appearance CitationAppearance CitationEntity CitationIconName CitationImage

@@ -37,6 +37,9 @@ class CloudEnvironment:
     graph_scope: str
     service_hosts: tuple[str, ...] = ()
     agent_bot_scope: str = "https://botapi.skype.com/.default"
+    token_exchange_resource: str = "api://AzureADTokenExchange"
+    """For whom the token of a managed identity is, by which an app's registration trusts it
+    (https://learn.microsoft.com/entra/workload-id/workload-identity-federation-config-app-trust-managed-identity)."""
 
     def trusts(self, url: str) -> bool:
         """Whether the bot's token may go to ``url``: https to a listed host or to the token service, or any
@@ -74,6 +77,8 @@ def origin(url: str) -> tuple[str, str, str] | None:
 def _is_loopback(host: str) -> bool:
     if host == "localhost":
         return True
+    if host[-1:].isalpha():  # a name; no address ends so. Worth asking: that one fails is dear.
+        return False
     try:
         return ip_address(host.strip("[]")).is_loopback
     except ValueError:
@@ -126,6 +131,7 @@ US_GOV = CloudEnvironment(
     token_issuer="https://api.botframework.us",
     graph_scope="https://graph.microsoft.us/.default",
     service_hosts=("smba.infra.gov.teams.microsoft.us", *_bot_service_hosts("botframework.azure.us")),
+    token_exchange_resource="api://AzureADTokenExchangeUSGov",
 )
 """US Government, GCC High."""
 
@@ -149,6 +155,7 @@ CHINA = CloudEnvironment(
         "frontend.botapi.msg.infra.teams.microsoftonline.cn",
         *_bot_service_hosts("botframework.azure.cn"),
     ),
+    token_exchange_resource="api://AzureADTokenExchangeChina",
 )
 """China, run by 21Vianet."""
 

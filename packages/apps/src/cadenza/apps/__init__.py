@@ -12,7 +12,8 @@ What can go wrong here, beside what the service answers (cadenza.api.errors has 
     ├── ConnectError (cadenza.api)
     │   └── TurnLostError                  another process has this turn now; nothing was sent
     ├── TokenError                         no token could be got
-    │   └── MissingCredentialsError        and there is nothing to get it with
+    │   ├── MissingCredentialsError        and there is nothing to get it with
+    │   └── InvalidCredentialsError        and what there is cannot be used, such as a certificate's file
     ├── FileError                          ctx.files: FileUrlExpiredError, FileScopeNotSupportedError,
     │                                      FileTooLargeError, FileAccessError, FileCredentialError,
     │                                      UploadUnconfirmedError
@@ -23,7 +24,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from .app import App, AppStatistics
-from .auth.outbound import MissingCredentialsError, TokenError
+from .auth.outbound import (
+    AppTokenProvider,
+    InvalidCredentialsError,
+    MissingCredentialsError,
+    TokenError,
+)
 from .budget import BudgetStatistics, RateLimits, Window
 from .context import ActivityContext
 from .events import (
@@ -32,6 +38,8 @@ from .events import (
     ActivitySentEvent,
     ErrorEvent,
     EventEmitter,
+    SignInEvent,
+    SignInFailureEvent,
     StartEvent,
     StopEvent,
 )
@@ -51,6 +59,8 @@ from .http.aiohttp_server import AiohttpAdapter
 from .references import References
 from .routing.responses import InvokeResponse
 from .settings import AppOptions, StreamOptions
+from .sign_in.flow import OAuthFlow, OAuthFlowRegistry
+from .sign_in.options import SignInOptions
 from .stream import (
     DeliveryUnknownError,
     HttpStream,
@@ -109,6 +119,7 @@ __all__ = [
     "App",
     "AppOptions",
     "AppStatistics",
+    "AppTokenProvider",
     "AskTimeoutError",
     "BodyTooLargeError",
     "BrokenBodyError",
@@ -140,14 +151,20 @@ __all__ = [
     "HttpStream",
     "IncomingFile",
     "InjectWidgetProtocolOptions",
+    "InvalidCredentialsError",
     "InvokeResponse",
     "Limits",
     "MissingCredentialsError",
+    "OAuthFlow",
+    "OAuthFlowRegistry",
     "RateLimits",
     "References",
     "Scope",
     "SecurityPolicyWarning",
     "ShuttingDownError",
+    "SignInEvent",
+    "SignInFailureEvent",
+    "SignInOptions",
     "SocketServerAdapter",
     "StartEvent",
     "StateConflictError",

@@ -9,7 +9,7 @@ import os
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from socket import socket
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack, cast, get_args, overload
 from weakref import WeakSet
@@ -26,8 +26,7 @@ from cadenza.api import (
 from cadenza.state import LocalStorage, MemoryState, State, Storage
 
 from .auth.inbound import Caller, RefusedError, doorkeeper
-from .auth.keys import SigningKeys
-from .auth.outbound import token_source
+from .auth.outbound import AppTokenProvider, OutboundTokens
 from .budget import BudgetStatistics, BudgetTransport, RateBudget
 from .collector import calm_collector
 from .context import ActivityContext
@@ -46,6 +45,11 @@ from .routing.router import Router, checked
 from .routing.routes import Routes
 from .sending import Sendable, as_activity, asked_in_private, asker, send_activity
 from .settings import AppOptions, Settings
+from .sign_in.flow import OAuthFlow, OAuthFlowRegistry
+from .sign_in.handlers import SignInHandlers
+from .sign_in.options import BUTTON_TEXT, CARD_TEXT
+from .sign_in.pending import PendingSignIns
+from .sign_in.tokens import Connections
 from .signals import stop_signals
 from .stream import AbortReason, HttpStream, StreamGate, StreamGates
 from .threads import to_threaded_conversation_id
@@ -61,6 +65,7 @@ if TYPE_CHECKING:
         Activity,
         AgenticIdentity,
         ConversationReference,
+        Credentials,
         MessageActivity,
         SentActivity,
     )
@@ -126,24 +131,39 @@ class App(Routes):
         self._wire = options.get("transport") or AiohttpTransport()
         self.budget = RateBudget(settings.rate_limits, shared=self.state.permits)
         """What every outbound request is taken from, so that Teams throttles none."""
+        # Not through the budget: that is for what Teams counts.
+        self._tokens = OutboundTokens(settings, self._wire, self.logger)
+        self.token_provider = AppTokenProvider(self._tokens)
+        """Tokens with the App's credentials, for what the bot asks of others."""
         self.api = ApiClient(
             settings.service_url,
-            token=token_source(settings),
+            token=self._tokens.bot(),
             transport=BudgetTransport(self._wire, self.budget, default_tenant=settings.tenant_id or ""),
             cloud=_outbound_cloud(settings),
             api_client_settings=ApiClientSettings(oauth_url=settings.oauth_url),
-            agentic_token=settings.agentic_token,
+            agentic_token=settings.agentic_token or self._tokens.agentic,
         )
         """The REST client, set to `service_url`; `app.api.at(url)` is one for another service."""
         self._apis: dict[str, ApiClient] = {}
         self._apis_of = self.api
-        self._graph = GraphClients(settings)
+        self._graph = GraphClients(settings, self._tokens)
+        self._connections = Connections(
+            OAuthFlowRegistry(),
+            settings.default_connection_name,
+            PendingSignIns(self.state.store),
+            api=lambda: self.api,
+            new_graph=self._graph.user_client,
+        )
+        for route in SignInHandlers(self._connections, self.events, self.logger).routes():
+            self.router.add(route)
         self._settings = settings
         self._doorkeeper = doorkeeper(
             settings.client_id,
             settings.allow_unauthenticated,
             settings.cloud,
-            SigningKeys(settings.cloud.openid_metadata_url, self.api.transport, logger=self.logger),
+            self.api.transport,
+            allowed_callers=settings.allowed_callers,
+            logger=self.logger,
         )
         self._pipeline = Pipeline(
             self.router,
@@ -152,6 +172,11 @@ class App(Routes):
             lost_reply=settings.lost_reply,
             busy_reply=settings.busy_reply,
             references=self.references if settings.keep_references else None,
+            fetch_user_token=(
+                bool(options.get("default_connection_name"))
+                if settings.fetch_user_token is None
+                else settings.fetch_user_token
+            ),
             logger=self.logger,
         )
         self._functions = FunctionTable()
@@ -181,6 +206,12 @@ class App(Routes):
     def id(self) -> str | None:
         """The bot's client id; None without credentials."""
         return self._settings.client_id
+
+    @property
+    def credentials(self) -> Credentials | None:
+        """What the App gets tokens with, as its options and the environment say; None without a client id,
+        or with nothing beside it."""
+        return self._tokens.credentials
 
     @property
     def cloud(self) -> CloudEnvironment:
@@ -274,6 +305,29 @@ class App(Routes):
         self._pipeline.on_turn_lost(checked(handler, "on_turn_lost", "ctx"))
         return handler
 
+    def add_oauth_flow(
+        self,
+        connection_name: str,
+        *,
+        oauth_card_text: str = CARD_TEXT,
+        sign_in_button_text: str = BUTTON_TEXT,
+    ) -> OAuthFlow:
+        """An OAuth connection of the bot, by the name that it has in Azure, with its handlers and the texts
+        of its card. A bot may have several; a connection that is named only when a user is asked to sign in
+        needs none. Raises ValueError for a blank name and for one that was added before, in whatever case."""
+        flow = OAuthFlow(
+            connection_name, oauth_card_text=oauth_card_text, sign_in_button_text=sign_in_button_text
+        )
+        return self._connections.flows.add(flow)
+
+    def get_oauth_flow(self, connection_name: str) -> OAuthFlow:
+        """The flow that was added by that name, in whatever case. Raises ValueError if there is none."""
+        flows = self._connections.flows
+        if connection_name not in flows:
+            known = ", ".join(flows) or "there is none"
+            raise ValueError(f"There is no OAuth flow for the connection {connection_name!r} ({known}).")
+        return flows[connection_name]
+
     # Its life -----------------------------------------------------------------------------------------
 
     async def initialize(self) -> None:
@@ -288,6 +342,11 @@ class App(Routes):
             raise
 
     async def _initialize(self) -> None:
+        if not _read_first_activity.cache_info().currsize:
+            await asyncio.to_thread(_read_first_activity)
+        await self._doorkeeper.start()
+        if not self._settings.allow_unauthenticated:  # else no token leaves this machine
+            await self._tokens.check()
         await self.state.start()
         self._runner.start()
         settings = self._settings
@@ -312,9 +371,10 @@ class App(Routes):
                 "and CLIENT_SECRET, or, on your own machine, DANGEROUSLY_ALLOW_UNAUTHENTICATED_REQUESTS=true."
             )
 
-        if settings.client_id is not None and settings.client_secret is None and settings.token is None:
+        if settings.client_id is not None and settings.credential is None:
             self.logger.warning(
-                "The App has a client_id, but neither client_secret nor token: it cannot answer anybody."
+                "The App has a client_id, but nothing to get tokens with, such as client_secret: it cannot "
+                "answer anybody."
             )
 
     def _function_host(self) -> FunctionHost:
@@ -403,6 +463,9 @@ class App(Routes):
             await self.events.settle()
             await self.events.dispatch("stop", StopEvent())
         finally:
+            await self._doorkeeper.close()
+            await self._functions.close()
+            await self._tokens.close()
             await self._graph.close()
             await self.api.close()  # somebody may have put one of their own there
             await self.budget.close()
@@ -441,8 +504,8 @@ class App(Routes):
         `token` is the bearer token that the request came with, and is checked. Without one the activity is
         taken as it is: **the caller vouches for it**. So never pass on a missing header as None: pass "".
 
-        What a server would answer with 400, 401 or 503 (see http/endpoint.py) is returned, not raised, and
-        the exceptions of handlers go to `on_error`. Only what is no `Exception`, such as the outcome of a
+        What a server would answer with 400, 401, 403 or 503 (see http/endpoint.py) is returned, not raised,
+        and the exceptions of handlers go to `on_error`. Only what is no `Exception`, such as the outcome of a
         test, is raised. Cancelling this call cancels no turn. A message waits for those before it in its
         conversation: a handler that awaits `process` for its own conversation waits for ever.
         """
@@ -452,10 +515,10 @@ class App(Routes):
         try:
             caller = Caller() if token is None else await self._doorkeeper.admit(f"Bearer {token}")
             parsed = teams.parse_activity(activity)
-            caller.check_service_url(parsed.service_url)
+            caller.check(parsed.service_url, parsed.channel_id)
         except RefusedError as refusal:
             self.logger.warning("An activity was refused: %s.", refusal)
-            return InvokeResponse(401, error_body("Unauthorized", str(refusal)))
+            return InvokeResponse(refusal.status, error_body(refusal.code, str(refusal)))
         except InvalidActivityError as error:
             return InvokeResponse(400, error_body("BadRequest", str(error)))
         admitted = await self._admit(parsed, caller)
@@ -500,6 +563,9 @@ class App(Routes):
         conversation, tenant = activity.conversation, activity.tenant
         self.budget.learn(conversation.id, (tenant and tenant.id) or conversation.tenant_id)
         api = self._api_at(service_url)
+        agent = activity.recipient.agentic_identity
+        if agent is not None:
+            api = api.for_agentic_identity(agent)  # who was written to answers
         replies: ExpectedReplies | None = None
         guard = self._runner.guard()
         if guard is not None:
@@ -541,6 +607,7 @@ class App(Routes):
             new_stream=new_stream,
             ask=ask,
             new_graph=self.get_app_graph,
+            connections=self._connections,
             replies=replies,
         )
         turn = Turn(
@@ -573,9 +640,9 @@ class App(Routes):
         `conversation_id` is an id, or better a `ConversationReference` that was kept
         (`ctx.conversation_ref`), which knows the service URL; an id is sent to `service_url`, else to where
         its reference says (with `keep_references`), else to the App's own. `agentic_identity`: as whom to
-        write, if not as the bot itself; the option `agentic_token` gets its token. The caller's object stays
-        as it is. Raises as `ActivityContext.send` does, ValueError for an agentic identity without that
-        option, and RuntimeError once the App has been stopped.
+        write, if not as the bot itself (`get_agentic_identity`). The caller's object stays as it is. Raises
+        as `ActivityContext.send` does, ValueError for an agentic identity that there is no token for, and
+        RuntimeError once the App has been stopped.
         """
         outbound = as_activity(activity)
         ref = self._reference(await self._kept(conversation_id), service_url)
@@ -661,6 +728,33 @@ class App(Routes):
         """
         return self._graph.client(tenant_id)
 
+    def get_agentic_identity(
+        self,
+        agentic_app_id: str | None = None,
+        agentic_user_id: str | None = None,
+        *,
+        tenant_id: str | None = None,
+        agentic_app_blueprint_id: str | None = None,
+    ) -> AgenticIdentity:
+        """An agentic identity to write as, as in `app.send(..., agentic_identity=...)`: an agentic app that
+        was made from the bot's registration, or from `agentic_app_blueprint_id`, and perhaps a user of it.
+
+        `tenant_id` is by default that of the App. Raises ValueError where there is none, or no client id.
+        """
+        tenant, blueprint = tenant_id or self._settings.tenant_id, agentic_app_blueprint_id or self.id
+        if tenant is None:
+            raise ValueError("An agentic identity needs a tenant_id, and the App has none (or TENANT_ID).")
+        if blueprint is None:
+            raise ValueError(
+                "An agentic identity needs an agentic_app_blueprint_id, and the App has no client_id."
+            )
+        return teams.AgenticIdentity(
+            agentic_app_blueprint_id=blueprint,
+            agentic_app_id=agentic_app_id,
+            agentic_user_id=agentic_user_id,
+            tenant_id=tenant,
+        )
+
     def stream(
         self, conversation: str | ConversationReference, *, service_url: str | None = None
     ) -> HttpStream:
@@ -734,6 +828,13 @@ class _Handover:
         passed = max(0.0, time.time() - data["at"])
         self._gates.gate(conversation_id, now).pace.restore(data["pace"], now - passed)
         self._budget.restore(conversation_id, data["usage"])
+
+
+@cache
+def _read_first_activity() -> None:
+    """The models are imported and built when they are first used, which takes a quarter of a second: not
+    while somebody waits."""
+    teams.parse_activity(b'{"type": "message"}')
 
 
 def _check_conversation(conversation: object) -> None:

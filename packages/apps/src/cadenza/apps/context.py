@@ -35,11 +35,14 @@ if TYPE_CHECKING:
         ConversationReference,
         MessageActivity,
         SentActivity,
+        TokenStatus,
     )
     from msgraph import GraphServiceClient
 
     from .expected_replies import ExpectedReplies
     from .files import FilesAccessor
+    from .sign_in.options import SignInOptions
+    from .sign_in.tokens import Connections, UserTokens
 
 ActivityT = TypeVar("ActivityT", covariant=True)
 
@@ -105,6 +108,7 @@ class ActivityContext(Generic[ActivityT]):
         new_stream: NewStream,
         ask: Ask,
         new_graph: Callable[[str | None], GraphServiceClient],
+        connections: Connections,
         replies: ExpectedReplies | None = None,
     ) -> None:
         self.activity = cast(ActivityT, activity)
@@ -120,6 +124,7 @@ class ActivityContext(Generic[ActivityT]):
         """What goes into the answer of the request, where its sender expects replies there. For the App."""
         self._ask = ask
         self._new_graph = new_graph
+        self._connections = connections
         self._inbound = activity
         self._events = events
         self._new_stream = new_stream
@@ -150,6 +155,93 @@ class ActivityContext(Generic[ActivityT]):
         Made when first asked for. Raises as `App.get_app_graph` does.
         """
         return self._new_graph(_tenant_of(self._inbound))
+
+    # Signing in ---------------------------------------------------------------------------------------
+
+    @property
+    def connection_name(self) -> str:
+        """The OAuth connection that is meant where none is named: the App's `default_connection_name`."""
+        return self._connections.default
+
+    @property
+    def is_signed_in(self) -> bool:
+        """Whether the user is signed in to the default connection, as far as this turn knows.
+
+        It knows if the App asks before each turn (`fetch_user_token`), or once the turn has asked
+        (`get_user_token`, `sign_in`, `sign_out`) or the user has just signed in. Raises RuntimeError if
+        nobody has asked, and, if asking has failed, the error that it failed with: an outage of the token
+        service says nothing about the user.
+        """
+        return self.user_token is not None
+
+    @property
+    def user_token(self) -> str | None:
+        """The user's token for the default connection; None if they are not signed in. Raises as
+        `is_signed_in`."""
+        response = self.user_tokens.known(self.connection_name)
+        return None if response is None else response.token
+
+    @property
+    def user_graph(self) -> GraphServiceClient:
+        """A client of Microsoft Graph (msgraph-sdk) that acts as the user, with the token of the default
+        connection, which may be opaque. It shares its connections with all others.
+
+        Raises ValueError if the user is not signed in, ImportError without the extra `graph`
+        (`pip install 'cadenza-apps[graph]'`), and as `is_signed_in`.
+        """
+        return self.user_tokens.graph()
+
+    async def sign_in(self, options: SignInOptions | None = None) -> str | None:
+        """The user's token, if there is one. Else ask them to sign in, and return None: `on_signin` of the
+        connection's `OAuthFlow`, or the event `sign_in`, tells when they have.
+
+            token = await ctx.sign_in()
+            if token is None:
+                return
+
+        They are asked by a card, which nobody else sees; in a one-to-one chat and in group chats Teams first
+        tries to sign them in without showing it. Before the card is sent, `ctx.state` is saved, so that the
+        turn in which they have signed in knows what this one remembers.
+
+        Raises ValueError if nobody has sent the activity, what `send` and `ctx.state.save` raise, and
+        `cadenza.api.ApiError` if the token service fails: then no card is sent. That it has no token, a 404,
+        is no failure.
+        """
+        from .sign_in.options import SignInOptions
+
+        async def ask(card: ActivityInput) -> None:
+            # What completes the sign-in may run beside this turn, and should know what this one remembers.
+            await self.state.save()
+            await self.send(card)
+
+        response = await self.user_tokens.sign_in(
+            options or SignInOptions(), ref=self.conversation_ref, app_id=self.app_id, send=ask
+        )
+        return None if response is None else response.token
+
+    async def sign_out(self, connection_name: str | None = None) -> None:
+        """Let the token service forget the user's token for a connection (None: the default one). Raises
+        `cadenza.api.ApiError` if it fails: then the user may still be signed in."""
+        await self.user_tokens.sign_out(connection_name or self.connection_name)
+
+    async def get_user_token(self, connection_name: str | None = None) -> str | None:
+        """The user's token for a connection (None: the default one); None if they are not signed in, which is
+        a 404 of the token service and nothing else. Raises `cadenza.api.ApiError` if it fails."""
+        response = await self.user_tokens.find(connection_name or self.connection_name)
+        return None if response is None else response.token
+
+    async def get_connection_status(self) -> list[TokenStatus]:
+        """For each OAuth connection of the bot, whether the token service has a token of the user. Flows that
+        it does not list, or lists without one, are asked for one by one, since the list may be some seconds
+        old. Raises `cadenza.api.ApiError` if it fails."""
+        return await self.user_tokens.status()
+
+    @cached_property
+    def user_tokens(self) -> UserTokens:
+        """What this turn knows of its user's tokens. For the App."""
+        from .sign_in.tokens import UserTokens  # most bots need none
+
+        return UserTokens(self._inbound, self.api, self._connections)
 
     def at(self, rest: Callable[[], Awaitable[object]]) -> Self:
         """This context with another `next`. For the App."""

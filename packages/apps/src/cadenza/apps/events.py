@@ -7,6 +7,8 @@
     activity_response   ActivityResponseEvent    its turn is over
     activity_sent       ActivitySentEvent        ctx.send, ctx.reply or app.send has sent something
     error               ErrorEvent               something raised; for a handler: after the on_error handlers
+    sign_in             SignInEvent              a user has signed in to an OAuth connection
+    sign_in_failure     SignInFailureEvent       Teams could not sign a user in, or the user closed the page
 
 Any other name is a custom event: emit it yourself with `app.events.emit(name, value)`.
 """
@@ -21,7 +23,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias, get_type_hints
 
 if TYPE_CHECKING:
-    from cadenza.api import Activity, ConversationReference, SentActivity
+    from cadenza.api import Activity, ConversationReference, SentActivity, TokenResponse
 
     from .context import ActivityContext
     from .routing.responses import InvokeResponse
@@ -88,6 +90,28 @@ class ErrorEvent:
         return None if self.context is None else self.context.activity
 
 
+@dataclass(frozen=True, slots=True)
+class SignInEvent:
+    """The user of `activity_ctx` has signed in to `connection_name`: once for each sign-in. The activity is
+    the invoke that completed it, or the message of somebody who typed the code of the sign-in page."""
+
+    activity_ctx: ActivityContext[Any]
+    token_response: TokenResponse
+    connection_name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SignInFailureEvent:
+    """The user of `activity_ctx` is not signed in to `connection_name`; None where several connections come
+    into question, since Teams names none. `code` is "CancelledByUser" where the user closed the page, else
+    what Teams says, as is `message`: "resourcematchfailed" and the like (`cadenza.api.SignInFailureCode`)."""
+
+    activity_ctx: ActivityContext[Any]
+    connection_name: str | None = None
+    code: str | None = None
+    message: str | None = None
+
+
 EventHandler: TypeAlias = Callable[[Any], object]
 """Called with the event. May be a coroutine function, or anything callable that returns an awaitable."""
 
@@ -98,6 +122,8 @@ _NAMES: dict[str, str] = {
     "ActivityResponseEvent": "activity_response",
     "ActivitySentEvent": "activity_sent",
     "ErrorEvent": "error",
+    "SignInEvent": "sign_in",
+    "SignInFailureEvent": "sign_in_failure",
 }
 
 

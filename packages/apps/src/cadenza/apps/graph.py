@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
-from .auth.outbound import AppTokenSource, MissingCredentialsError, TokenError, token_source
+from .auth.outbound import AppTokenSource, MissingCredentialsError, OutboundTokens, TokenError
 from .settings import Settings
 
 if TYPE_CHECKING:
@@ -87,8 +87,9 @@ class GraphCredential:
 class GraphClients:
     """The Graph clients of one App, one for each tenant; they share their connections."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, tokens: OutboundTokens) -> None:
         self._settings = settings
+        self._tokens = tokens
         self._clients: dict[str, GraphServiceClient] = {}
         self._http: AsyncClient | None = None
         self._connections: AsyncHTTPTransport | None = None
@@ -113,12 +114,18 @@ class GraphClients:
 
     def _new_client(self, tenant: str) -> GraphServiceClient:
         cloud = self._settings.cloud
-        source = token_source(self._settings, cloud.graph_scope, tenant)
+        source = self._tokens.app(cloud.graph_scope, tenant)
         if source is None:
             raise MissingCredentialsError(
                 "The App has no credentials, so that nothing can be asked of Microsoft Graph: give it "
                 "client_id and client_secret (or CLIENT_ID and CLIENT_SECRET), or token."
             )
+        return self.user_client(source)
+
+    def user_client(self, source: AppTokenSource) -> GraphServiceClient:
+        """A client with the tokens of `source`, a user's for instance. Not kept; it shares its connections
+        with all others. Raises ImportError without msgraph-sdk."""
+        cloud = self._settings.cloud
         try:
             from httpx import AsyncClient, AsyncHTTPTransport, Timeout
             from kiota_authentication_azure.azure_identity_authentication_provider import (

@@ -11,6 +11,7 @@ from .references import References
 from .routing.responses import FAILED, InvokeResponse, error_body, invoke_response
 from .routing.router import Router
 from .settings import ErrorReply, Reply
+from .sign_in.handlers import failed_response
 from .stream import StreamError
 
 ErrorHandler: TypeAlias = Callable[[ActivityContext[Any], Exception], object]
@@ -33,6 +34,7 @@ class Pipeline:
         lost_reply: Reply | Literal[False],
         busy_reply: Reply | Literal[False],
         references: References | None,
+        fetch_user_token: bool = False,
         logger: logging.Logger,
     ) -> None:
         self._router = router
@@ -41,6 +43,7 @@ class Pipeline:
         self._lost_reply = lost_reply
         self._busy_reply = busy_reply
         self._references = references
+        self._fetch_user_token = fetch_user_token
         self._logger = logger
         self._error_handlers: list[ErrorHandler] = []
         self._lost_handlers: list[LostHandler] = []
@@ -58,6 +61,8 @@ class Pipeline:
             await self._references.keep(ctx.conversation_ref)
         if self._events.listener_count("activity"):
             await self._events.dispatch("activity", ActivityEvent(activity))
+        if self._fetch_user_token:
+            await ctx.user_tokens.fetch()
         chain = self._router.chain()
         result = await chain.run(ctx)
         if activity.type != "invoke":
@@ -97,8 +102,9 @@ class Pipeline:
         """Tell the `on_error` handlers and the `error` event of each error, and the user (if `apologize`, and
         if the user asked something) that there was one.
 
-        Never raises. The response is a 500 for an invoke, unless an `on_error` handler gave another one, and
-        a 200 for everything else: Teams answers repeated 5xx with silence for hours.
+        Never raises. The response is a 500 for an invoke, unless an `on_error` handler gave another one or it
+        is one of signing in (`failed_response`), and a 200 for everything else: Teams answers repeated 5xx
+        with silence for hours.
         """
         chosen: InvokeResponse[Any] | None = None
         for error in errors:
@@ -112,7 +118,7 @@ class Pipeline:
             await self._apologize(ctx, errors[0])
         if ctx.activity.type != "invoke":
             return InvokeResponse()
-        return chosen or FAILED
+        return chosen or failed_response(ctx.activity, errors[0]) or FAILED
 
     async def ended(self, ctx: ActivityContext[Any], response: InvokeResponse[Any]) -> None:
         if self._events.listener_count("activity_response"):

@@ -5,7 +5,6 @@ variable that is empty count as not given. Nothing here reads a file: load a .en
 
     option            environment variable   default
     client_id         CLIENT_ID              None
-    client_secret     CLIENT_SECRET          None
     tenant_id         TENANT_ID              the cloud's tenant
     service_url       SERVICE_URL            https://smba.trafficmanager.net/teams
     cloud             CLOUD                  Public
@@ -14,13 +13,19 @@ variable that is empty count as not given. Nothing here reads a file: load a .en
 
 (1) of `api_client_settings`
 
+Tokens are got with one of the options token, client_secret (CLIENT_SECRET), client_certificate_path
+(CLIENT_CERTIFICATE_PATH, and CLIENT_CERTIFICATE_PASSWORD) and managed_identity_client_id
+(MANAGED_IDENTITY_CLIENT_ID). With one of them as an option, the variables of the others do not count; two
+options, or two variables, are an error that names both.
+
 and for `dangerously_allow_unauthenticated_requests`, which is off by default, the variable
 DANGEROUSLY_ALLOW_UNAUTHENTICATED_REQUESTS: 1, true, yes, on, or 0, false, no, off.
 """
 
 import logging
+import os
 import warnings
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from math import isfinite
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict, get_args
@@ -33,7 +38,7 @@ from .http.adapter import HttpServerAdapter
 from .turns.claims import LEASE_SECONDS, REQUEST_SECONDS, Strategy
 
 if TYPE_CHECKING:
-    from cadenza.api import AgenticIdentity, Token
+    from cadenza.api import AgenticIdentity, Token, TokenProviderProtocol, TokenResult
 
     from .context import ActivityContext
     from .stream import Limits
@@ -42,12 +47,17 @@ DEFAULT_SERVICE_URL = "https://smba.trafficmanager.net/teams"
 DEFAULT_ENDPOINT = "/api/messages"
 DEFAULT_PORT = 3978
 DEFAULT_CONNECTION_NAME = "graph"
+AGENT_365 = "5a807f24-c9de-44ee-a3a7-329e88a00ffc"
+"""The app id of the Agent 365 platform (api-surface.md, Appendix B)."""
 DEFAULT_LOST_REPLY = "Sorry, I was interrupted while answering, and cannot go on. Please ask again."
 DEFAULT_BUSY_REPLY = "I am still working on your last message. Please wait until I am done."
 DEFAULT_ERROR_REPLY = "Sorry, something went wrong while answering. Please try again."
 
-TokenCallable: TypeAlias = Callable[[str, str | None], str | Awaitable[str]]
+TokenCallable: TypeAlias = Callable[[str, str | None], "TokenResult"]
 """Gives a bot token: called with the scope and the tenant, returns the token or an awaitable of it."""
+
+CREDENTIALS = ("token", "client_secret", "client_certificate_path", "managed_identity_client_id")
+"""The options that tokens are got with: one of them."""
 
 ErrorReply: TypeAlias = (
     str
@@ -82,13 +92,38 @@ class AppOptions(TypedDict, total=False):
     """The bot's app id. Without it the App has no credentials."""
 
     client_secret: str | None
-    """The secret that bot tokens are got with."""
+    """The secret that tokens are got with."""
+
+    client_certificate_path: "str | os.PathLike[str] | None"
+    """The certificate that tokens are got with: a PEM file with the private RSA key and its certificate,
+    perhaps with those of its issuers; or a PFX file. It is read when the App is initialized, which raises a
+    ValueError if it cannot be used, and again for each new token: a renewed file needs no restart."""
+
+    client_certificate_password: str | None
+    """The password of the certificate's file, if it has one."""
+
+    client_certificate_send_chain: bool | None
+    """Send the certificates of that file with each request for a token, for an app's registration that trusts
+    by subject name and issuer. Default: no."""
+
+    managed_identity_client_id: str | None
+    """The managed identity of the machine that tokens are got with. The bot's own client_id: the bot is that
+    managed identity. Another id, or "system" for the one that the system has assigned: the bot's app
+    registration trusts it by a federated credential. The machine is asked through `transport`, too: if that
+    has a proxy, it must leave out 169.254.169.254."""
 
     tenant_id: str | None
     """The tenant that bot tokens are got from."""
 
-    token: TokenCallable | None
-    """Gives bot tokens instead of `client_secret`."""
+    token: "TokenCallable | TokenProviderProtocol | None"
+    """Gives tokens instead: a function that is called with the scope and the tenant (None: whichever), or an
+    object with `get_app_token(scope, tenant_id)`, and, for agentic identities,
+    `get_agentic_app_token(scope, agentic_app_id, tenant_id)` and `get_agentic_user_token(scope,
+    agentic_app_id, agentic_user_id, tenant_id)`. Returns the token as text, which may be opaque, or an object
+    with it as `token`. It is asked for each request, and should itself keep what it has.
+    A coroutine function runs on the event loop, **any other in a thread**, so that it may block. All who ask
+    for the same while it is busy share its answer. Without a token the request fails with a `TokenError`;
+    what it raises itself comes through."""
 
     service_url: str | None
     """Where proactive messages go to when no other address is known."""
@@ -101,15 +136,24 @@ class AppOptions(TypedDict, total=False):
     one. Default: the environment's OAUTH_URL, else that of the cloud."""
 
     default_connection_name: str | None
-    """The OAuth connection that signing in will use when it is not told another one. No effect yet."""
+    """The OAuth connection that is meant where signing in names none (`ctx.connection_name`). Default: graph.
+    Giving it lets `fetch_user_token` be on."""
 
     fetch_user_token: bool | None
-    """Accepted for the sake of the reference's bots, where it asks for the user's token before each turn.
-    Here nothing is asked for until a handler wants it, so that it changes nothing."""
+    """Ask the token service for the user's token before the handlers of each activity, so that
+    `ctx.is_signed_in`, `ctx.user_token` and `ctx.user_graph` know it: a request each time, of 4 s at most.
+    Default: only if `default_connection_name` is given. Without it, ask where you need it:
+    `await ctx.get_user_token()`."""
 
     agentic_token: "Callable[[AgenticIdentity], Token] | None"
     """Gives the token to write with as an agentic identity (`app.send(agentic_identity=...)`): called with
-    the identity, returns what `ApiClient` takes as its token, such as a coroutine function."""
+    the identity, returns what `ApiClient` takes as its token, such as a coroutine function. Default: they are
+    got with the App's credentials."""
+
+    allowed_callers: Collection[str] | None
+    """App ids of Entra ID whose own tokens may post activities, beside those of the Bot Framework. Whoever is
+    listed can speak as any user, so list services only. Default: the Agent 365 platform (`AGENT_365`);
+    `()`: nobody."""
 
     application_id_uri: str | None
     """The app's id URI as Entra knows it (`api://...`), one more audience for tokens of tabs."""
@@ -205,13 +249,18 @@ class Settings:
 
     client_id: str | None = None
     client_secret: str | None = field(default=None, repr=False)
+    client_certificate_path: "str | os.PathLike[str] | None" = None
+    client_certificate_password: str | None = field(default=None, repr=False)
+    client_certificate_send_chain: bool = False
+    managed_identity_client_id: str | None = None
     tenant_id: str | None = None
-    token: TokenCallable | None = None
+    token: "TokenCallable | TokenProviderProtocol | None" = field(default=None, repr=False)
     service_url: str = DEFAULT_SERVICE_URL
     oauth_url: str | None = None
     default_connection_name: str = DEFAULT_CONNECTION_NAME
     fetch_user_token: bool | None = None
     agentic_token: "Callable[[AgenticIdentity], Token] | None" = None
+    allowed_callers: Collection[str] = (AGENT_365,)
     application_id_uri: str | None = None
     cloud: CloudEnvironment = PUBLIC
     allow_unauthenticated: bool = False
@@ -256,13 +305,13 @@ class Settings:
         api_settings = given.get("api_client_settings")
         values: dict[str, Any] = {
             "client_id": choose("client_id"),
-            "client_secret": choose("client_secret"),
             "tenant_id": choose("tenant_id"),
             "service_url": choose("service_url"),
             "oauth_url": (api_settings and api_settings.oauth_url) or environ.get("OAUTH_URL") or None,
             "cloud": from_name(cloud) if isinstance(cloud, str) else cloud,
             "allow_unauthenticated": _allow_unauthenticated(given, environ),
             "port": _port(environ.get("PORT", "")),
+            **_credential(given, environ),
         }
         for name in cls.__dataclass_fields__:
             if name in given:
@@ -270,15 +319,36 @@ class Settings:
         if "host" not in values:
             checked = values["client_id"] and not values["allow_unauthenticated"]
             values["host"] = "0.0.0.0" if checked else "127.0.0.1"
-        settings = cls(**{name: value for name, value in values.items() if value is not None})
+        values = {name: value for name, value in values.items() if value is not None}
+        settings = cls(**values)
         settings._check()
         return settings
+
+    @property
+    def credential(
+        self,
+    ) -> Literal["token", "client_secret", "client_certificate_path", "managed_identity_client_id"] | None:
+        """The option that tokens are got with; None if there is none."""
+        if self.token is not None:
+            return "token"
+        if self.client_secret is not None:
+            return "client_secret"
+        if self.client_certificate_path is not None:
+            return "client_certificate_path"
+        return None if self.managed_identity_client_id is None else "managed_identity_client_id"
 
     def _check(self) -> None:
         if not self.messaging_endpoint.startswith("/"):
             raise ValueError(f'messaging_endpoint must start with "/", not {self.messaging_endpoint!r}.')
-        if self.token is not None and self.client_id is None:
-            raise ValueError("token is given without client_id (or CLIENT_ID): nobody is there to speak as.")
+        if self.token is not None and not (
+            callable(self.token) or callable(getattr(self.token, "get_app_token", None))
+        ):
+            # Its type, not itself: it may be a token.
+            raise TypeError(
+                f"token is a {type(self.token).__name__}, but must be a function from scope and tenant to a "
+                "token, or an object with get_app_token."
+            )
+        _check_callers(self.allowed_callers)
         for name in ("max_body_bytes", "invoke_seconds", "stop_seconds", "shutdown_seconds"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must not be negative, and is {getattr(self, name)!r}.")
@@ -291,6 +361,17 @@ class Settings:
             raise ValueError(
                 f"lease_seconds is {self.lease_seconds:g}, which must be more than request_seconds "
                 f"({self.request_seconds:g}): a conversation must stay with its process while a request runs."
+            )
+
+
+def _check_callers(allowed: object) -> None:
+    if isinstance(allowed, str) or not isinstance(allowed, Collection):
+        raise TypeError(f"allowed_callers is {allowed!r}: it must be a list of app ids.")
+    for app_id in allowed:
+        if not isinstance(app_id, str) or not app_id or "*" in app_id:
+            raise ValueError(
+                f"allowed_callers has {app_id!r}, which is no app id. There is no way to allow any app: it "
+                "could speak as any user."
             )
 
 
@@ -310,8 +391,6 @@ def _check_part(option: str, value: object, kind: type) -> None:
 _ELSEWHERE = {
     "client": "outbound requests go through `transport`; give it an AiohttpTransport with your proxy, TLS "
     "context or time-outs",
-    "managed_identity_client_id": "managed identities are not supported yet; give it `client_secret`, or "
-    "`token`, a function that gets tokens from azure-identity",
     "plugins": "plugins are not supported yet; middleware (app.use) and events (app.event) see the same",
     "telemetry": "spans and measurements of turns are not supported yet",
 }
@@ -319,6 +398,30 @@ _ELSEWHERE = {
 
 _TRUE = ("1", "true", "yes", "on")
 _FALSE = ("0", "false", "no", "off")
+
+
+def _credential(given: Mapping[str, Any], environ: Mapping[str, str]) -> dict[str, Any]:
+    """The option that tokens are got with, and its password: what is given wins over the environment."""
+    options = [name for name in CREDENTIALS if name in given and given[name] != ""]
+    variables = [name.upper() for name in CREDENTIALS[1:] if environ.get(name.upper())]
+    both = options or variables
+    if len(both) > 1:
+        raise ValueError(
+            f"{' and '.join(both)} are both given, and tokens are got with one alone: leave out all but one."
+        )
+    has_id = given.get("client_id") or environ.get("CLIENT_ID")
+    if options == ["token"] and not has_id:
+        raise ValueError("token is given without client_id (or CLIENT_ID): nobody is there to speak as.")
+    found: dict[str, Any] = {name: given[name] for name in options}
+    if not options:
+        found = {name.lower(): environ[name] for name in variables}
+    password = given.get("client_certificate_password")
+    if "client_certificate_path" in found:
+        password = password or environ.get("CLIENT_CERTIFICATE_PASSWORD") or None
+    elif password or given.get("client_certificate_send_chain"):
+        option = "client_certificate_password" if password else "client_certificate_send_chain"
+        raise ValueError(f"{option} is given without client_certificate_path (or CLIENT_CERTIFICATE_PATH).")
+    return {**dict.fromkeys(CREDENTIALS), **found, "client_certificate_password": password}
 
 
 def _allow_unauthenticated(given: Mapping[str, Any], environ: Mapping[str, str]) -> bool:

@@ -47,7 +47,8 @@ def chat(
 
     Ctrl-C presses Stop while an answer streams, and ends the chat otherwise, as /quit does.
     /click TITLE [input=value ...] clicks a button, /submit [TITLE] [input=value ...] submits a dialog,
-    /react TYPE and /feedback like|dislike [TEXT] are about the newest message.
+    /react TYPE and /feedback like|dislike [TEXT] are about the newest message. /signin [--code] [TITLE] signs
+    in by the newest card that asks for it, /decline [TITLE] does not.
 
     The exit status is 1 if the bot broke a rule of Teams, or failed; then the transcript of its requests is
     printed to stderr.

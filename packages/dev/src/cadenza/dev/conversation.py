@@ -92,6 +92,11 @@ async def _do(session: Session, text: str) -> None:
             await session.click(*_read_click(words))
         case "/submit":
             await session.submit(*_read_click(words, titled=False))
+        case "/signin":
+            by_hand, title = _read_flag(words, "--code")
+            await session.sign_in(title, by_hand=by_hand)
+        case "/decline":
+            await session.decline_sign_in(words.strip())
         case "/react":
             await session.react(words.strip() or "like")
         case "/feedback":
@@ -112,6 +117,12 @@ def _read_click(words: str, *, titled: bool = True) -> tuple[str, dict[str, str]
     while end > titled and "=" in parts[end - 1]:
         end -= 1
     return " ".join(parts[:end]), dict(part.split("=", 1) for part in parts[end:])
+
+
+def _read_flag(words: str, flag: str) -> tuple[bool, str]:
+    """Whether `flag` is the first of the words, and the others."""
+    first, _, rest = words.strip().partition(" ")
+    return (True, rest.strip()) if first == flag else (False, words.strip())
 
 
 async def _interruptible(session: Session, talk: Coroutine[Any, Any, None], view: View) -> bool:

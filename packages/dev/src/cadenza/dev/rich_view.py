@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from cadenza.dev.views import ENDS, PROMPT, in_dialog, labels, printable, reacted
+from cadenza.dev.views import ENDS, PROMPT, how_to_sign_in, in_dialog, labels, printable, reacted
 from cadenza.testing import Dialog, Exchange, ScreenChange, ScreenMessage
 from cadenza.testing.outline import attached, buttons, card_of, outline
 from rich.console import Console, Group, RenderableType
@@ -141,6 +141,8 @@ class RichView:
                 parts.append(
                     Panel(Text(printable("\n".join(outline(card)))), title="card", title_align="left")
                 )
+        if how := how_to_sign_in(message):
+            parts.append(Text(how, style="dim"))
         row = buttons((message.suggested_actions or {}).get("actions"))
         if row:
             parts.append(Text(printable(row), style="cyan"))

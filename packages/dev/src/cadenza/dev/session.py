@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Literal, cast
 
 import aiohttp
-from cadenza.api import ApiClient
+from cadenza.api import ApiClient, ApiClientSettings
 from cadenza.apps import App
 from cadenza.apps.events import ActivityResponseEvent, ErrorEvent, StartEvent
 from cadenza.cli import BotError, load_app
@@ -111,6 +111,22 @@ class Session:
             raise ValueError(f"feedback is like or dislike, not {reaction!r}: /feedback like so helpful")
         await self._turn(self._user.give_feedback(cast(Literal["like", "dislike"], reaction), text))
 
+    async def sign_in(self, title: str, *, by_hand: bool) -> None:
+        """Sign in by the newest card that asks for it, by its button with that title if that is not ""; else
+        as `say`. `by_hand`: the code is told as a notice, and the bot is told nothing.
+
+        Raises LookupError if there is no such button.
+        """
+        if by_hand:
+            code = await self._user.sign_in(title or None, by_hand=True)
+            self._user.notice = f"the page shows the code {code}: say it"
+        else:
+            await self._turn(self._user.sign_in(title or None))
+
+    async def decline_sign_in(self, title: str) -> None:
+        """Close the page that a card to sign in opens; else as `sign_in`."""
+        await self._turn(self._user.decline_sign_in(title or None))
+
     def press_stop(self) -> bool:
         """Press Stop; False if nothing streams."""
         return self._user.press_stop()
@@ -154,13 +170,16 @@ async def open_session(
     """Run the bot at `path` and the emulator, each on a loopback port of its own, while the block lasts.
 
     The bot has no credentials, whatever the environment or its code says, and the emulator is where it
-    believes Teams to be. Raises `BotError` if there is no bot.
+    believes Teams and the token service to be. Every OAuth connection that it names exists, without single
+    sign-on. Raises `BotError` if there is no bot.
     """
     async with Teams(faults=faults) as teams, teams.serve() as url:
+        teams.token_service.any_connection = True
         with _environment(url):
             app = load_app(path)
             await app.api.close()
-            app.api = ApiClient(url)  # no token, whatever the bot's code gave
+            # No token, and this token service, whatever the bot's code gave.
+            app.api = ApiClient(url, api_client_settings=ApiClientSettings(oauth_url=url))
             session = Session(teams, app, observe, turn_seconds=turn_seconds)
             try:
                 teams.connect(await _serve(app))
@@ -186,9 +205,19 @@ def _environment(service_url: str) -> Iterator[None]:
 
     They are empty rather than gone, so that a bot that loads a .env file does not fill them in.
     """
-    names = ("CLIENT_ID", "CLIENT_SECRET", "TENANT_ID", "CLOUD", "PORT")
+    names = (
+        "CLIENT_ID",
+        "CLIENT_SECRET",
+        "CLIENT_CERTIFICATE_PATH",
+        "CLIENT_CERTIFICATE_PASSWORD",
+        "MANAGED_IDENTITY_CLIENT_ID",
+        "TENANT_ID",
+        "CLOUD",
+        "PORT",
+    )
     ours = dict.fromkeys(names, "") | {
         "SERVICE_URL": service_url,
+        "OAUTH_URL": service_url,
         "DANGEROUSLY_ALLOW_UNAUTHENTICATED_REQUESTS": "true",
     }
     before = {name: os.environ.get(name) for name in ours}

@@ -19,6 +19,7 @@ __all__ = [
     "PlainView",
     "View",
     "extras",
+    "how_to_sign_in",
     "in_dialog",
     "labels",
     "printable",
@@ -238,7 +239,15 @@ def extras(message: ScreenMessage) -> list[str]:
         card = card_of(attachment)
         lines += [attached(attachment)] if card is None else _box("card", outline(card))
     row = buttons((message.suggested_actions or {}).get("actions"))
-    return [*lines, *([f"suggested: {row}"] if row else []), *labels(message)]
+    how = how_to_sign_in(message)
+    return [*lines, *([how] if how else []), *([f"suggested: {row}"] if row else []), *labels(message)]
+
+
+def how_to_sign_in(message: ScreenMessage) -> str | None:
+    """What to type, if a card of the message asks the user to sign in."""
+    if not message.sign_in_buttons:
+        return None
+    return "(/signin signs in, /signin --code shows a code to say, /decline closes the page)"
 
 
 def labels(message: ScreenMessage) -> list[str]:

@@ -8,6 +8,7 @@ between the two.
     lane      the entries of one conversation, oldest first; it exists while it has any
     lease     who works on the lane: on its first entry, and then on the next; with a fencing token
     settled   an entry that is done with is out of its lane, and its key stays claimed for some time
+    forgotten settled, but its key is free again: what failed may be delivered once more
 """
 
 from collections.abc import Iterable, Mapping
@@ -76,7 +77,8 @@ class Inbox(Protocol):
     - Each method is one atomic step, in this process and across all that share the backend.
     - A key always comes with the same lane: the lane is a function of the key.
     - A key is accepted once. From then on `accept` says `Duplicate`, until `claim_seconds` (a setting of the
-      backend) after it was settled.
+      backend) after it was settled. A key that was settled with `forget` is free at once: the next delivery
+      is taken as new.
     - An entry is held from `accept` until it is settled, and is then gone. Nothing else removes it.
     - A lane's entries are handed out in the order of their acceptance, one holder of the lease at a time.
     - The lease of a lane goes to who accepts its first entry, to who `settle`s one and gets the next, and to
@@ -126,6 +128,7 @@ class Inbox(Protocol):
         response: bytes | None = None,
         note: bytes | None = None,
         release: bool = False,
+        forget: bool = False,
     ) -> InboxEntry | None:
         """The entry `key` of the lease's lane is done with: out of the lane, and its key stays claimed.
 
@@ -133,6 +136,12 @@ class Inbox(Protocol):
         none: then the lease is over. With `release` the lane is given back, and None returned in any case.
         `response` is given to duplicates. `note` is kept for the next holder of the lane, for
         `claim_seconds`; None leaves the one that is there. A repetition leaves no note.
+
+        `forget`: its key is free again, and the next delivery is taken as new. `lookup` says how it was
+        settled until then, for those who waited as duplicates. The lane is given back as by `release`, so
+        that this lease is over: what comes under the same key later belongs to another lease, and no
+        repetition of this call can be taken to mean it. Once that newer entry is settled too, a repetition
+        raises `LeaseLostError`.
         """
         ...
 
@@ -155,7 +164,8 @@ class Inbox(Protocol):
         ...
 
     async def lookup(self, key: str, lane: str) -> Duplicate | None:
-        """What `accept` would say of `key`, if it is claimed; None if it is not. Changes nothing."""
+        """What `accept` would say of `key`, if it is claimed; if it was forgotten, how it was settled (for
+        `claim_seconds`); else None. Changes nothing."""
         ...
 
     async def statistics(self) -> InboxStatistics:

@@ -174,6 +174,8 @@ class MemoryInbox:
         self._lanes: dict[str, _Lane] = {}
         self._claims: dict[str, _Claim] = {}
         self._settled: deque[tuple[float, str]] = deque()
+        self._forgotten: OrderedDict[str, tuple[int, bytes | None, float]] = OrderedDict()
+        """By key, if nothing newer was settled: the token and the response of that, and until when."""
         self._notes: OrderedDict[str, tuple[bytes, float]] = OrderedDict()
         self._held = 0
         self._numbers = count(1)
@@ -203,6 +205,7 @@ class MemoryInbox:
         if place is not None and not wait:
             self._claims[key] = _Claim(None, nonce)
             self._settled.append((now + self._claim_seconds, key))
+            self._forgotten.pop(key, None)
             return Busy()
         claim = self._claims[key] = _Claim(lane, nonce)
         self._held += 1
@@ -229,26 +232,31 @@ class MemoryInbox:
         response: bytes | None = None,
         note: bytes | None = None,
         release: bool = False,
+        forget: bool = False,
     ) -> InboxEntry | None:
         now = self._clock()
         self._forget(now)
-        claim = self._claims.get(key)
-        if claim is not None and claim.lane is None and claim.token == lease.token:
+        if lease.token in self._settlers(key):
             lane = self._lanes.get(lease.name)  # said before: only what follows from it is told again
             if lane is None or lane.token != lease.token:
                 return None
         lane = self._held_by(lease)
         if lane.entries.pop(key, None) is not None:
             self._held -= 1
-            self._claims[key] = _Claim(None, "", lease.token, response)
-            self._settled.append((now + self._claim_seconds, key))
+            self._forgotten.pop(key, None)
+            if forget:
+                del self._claims[key]
+                self._forgotten[key] = (lease.token, response, now + self._claim_seconds)
+            else:
+                self._claims[key] = _Claim(None, "", lease.token, response)
+                self._settled.append((now + self._claim_seconds, key))
             if note is not None:
                 self._notes[lease.name] = (note, now + self._claim_seconds)
                 self._notes.move_to_end(lease.name)
         if not lane.entries:
             del self._lanes[lease.name]
             return None
-        if release:
+        if release or forget:
             lane.until, lane.token = now, 0
             return None
         lane.until = now + lease.seconds
@@ -288,7 +296,10 @@ class MemoryInbox:
     async def lookup(self, key: str, lane: str) -> Duplicate | None:
         self._forget(self._clock())
         claim = self._claims.get(key)
-        return None if claim is None else Duplicate(claim.lane is None, claim.response)
+        if claim is not None:
+            return Duplicate(claim.lane is None, claim.response)
+        forgotten = self._forgotten.get(key)
+        return None if forgotten is None else Duplicate(True, forgotten[1])
 
     async def statistics(self) -> InboxStatistics:
         return InboxStatistics(self._held, len(self._lanes))
@@ -315,6 +326,14 @@ class MemoryInbox:
             raise LeaseLostError(lease.name, lease.token)
         return lane
 
+    def _settlers(self, key: str) -> list[int]:
+        """The tokens of the leases under which it was settled."""
+        claim, forgotten = self._claims.get(key), self._forgotten.get(key)
+        tokens = [] if forgotten is None else [forgotten[0]]
+        if claim is not None and claim.lane is None:
+            tokens.append(claim.token)
+        return tokens
+
     @staticmethod
     def _first(lane: _Lane) -> InboxEntry:
         return replace(next(iter(lane.entries.values())), behind=len(lane.entries) - 1)
@@ -328,6 +347,11 @@ class MemoryInbox:
         settled = self._settled
         while settled and (settled[0][0] <= now or len(settled) > self._most):
             del self._claims[settled.popleft()[1]]
+        while self._forgotten:
+            key, (_, _, until) = next(iter(self._forgotten.items()))
+            if until > now and len(self._forgotten) <= self._most:
+                break
+            del self._forgotten[key]
         while self._notes:
             lane, (_, until) = next(iter(self._notes.items()))
             if until > now and len(self._notes) <= self._most:

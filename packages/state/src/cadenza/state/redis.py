@@ -216,6 +216,7 @@ class RedisInbox:
         response: bytes | None = None,
         note: bytes | None = None,
         release: bool = False,
+        forget: bool = False,
     ) -> InboxEntry | None:
         tag, name, id = self._names(lease.name, key)
         kind, *rest = await self._link.run(
@@ -239,6 +240,7 @@ class RedisInbox:
                 int(note is not None),
                 note or b"",
                 int(release),
+                int(forget),
             ],
         )
         if kind == b"lost":

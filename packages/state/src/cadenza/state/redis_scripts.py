@@ -5,7 +5,8 @@
               that came with it, and its nonce), `i:key` its intent, `k:key` how often a lease ran out
     queue     list of the lane's keys, oldest first
     idle      sorted set of the lanes by the time that their lease ends
-    claim     a key that is settled: kind (b busy, n no response, r response), until, token, response or nonce
+    claim     a key that is settled: kind (b busy, n no response, r response; N and R the same of one that was
+              forgotten, whose key is free), until, token, response or nonce
     meta      hash of the shard: `last` number that was given out, `held` entries
 
 Numbers, versions and tokens are one row: each greater than the last, and not below the time in microseconds,
@@ -45,8 +46,9 @@ local function claim_at(key)
   if tonumber(ends) <= now then return nil end
   return kind, token, found:sub(at)
 end
+local function forgotten(kind) return kind == 'N' or kind == 'R' end
 local function duplicate(kind, rest)
-  if kind == 'r' then return {'duplicate', 1, rest} end
+  if kind == 'r' or kind == 'R' then return {'duplicate', 1, rest} end
   return {'duplicate', 1}
 end
 local function note_at(key)
@@ -79,7 +81,7 @@ if held then
 end
 local kind, _, rest = claim_at(claim)
 if kind == 'b' and nonce ~= '' and rest == nonce then return {'busy'} end
-if kind then return duplicate(kind, rest) end
+if kind and not forgotten(kind) then return duplicate(kind, rest) end
 local waiting = redis.call('LLEN', queue)
 if waiting > 0 and wait == '0' then
   expire(claim, 'b' .. text(now + memory) .. ' 0 ' .. nonce, memory)
@@ -113,10 +115,10 @@ SETTLE = Script(
     LANES
     + """
 local meta, idle, lane, queue, claim, note = unpack(KEYS)
-local key, name, token, seconds, memory, answers, response, notes, left, release = unpack(ARGV, 2)
+local key, name, token, seconds, memory, answers, response, notes, left, release, forget = unpack(ARGV, 2)
 local held, holder = holds(lane, token)
 local there = redis.call('HEXISTS', lane, 'p:' .. key) == 1
-if not there and holder ~= token then
+if holder ~= token then
   local _, settler = claim_at(claim)
   if settler == token then return {'over'} end
 end
@@ -126,6 +128,7 @@ if there then
   redis.call('LREM', queue, 1, key)
   redis.call('HINCRBY', meta, 'held', -1)
   local kind = answers == '1' and 'r' or 'n'
+  if forget == '1' then kind = kind:upper() end
   expire(claim, kind .. text(now + memory) .. ' ' .. token .. ' ' .. response, memory)
   if notes == '1' then expire(note, text(now + memory) .. ' ' .. left, memory) end
 end
@@ -135,7 +138,7 @@ if not following then
   redis.call('ZREM', idle, name)
   return {'over'}
 end
-if release == '1' then
+if release == '1' or forget == '1' then
   redis.call('HSET', lane, 't', '0', 'u', text(now))
   redis.call('ZADD', idle, text(now), name)
   return {'over'}

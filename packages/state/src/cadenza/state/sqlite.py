@@ -195,7 +195,9 @@ class SQLiteInbox:
                 transaction.execute("UPDATE lanes SET ends = ? WHERE lane = ?", ends, name)
                 behind = _count(transaction, name) - 1
                 return place(number, granted, more=(_note(transaction, name), intent, 0, behind))
-            claim = transaction.one("SELECT nonce, response FROM claims WHERE key = ? AND ends > ?", id, now)
+            claim = transaction.one(
+                "SELECT nonce, response FROM claims WHERE key = ? AND ends > ? AND token >= 0", id, now
+            )
             if claim is not None:
                 return Busy() if mark and claim[0] == mark else Duplicate(True, claim[1])
             waits = transaction.one("SELECT 1 FROM lanes WHERE lane = ?", name) is not None
@@ -238,6 +240,7 @@ class SQLiteInbox:
         response: bytes | None = None,
         note: bytes | None = None,
         release: bool = False,
+        forget: bool = False,
     ) -> InboxEntry | None:
         name, id = to_name(lease.name), to_name(key)
 
@@ -247,12 +250,13 @@ class SQLiteInbox:
             if row is None or row[0] != lease.token:
                 # Said before? Then only what follows from it is told again.
                 claim = transaction.one("SELECT token FROM claims WHERE key = ? AND ends > ?", id, now)
-                if claim is not None and claim[0] == lease.token:
+                if claim is not None and abs(claim[0]) == lease.token:
                     return None
             _hold(transaction, name, lease)
             gone = transaction.execute("DELETE FROM entries WHERE key = ? AND lane = ?", id, name)
             if gone.rowcount:
-                _settled(transaction, id, lease.token, None, response, now + self._claim)
+                token = -lease.token if forget else lease.token
+                _settled(transaction, id, token, None, response, now + self._claim)
                 if note is not None:
                     transaction.execute(
                         "INSERT OR REPLACE INTO notes (lane, note, ends) VALUES (?, ?, ?)",
@@ -263,7 +267,7 @@ class SQLiteInbox:
             following = _first(transaction, name)
             if following is None:
                 transaction.execute("DELETE FROM lanes WHERE lane = ?", name)
-            elif release:
+            elif release or forget:
                 transaction.execute("UPDATE lanes SET token = 0, ends = ? WHERE lane = ?", now, name)
             else:
                 ends = now + _micro(lease.seconds)

@@ -63,7 +63,7 @@ CREATE TABLE notes (lane BLOB PRIMARY KEY, note BLOB NOT NULL, ends INTEGER NOT 
 CREATE INDEX notes_ends ON notes (ends);
 """
 """Times are in microseconds. A lane's token is 0 when it was released; a claim with a nonce was answered
-`Busy`."""
+`Busy`; one whose token is negative was forgotten: its key is free."""
 
 EXPIRING = ("items", "leases", "claims", "notes")
 

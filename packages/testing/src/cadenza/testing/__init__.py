@@ -32,13 +32,25 @@ if TYPE_CHECKING:
         when,
     )
     from cadenza.testing.files import Files
+    from cadenza.testing.identity import IdentityProvider, InvalidTokenError
+    from cadenza.testing.keys import make_certificate
     from cadenza.testing.meeting import Meeting
     from cadenza.testing.membership import Team
+    from cadenza.testing.registration import Registration
     from cadenza.testing.results import Choice, ExtensionAnswer, SearchResult, Tab
     from cadenza.testing.rules import Rules
-    from cadenza.testing.screen import Citation, FileConsent, FileInfo, Screen, ScreenChange, ScreenMessage
+    from cadenza.testing.screen import (
+        Citation,
+        FileConsent,
+        FileInfo,
+        Screen,
+        ScreenChange,
+        ScreenMessage,
+        SignInButton,
+    )
     from cadenza.testing.service import Service
     from cadenza.testing.teams import Teams
+    from cadenza.testing.token_service import OAuthConnection, TokenService, TokenServiceRequest, UserToken
     from cadenza.testing.transport import EmulatorTransport
     from cadenza.testing.user import User
 
@@ -53,13 +65,19 @@ _HOMES = {
         "hold", "never_answer", "parse_faults", "reset", "stale", "status", "throttle", "when",
     ),
     "files": ("Files",),
+    "identity": ("IdentityProvider", "InvalidTokenError"),
+    "keys": ("make_certificate",),
     "meeting": ("Meeting",),
     "membership": ("Team",),
+    "registration": ("Registration",),
     "results": ("Choice", "ExtensionAnswer", "SearchResult", "Tab"),
     "rules": ("Rules",),
-    "screen": ("Citation", "FileConsent", "FileInfo", "Screen", "ScreenChange", "ScreenMessage"),
+    "screen": (
+        "Citation", "FileConsent", "FileInfo", "Screen", "ScreenChange", "ScreenMessage", "SignInButton",
+    ),
     "service": ("Service",),
     "teams": ("Teams",),
+    "token_service": ("OAuthConnection", "TokenService", "TokenServiceRequest", "UserToken"),
     "transport": ("EmulatorTransport",),
     "user": ("User",),
 }  # fmt: skip
@@ -84,8 +102,12 @@ __all__ = [
     "FileConsent",
     "FileInfo",
     "Files",
+    "IdentityProvider",
+    "InvalidTokenError",
     "Meeting",
+    "OAuthConnection",
     "Plan",
+    "Registration",
     "Reply",
     "Rules",
     "Screen",
@@ -94,11 +116,15 @@ __all__ = [
     "SearchResult",
     "Service",
     "ServiceRequest",
+    "SignInButton",
     "Stream",
     "Tab",
     "Team",
     "Teams",
+    "TokenService",
+    "TokenServiceRequest",
     "User",
+    "UserToken",
     "Violation",
     "VirtualClock",
     "at",
@@ -109,6 +135,7 @@ __all__ = [
     "forbid",
     "format_transcript",
     "hold",
+    "make_certificate",
     "never_answer",
     "parse_faults",
     "reset",

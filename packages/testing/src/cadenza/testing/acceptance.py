@@ -35,10 +35,11 @@ FAILURES = ("application/vnd.microsoft.error",)
 def find_problem(activity: dict[str, Any], status: int, body: Any) -> str | None:
     """What Teams would not take of an answer to an activity, in words; None if nothing.
 
-    Statuses of 400 and more are not looked at: whoever sent the activity is told of those anyway.
+    Statuses of 400 and more are not looked at, since whoever sent the activity is told of those anyway; but
+    they are usual answers to the invokes of a sign-in.
     """
     if status >= 400:
-        return None
+        return _sign_in_refusal(activity, status, body)
     if activity.get("type") != "invoke":
         return _replies(body) if activity.get("deliveryMode") == "expectReplies" else None
     if status != 200:
@@ -52,6 +53,29 @@ def find_problem(activity: dict[str, Any], status: int, body: Any) -> str | None
     if not isinstance(body, dict):
         return f"the body is no JSON object but {body!r}"
     return check(body)
+
+
+def _sign_in_refusal(activity: dict[str, Any], status: int, body: Any) -> str | None:
+    """What is wrong with an answer of 400 or more to an invoke of a sign-in."""
+    name = activity.get("name")
+    if activity.get("type") != "invoke" or status >= 500:  # a bot that fails is no matter of form
+        return None
+    if name == "signin/failure":
+        return f"the status is {status}, and Teams takes 200"
+    if name == "signin/verifyState" and status not in (404, 412):
+        return f"the status is {status}, and Teams takes 200, 404 or 412"
+    if name != "signin/tokenExchange" or status != 412:  # or the status with which the token service failed
+        return None
+    if not isinstance(body, dict):
+        return f"the body of a 412 is no {{id, connectionName, failureDetail}} but {body!r:.200}"
+    value = activity.get("value")
+    asked = value if isinstance(value, dict) else {}
+    for field in ("id", "connectionName"):
+        if body.get(field) != asked.get(field):
+            return f"{field} is {body.get(field)!r}, and that of the invoke is {asked.get(field)!r}"
+    if not isinstance(body.get("failureDetail"), str):
+        return f"failureDetail is {body.get('failureDetail')!r}, not a text"
+    return None
 
 
 def _replies(body: Any) -> str | None:

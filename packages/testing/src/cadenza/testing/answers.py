@@ -13,6 +13,7 @@ __all__ = [
     "NOTHING",
     "OK",
     "STATUS",
+    "UNAUTHORIZED",
     "created",
     "error",
     "stale",
@@ -68,6 +69,9 @@ BAD_REQUESTS: Mapping[str, Reply] = {  # section 3, rows 400, and 1.7
     "several": error(400, "BadSyntax", "Activity resulted into multiple skype activities"),
     "argument": error(400, "Bad Argument", "Bad argument"),
 }
+
+UNAUTHORIZED = Reply(401, {"message": "Authorization has been denied for this request."})
+"""What a request without a good token is told."""
 
 _UNAUTHORIZED = error(401, "BotNotRegistered", "No registration found for this bot.")
 

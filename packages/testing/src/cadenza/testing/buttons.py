@@ -113,6 +113,11 @@ def _classic(action: dict[str, Any]) -> Click:
             if isinstance(value, dict) and value.get("type") == "task/fetch":  # how classic cards ask for one
                 return Click("invoke", {"name": "task/fetch", "value": {"data": value}})
             return Click("invoke", {"name": action.get("name"), "value": value})
+        case "signin":
+            raise ValueError(
+                f"a click on {action.get('title')!r} opens a page to sign in, and sends nothing: "
+                "call user.sign_in()"
+            )
     raise ValueError(f"a click on {action.get('title')!r}, a {action.get('type')}, sends nothing to the bot")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -74,6 +74,10 @@ class Delivery:
         """Whether the bot has answered (or failed)."""
         return self._task.done()
 
+    async def wait(self) -> None:
+        """Wait until it is done, and raise nothing: a failure has not been seen by that."""
+        await asyncio.wait([self._task])
+
     @property
     def answer(self) -> Answer:
         """The bot's answer. Raises what the bot raised, and InvalidStateError before it has answered."""
@@ -84,11 +88,16 @@ class Delivery:
 class Courier:
     """Delivers activities to the one bot that is connected, and keeps count of those on their way.
 
-    `judge` is told every answer.
+    `judge` is told every answer. `sign` gives the token that an activity carries; None: it carries none.
     """
 
-    def __init__(self, judge: Callable[[dict[str, Any], Answer], object] | None = None) -> None:
+    def __init__(
+        self,
+        judge: Callable[[dict[str, Any], Answer], object] | None = None,
+        sign: Callable[[dict[str, Any]], str | None] = lambda activity: None,
+    ) -> None:
         self._judge = judge
+        self._sign = sign
         self._bot: Bot | str | None = None
         self._session: aiohttp.ClientSession | None = None
         self._deliveries: set[Delivery] = set()
@@ -97,17 +106,33 @@ class Courier:
         """Deliver to `bot` from now on: an object with `process`, or the URL of a messaging endpoint."""
         self._bot = bot
 
-    def send(self, activity: dict[str, Any], then: Callable[[Answer], object] | None = None) -> Delivery:
+    @property
+    def connected(self) -> bool:
+        """Whether there is a bot to deliver to."""
+        return self._bot is not None
+
+    def send(
+        self,
+        activity: dict[str, Any],
+        then: Callable[[Answer], object] | None = None,
+        *,
+        tolerated: tuple[int, ...] = (),
+        ended: Callable[[int | None], object] | None = None,
+    ) -> Delivery:
         """Set out with an activity, without waiting for anything.
 
         `then` is told an answer of less than 400 before the delivery is done; what it raises is the
-        delivery's failure.
+        delivery's failure. `tolerated`: statuses of 400 or more that are no failure either. `ended` is told
+        the status in any case, None if there was no answer, before the delivery is done.
         """
         if self._bot is None:
             raise RuntimeError(
                 "no bot is connected: call teams.connect(app), or with the URL of its endpoint"
             )
-        delivery = Delivery(activity, asyncio.create_task(self._deliver(self._bot, activity, then)))
+        deliver = self._deliver(self._bot, activity, then, tolerated)
+        if ended is not None:
+            deliver = _told(deliver, ended)
+        delivery = Delivery(activity, asyncio.create_task(deliver))
         self._deliveries.add(delivery)
         delivery._task.add_done_callback(lambda _: self._delivered(delivery))
         return delivery
@@ -142,23 +167,31 @@ class Courier:
                 delivery.answer  # noqa: B018 - raises
 
     async def _deliver(
-        self, bot: Bot | str, activity: dict[str, Any], then: Callable[[Answer], object] | None
+        self,
+        bot: Bot | str,
+        activity: dict[str, Any],
+        then: Callable[[Answer], object] | None,
+        tolerated: tuple[int, ...],
     ) -> Answer:
-        answer = await (self._post(bot, activity) if isinstance(bot, str) else _process(bot, activity))
+        token = self._sign(activity)
+        answer = await (
+            self._post(bot, activity, token) if isinstance(bot, str) else _process(bot, activity, token)
+        )
         if self._judge is not None:
             self._judge(activity, answer)
-        if answer.status >= 400:
+        if answer.status >= 400 and answer.status not in tolerated:
             raise DeliveryError(activity, answer)
         if then is not None:
             then(answer)
         return answer
 
-    async def _post(self, url: str, activity: dict[str, Any]) -> Answer:
+    async def _post(self, url: str, activity: dict[str, Any], token: str | None) -> Answer:
         import aiohttp
 
         if self._session is None:
             self._session = aiohttp.ClientSession()
-        async with self._session.post(url, json=activity) as response:
+        headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+        async with self._session.post(url, json=activity, headers=headers) as response:
             text = await response.text()
             try:
                 body = json.loads(text) if text else None
@@ -167,6 +200,16 @@ class Courier:
             return Answer(response.status, body)
 
 
-async def _process(bot: Bot, activity: dict[str, Any]) -> Answer:
-    response = await bot.process(activity)
+async def _process(bot: Bot, activity: dict[str, Any], token: str | None) -> Answer:
+    response = await (bot.process(activity) if token is None else bot.process(activity, token))
     return Answer(200) if response is None else Answer(response.status, response.body)
+
+
+async def _told(deliver: Coroutine[Any, Any, Answer], ended: Callable[[int | None], object]) -> Answer:
+    status = None
+    try:
+        answer = await deliver
+        status = answer.status
+        return answer
+    finally:
+        ended(status)

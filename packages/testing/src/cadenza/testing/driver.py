@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from cadenza.testing.exchange import Exchange, Plan, Reply, ServiceRequest
 from cadenza.testing.files import Files
 from cadenza.testing.service import Service
+from cadenza.testing.token_service import TokenService
+
+if TYPE_CHECKING:
+    from cadenza.api import Request
+    from cadenza.testing.identity import IdentityProvider
 
 __all__ = ["Driver"]
 
@@ -15,22 +21,50 @@ __all__ = ["Driver"]
 class Driver:
     """Drives a service on the running loop; `now` gives the time, by default that of the loop.
 
-    What is about a file goes to `files`; it is no part of the transcript. `url` is where both are reached.
+    What is about a file goes to `files`, what is about users' tokens to `token_service`, and what is about
+    the tokens of apps to `identity`; none is part of the transcript. `url` is where all are reached.
     """
 
     def __init__(
         self, service: Service, now: Callable[[], float] | None = None, url: Callable[[], str] = str
     ) -> None:
         self.service = service
-        self.files = Files(url, self._report)
+        self.files = Files(lambda: self.url, self._report)
+        self.token_service = TokenService(lambda: self.url, self._report)
+        self._url = url
+        self._identity: IdentityProvider | None = None
         self._now = now
         self._at_work: set[asyncio.Task[Reply | None]] = set()
         self._failures: list[BaseException] = []
         self._closing: asyncio.Event | None = None
 
+    @property
+    def url(self) -> str:
+        """Where the service is reached, without a slash at the end."""
+        return self._url().rstrip("/")
+
+    @property
+    def identity(self) -> IdentityProvider:
+        """Who signs the tokens; made when it is first needed."""
+        if self._identity is None:
+            from cadenza.testing.identity import IdentityProvider
+
+            self._identity = IdentityProvider(service_url=self._url)
+        return self._identity
+
     def now(self) -> float:
         """The time in seconds."""
         return asyncio.get_running_loop().time() if self._now is None else self._now()
+
+    async def identify(self, request: Request) -> Reply | None:
+        """Take a request to the identity platform. None: nobody is there."""
+        identity = self.identity
+        if identity.down:
+            identity.fetched.append(request.url)
+            return None
+        if identity.delay > 0:
+            await asyncio.sleep(identity.delay)
+        return identity.answer(request)
 
     async def exchange(self, request: ServiceRequest) -> Reply | None:
         """Take a request through the service. None: break the connection.
@@ -39,8 +73,16 @@ class Driver:
         done with the request. Where a fault lets the client wait for ever this returns only when the driver
         is closed.
         """
+        if self.service.find_problem is not None and _needs_token(request.path):
+            refusal = self.service.refuse_stranger(request, self.now())
+            if refusal is not None:
+                return refusal
         if Files.concerns(request.path):
             return self.files.answer(request)
+        if TokenService.concerns(request.path):
+            if self.token_service.delay > 0:
+                await asyncio.sleep(self.token_service.delay)
+            return self.token_service.answer(request, self.now())
         service = self.service
         plan = service.receive(request, self.now())
         if plan.immediate:
@@ -99,3 +141,8 @@ class Driver:
     def _note_failure(self, work: asyncio.Task[Reply | None]) -> None:
         if not work.cancelled() and (failure := work.exception()) is not None:
             self._failures.append(failure)
+
+
+def _needs_token(path: str) -> bool:
+    """Whether a request that does not go to `service` needs a token of the bot's."""
+    return path.removeprefix("/").startswith(("v3/attachments/", "api/usertoken/", "api/botsignin/"))

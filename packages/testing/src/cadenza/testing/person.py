@@ -23,8 +23,9 @@ class Person:
     """A person in one conversation with the bot, who can send any activity.
 
     Every action returns the `Delivery`; by default it waits for the bot's answer, which in process comes when
-    the turn is over and over HTTP when the bot has acknowledged. With `wait=False` it returns at once. It
-    raises `DeliveryError` if the bot answers with a status of 400 or more, and in process whatever the bot
+    the turn is over and over HTTP when the bot has acknowledged, and then for the answers to what clients in
+    the conversation have sent by themselves meanwhile (`sign_in.py`). With `wait=False` it returns at once.
+    It raises `DeliveryError` if the bot answers with a status of 400 or more, and in process whatever the bot
     raises.
     """
 
@@ -79,4 +80,5 @@ class Person:
         delivery = self.teams.courier.send(activity, then)
         if wait:
             await delivery
+            await self.teams.signed_in_silently(self.conversation_id)
         return delivery

@@ -44,13 +44,15 @@ async def clock() -> AsyncIterator[VirtualClock]:
 async def teams(clock: VirtualClock | None) -> AsyncIterator[Teams]:
     """An emulated Teams, served over HTTP at `teams.url` and in this process by `teams.transport`.
 
-    SERVICE_URL names it as long, so that a bot writes to nobody else of its own accord.
+    SERVICE_URL and OAUTH_URL name it as long, so that a bot writes to nobody else of its own accord, and asks
+    nobody else for the tokens of users.
     """
     from cadenza.testing.teams import Teams
 
     async with Teams() as teams, teams.serve():
         with pytest.MonkeyPatch.context() as environment:
             environment.setenv("SERVICE_URL", teams.url)
+            environment.setenv("OAUTH_URL", teams.url)
             yield teams
 
 

@@ -184,6 +184,7 @@ SOURCES: Mapping[str, str] = {
         "targeted-recipient": '7 "Targeted"',
         "text-changed": '1.6 "Change of already streamed text"',
         "text-missing": '1.6 "Start with empty/missing text"',
+        "token": "8, last line: every request carries the bot's token",
         "typing-while-open": "1.4, last row but one",
     }.items()
 }

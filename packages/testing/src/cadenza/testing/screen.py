@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from cadenza.testing.buttons import buttons_of
@@ -18,10 +18,13 @@ __all__ = [
     "ScreenChange",
     "ScreenMessage",
     "ScreenState",
+    "SignInButton",
 ]
 
 CONSENT_CONTENT = "application/vnd.microsoft.teams.card.file.consent"
 INFO_CONTENT = "application/vnd.microsoft.teams.card.file.info"
+OAUTH_CONTENT = "application/vnd.microsoft.card.oauth"
+SIGN_IN_CONTENT = "application/vnd.microsoft.card.signin"
 
 ScreenState = Literal["streaming", "final", "expired", "stopped", "message"]
 """`streaming`: open; `final`, `expired` (two minutes passed), `stopped` (by the user): how a stream ended;
@@ -63,6 +66,15 @@ class FileInfo:
     type: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class SignInButton:
+    """A button of an OAuth card or a sign-in card, and where it leads."""
+
+    title: str
+    link: str
+    connection_name: str = ""  # "" on a sign-in card
+
+
 @dataclass(slots=True, eq=False)
 class ScreenMessage:
     """One message of the bot, as it stands. The JSON values are those of the request; do not change them."""
@@ -79,6 +91,7 @@ class ScreenMessage:
     edited: bool = False
     deleted: bool = False
     targeted_to: str | None = None  # the id of the only member who sees it
+    hidden_from: frozenset[str] = frozenset()  # the ids of members who do not see its OAuth card
     reactions: list[str] = field(default_factory=list)
     created_at: float = 0.0  # seconds on the caller's clock
     thread: str | None = None  # in a channel: the id of the message that began the thread it was sent to
@@ -178,6 +191,33 @@ class ScreenMessage:
             )
             for one, content in self._contents(INFO_CONTENT)
         ]
+
+    @property
+    def oauth_cards(self) -> list[dict[str, Any]]:
+        """The contents of its OAuth cards."""
+        return [content for _, content in self._contents(OAUTH_CONTENT)]
+
+    @property
+    def sign_in_buttons(self) -> list[SignInButton]:
+        """The buttons that lead to a page to sign in."""
+        found: list[SignInButton] = []
+        for type in (OAUTH_CONTENT, SIGN_IN_CONTENT):
+            for _, card in self._contents(type):
+                for button in buttons_of(card):
+                    if button.get("type") in ("signin", "openUrl"):
+                        title, link = str(button.get("title", "")), str(button.get("value", ""))
+                        found.append(SignInButton(title, link, str(card.get("connectionName") or "")))
+        return found
+
+    def seen_by(self, member_id: str) -> ScreenMessage | None:
+        """What one member sees of it: the message, a copy without the OAuth card that is hidden from that
+        member, or nothing."""
+        if self.targeted_to not in (None, member_id):
+            return None
+        if member_id not in self.hidden_from:
+            return self
+        rest = [one for one in self.attachments if one.get("contentType") != OAUTH_CONTENT]
+        return replace(self, attachments=rest) if self.text or rest else None
 
     @property
     def importance(self) -> str | None:
@@ -294,13 +334,14 @@ class Screen:
     """The bot's reactions to the user's messages, by activity id."""
 
     def seen_by(self, member_id: str) -> Screen:
-        """The screen of one member: without the messages that are targeted to others.
+        """The screen of one member: without the messages that are targeted to others, and the OAuth cards
+        that have signed this one in without being shown.
 
         This same object where there are none, else a copy that does not change any more.
         """
-        seen = [one for one in self.messages if one.targeted_to in (None, member_id)]
-        if len(seen) == len(self.messages):
+        if all(one.targeted_to in (None, member_id) and not one.hidden_from for one in self.messages):
             return self
+        seen = [shown for one in self.messages if (shown := one.seen_by(member_id)) is not None]
         return Screen(self.conversation_id, seen, self.typing, self.reactions)
 
     @property

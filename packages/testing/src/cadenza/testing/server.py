@@ -8,8 +8,10 @@ import struct
 from typing import Any
 
 from aiohttp import web
+from cadenza.api import Request
 from cadenza.testing.driver import Driver
 from cadenza.testing.exchange import ServiceRequest
+from cadenza.testing.identity import concerns
 
 __all__ = ["Server"]
 
@@ -53,9 +55,13 @@ class Server:
 
     async def _answer(self, request: web.Request) -> web.Response:
         body = await request.read() if request.body_exists else None
-        reply = await self._driver.exchange(
-            ServiceRequest(request.method, request.raw_path, request.headers, body)
-        )
+        url = self.url + request.raw_path
+        if concerns(url, served=True):
+            reply = await self._driver.identify(Request(request.method, url, request.headers, body))
+        else:
+            reply = await self._driver.exchange(
+                ServiceRequest(request.method, request.raw_path, request.headers, body)
+            )
         if reply is None:
             _reset(request.transport)
             return web.Response(status=500)  # goes nowhere

@@ -40,6 +40,9 @@ from cadenza.testing.screen import ChangeKind, Screen, ScreenChange, ScreenMessa
 
 __all__ = ["Observer", "Service"]
 
+CardObserver = Callable[[Conversation, ScreenMessage], object]
+"""Called with each message that has just been given an OAuth card, before anybody sees it."""
+
 Observer = Callable[[Exchange | ScreenChange], object]
 """Called for each exchange once it has ended, and for each change of a screen."""
 
@@ -75,12 +78,15 @@ class Service:
         self.transcript: list[Exchange] = []
         self.violations: list[Violation] = []
         self.observers: list[Observer] = []
+        self.on_oauth_card: CardObserver | None = None
         self.conversations: dict[str, Conversation] = {}
         self._directory = Directory(self.conversations)
         self._faults: list[list[Any]] = []  # each with the number of requests that it counted
         self._keep = keep
         self._count = 0  # of requests
         self._ids = FIRST_ID
+        self.find_problem: Callable[[str | None], str | None] | None = None
+        """Says what is wrong with the Authorization header of a request; None: nobody looks at it."""
         self._held: set[Plan] = set()
         self._tenants: dict[str, Arrivals] = {}
         self._routes: dict[str, tuple[tuple[str, ...], Mapping[str, str]]] = {}
@@ -170,6 +176,10 @@ class Service:
         exchange.segments, exchange.query = self._route(request.path)
         self._remember(self.transcript, exchange)
         body = self._read_body(request, exchange)
+        exchange.refusal = self._refuse_stranger(request, exchange)
+        if exchange.refusal is not None:  # at the front door: nothing else looks at the request
+            exchange.kind = operations.kind(exchange.method, exchange.segments) or "other"
+            return self._plan(exchange)
         self._classify(exchange, body)
         conversation = exchange.conversation
         kind = exchange.kind
@@ -188,18 +198,7 @@ class Service:
         arrivals = self._judge_rates(exchange, body, now)
         if exchange.refusal is None and body is not None and (streaming or kind == "plain" or kind == "put"):
             shape.check_size(exchange, body, self.rules, self._report)
-        plan = Plan(exchange)
-        action = self._strike(exchange) if self._faults else None
-        if action is not None:
-            exchange.fault = action.name
-            plan.delay = action.delay
-            plan.apply = action.applied
-            plan.hold = action.hold
-            plan.reply = action.reply
-            plan.end = action.end
-            plan.effect = action.effect
-            if plan.held:
-                self._held.add(plan)
+        plan = self._plan(exchange)
         counts = self.rules.refused_counts or (plan.apply and exchange.refusal is None)
         if counts:
             for one in arrivals:
@@ -209,6 +208,11 @@ class Service:
             if exchange.stream is not None:
                 exchange.stream.last_arrival = now
         return plan
+
+    def refuse_stranger(self, request: ServiceRequest, now: float) -> Reply | None:
+        """For what is no part of the transcript, but needs a token as well: the answer to a request without a
+        good one, which is noted as a violation; None if it may pass."""
+        return self._refuse_stranger(request, Exchange(0, now, request.method, request.path))
 
     def apply(self, plan: Plan, now: float) -> Reply:
         """Carry the request out, and return what the service answers."""
@@ -334,6 +338,11 @@ class Service:
         self._changed(conversation, "reaction", message, now)
         return message
 
+    def reveal(self, conversation_id: str, message: ScreenMessage, member_id: str, now: float) -> None:
+        """Show a member the OAuth card of a message that was hidden from that one."""
+        message.hidden_from -= {member_id}
+        self._changed(self.conversation(conversation_id), "edited", message, now)
+
     def show(self, conversation_id: str, activity: dict[str, Any], now: float) -> ScreenMessage:
         """Show a message that came in the answer to an activity (`deliveryMode: expectReplies`)."""
         conversation = self.conversation(conversation_id)
@@ -452,6 +461,33 @@ class Service:
                 if chosen is None and fault.first <= entry[1] <= fault.last:
                     chosen = fault.action if fault.decide is None else fault.decide(exchange)
         return chosen
+
+    def _refuse_stranger(self, request: ServiceRequest, exchange: Exchange) -> Reply | None:
+        if self.find_problem is None:
+            return None
+        given = (value for name, value in request.headers.items() if name.lower() == "authorization")
+        problem = self.find_problem(next(given, None))
+        if problem is None:
+            return None
+        path = exchange.path.partition("?")[0]  # codes of sign-ins are in queries
+        self._report(exchange, "token", f"{exchange.method} {path}: {problem}")
+        return answers.UNAUTHORIZED
+
+    def _plan(self, exchange: Exchange) -> Plan:
+        """What becomes of a request: what the faults say, or else just an answer."""
+        plan = Plan(exchange)
+        action = self._strike(exchange) if self._faults else None
+        if action is not None:
+            exchange.fault = action.name
+            plan.delay = action.delay
+            plan.apply = action.applied
+            plan.hold = action.hold
+            plan.reply = action.reply
+            plan.end = action.end
+            plan.effect = action.effect
+            if plan.held:
+                self._held.add(plan)
+        return plan
 
     # -- streams
 
@@ -666,6 +702,9 @@ class Service:
         message.suggested_actions = body.get("suggestedActions")
         message.channel_data = body.get("channelData")
         message.activity = body
+        message.hidden_from = frozenset()
+        if self.on_oauth_card is not None and message.attachments and message.oauth_cards:
+            self.on_oauth_card(conversation, message)
         if message.consents and conversation.type != "personal" and conversation.announced:
             where = f"a consent card for a file in a {conversation.type} conversation"
             self.report("file-consent", files.SOURCES["file-consent"], where, exchange)

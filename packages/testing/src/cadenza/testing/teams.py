@@ -5,26 +5,30 @@ from __future__ import annotations
 import uuid
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from cadenza.testing.acceptance import SOURCE, find_problem
-from cadenza.testing.conversation import ConversationType
-from cadenza.testing.delivery import Answer, Bot, Courier
+from cadenza.testing.conversation import Conversation, ConversationType
+from cadenza.testing.delivery import Answer, Bot, Courier, Delivery
 from cadenza.testing.driver import Driver
 from cadenza.testing.exchange import Exchange, Violation
 from cadenza.testing.faults import Fault
 from cadenza.testing.files import Files
 from cadenza.testing.inbound import BOT, Sender
 from cadenza.testing.person import Person
+from cadenza.testing.registration import Registration
 from cadenza.testing.rules import Rules
-from cadenza.testing.screen import Screen
+from cadenza.testing.screen import Screen, ScreenMessage
 from cadenza.testing.service import Service
+from cadenza.testing.token_service import OAuthConnection, TokenService
 from cadenza.testing.user import User
 
 if TYPE_CHECKING:
-    from cadenza.api import ConversationReference
+    from cadenza.api import CloudEnvironment, ConversationReference
     from cadenza.testing.clock import VirtualClock
+    from cadenza.testing.identity import IdentityProvider
     from cadenza.testing.transport import EmulatorTransport
 
 __all__ = ["Teams"]
@@ -48,27 +52,43 @@ class Teams:
             teams.check()
 
     `rules` and `faults` are those of the service. `clock` is where the time comes from, by default the
-    running loop, whose time a `VirtualClock` makes virtual anyhow.
+    running loop, whose time a `VirtualClock` makes virtual anyhow. `bot` is what `register` is given.
     """
 
     def __init__(
-        self, rules: Rules | None = None, faults: Iterable[Fault] = (), *, clock: VirtualClock | None = None
+        self,
+        rules: Rules | None = None,
+        faults: Iterable[Fault] = (),
+        *,
+        clock: VirtualClock | None = None,
+        bot: Registration | None = None,
     ) -> None:
         self.service = Service(rules, faults)
-        self.courier = Courier(self._judge)
-        self.driver = Driver(self.service, None if clock is None else clock.now, lambda: self._url)
+        self.courier = Courier(self._judge, self._sign)
+        self.driver = Driver(self.service, None if clock is None else clock.now, lambda: self.url)
         self.said: dict[str, dict[str, Any]] = {}
         """What people have said, by id: the newest activities as they stand."""
         self._transport: EmulatorTransport | None = None
-        self._url = IN_PROCESS_URL
+        self._served: str | None = None
+        self._bot: Registration | None = None
         self._users: list[User] = []
+        self._silent: dict[str, list[Delivery]] = {}  # by conversation
+        self.service.on_oauth_card = self._sign_in_silently
+
+        if bot is not None:
+            self.register(bot)
 
     # -- the ways
 
     @property
     def url(self) -> str:
-        """The service URL, as activities carry it: of the server, else one that only `transport` reaches."""
-        return self._url
+        """The service URL, as activities carry it: of the server, else one that only `transport` reaches.
+
+        For a bot that is registered that is one of its cloud, with a slash at the end, as in real activities.
+        """
+        if self._served is not None:
+            return self._served
+        return (self._bot and self._bot.service_url) or IN_PROCESS_URL
 
     @property
     def transport(self) -> EmulatorTransport:
@@ -85,19 +105,62 @@ class Teams:
         from cadenza.testing.server import Server
 
         server = Server(self.driver)
-        self._url = await server.start()
+        self._served = await server.start()
         try:
-            yield self._url
+            yield self._served
         finally:
             try:
                 await self.close()
             finally:
-                self._url = IN_PROCESS_URL
+                self._served = None
                 await server.close()
 
     def connect(self, bot: Bot | str) -> None:
         """Deliver what users do to `bot`: an object with `process`, or the URL of a messaging endpoint."""
         self.courier.connect(bot)
+
+    # -- who may speak, and as whom
+
+    def register(self, bot: Registration | None = None, **fields: Any) -> Registration:
+        """Make the bot known to `identity`, given as a registration or by the fields of one.
+
+        From then on every activity is delivered with a token of the Bot Framework, and requests to the
+        service need a token that `identity` has given to the bot: others are answered with 401, and are
+        violations.
+        """
+        if bot is None:
+            bot = Registration(**fields)
+        self._bot = self.identity.bot = self.identity.register(bot)
+        self.service.find_problem = self.identity.find_problem
+        self.token_service.client_id = bot.client_id
+        self.token_service.mint = self._mint
+        self.token_service.url = lambda: self._served or bot.cloud.token_service_url
+        return bot
+
+    @property
+    def identity(self) -> IdentityProvider:
+        """Who signs the tokens of the service, of people and of the bot."""
+        return self.driver.identity
+
+    @property
+    def cloud(self) -> CloudEnvironment:
+        """The bot's cloud. While this is served: with all of its endpoints here, for an App on HTTP.
+
+        msal speaks to nothing but https, so that with these a bot checks tokens but cannot get any.
+        """
+        cloud = self.identity.cloud
+        if self._served is None:
+            return cloud
+        return replace(
+            cloud,
+            login_endpoint=self._served,
+            token_service_url=self._served,
+            openid_metadata_url=f"{self._served}/v1/.well-known/openidconfiguration",
+            service_hosts=("127.0.0.1",),
+        )
+
+    def _sign(self, activity: dict[str, Any]) -> str | None:
+        return None if self._bot is None else self.identity.delivery_token(activity.get("serviceUrl"))
 
     # -- the people
 
@@ -155,6 +218,61 @@ class Teams:
                 "locale": activity["locale"],
             }
         )
+
+    def _mint(self, claims: dict[str, Any], lifetime: float) -> str:
+        """A token of Entra for a person, as `token_service` wants one made."""
+        names = {user.account["aadObjectId"]: user.name for user in self._users}
+        expires = int(self.identity.wall() + lifetime)
+        return self.identity.entra_token(**{"name": names.get(claims["oid"]), "exp": expires} | claims)
+
+    # -- signing in
+
+    @property
+    def token_service(self) -> TokenService:
+        """The Bot token service: the tokens of users, what the bot has asked for, and its switches."""
+        return self.driver.token_service
+
+    def add_connection(
+        self,
+        name: str,
+        *,
+        sso: bool = True,
+        opaque: bool = False,
+        lifetime: float = 3600.0,
+        display_name: str | None = None,
+        resource: str | None = None,
+    ) -> OAuthConnection:
+        """Give the bot an OAuth connection at the token service, or replace the one of that name.
+
+        - `sso`: with single sign-on, so that an OAuth card may sign a user in without a click.
+        - `opaque`: its tokens are random text, as those of many providers other than Entra.
+        - `lifetime`: for how many seconds a token is held.
+        - `display_name`: what the token service calls the provider, by default `name`.
+        - `resource`: its token exchange URL, by default that of the app; with another one single sign-on
+          fails (`resourcematchfailed`).
+        """
+        return self.token_service.add_connection(
+            name, sso=sso, opaque=opaque, lifetime=lifetime, display_name=display_name, resource=resource
+        )
+
+    async def signed_in_silently(self, conversation_id: str) -> None:
+        """Wait until the bot has answered what the clients in a conversation have sent by themselves since
+        OAuth cards came. Raises nothing: what failed is raised by `settle` and `close`."""
+        while under_way := [one for one in self._silent.get(conversation_id, ()) if not one.done]:
+            for delivery in under_way:
+                await delivery.wait()
+        self._silent.pop(conversation_id, None)
+
+    def _sign_in_silently(self, conversation: Conversation, message: ScreenMessage) -> None:
+        """What clients do by themselves about a message with an OAuth card that has just come."""
+        if not self.courier.connected or conversation.type == "channel":
+            return
+        users = {user.account["id"]: user for user in self._users if user.conversation is conversation}
+        for user in users.values():
+            sent = user._exchange_tokens(message)
+            if sent:
+                under_way = [one for one in self._silent.get(conversation.id, ()) if not one.done]
+                self._silent[conversation.id] = [*under_way, *sent]
 
     # -- what happened
 

@@ -9,13 +9,14 @@ from cadenza.testing.extensions import Extensions
 from cadenza.testing.meeting import Meeting
 from cadenza.testing.membership import Membership
 from cadenza.testing.screen import Screen, ScreenMessage
+from cadenza.testing.sign_in import SignIn
 from cadenza.testing.surfaces import Surfaces
 from cadenza.testing.talk import Talk
 
 __all__ = ["User"]
 
 
-class User(Talk, Extensions, Surfaces, Membership):
+class User(Talk, Extensions, Surfaces, SignIn, Membership):
     """A person in one conversation with the bot; made by `teams.user()`.
 
     What a person does is delivered to the bot that is connected, as the activity that Teams would send:
@@ -24,6 +25,7 @@ class User(Talk, Extensions, Surfaces, Membership):
     - buttons and dialogs (`dialogs.py`): click, submit_dialog, close_dialog, give_feedback, open_config;
     - message extensions (`extensions.py`): query, select_item, query_link, open_command and so on;
     - tabs, searches, widgets, files (`surfaces.py`): open_tab, search, call_tool, accept_file and so on;
+    - signing in (`sign_in.py`): sign_in, decline_sign_in, is_signed_in, `consents`, `endpoints`;
     - members and installation (`membership.py`): install, add_members, `team`; `meeting`;
     - anything else: send_activity, invoke, event.
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import warnings
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from ..errors import ApiError
 from ..models.base import WireModel
 from ..models.token import TokenExchangeRequest, TokenResponse, TokenStatus
 
@@ -61,6 +64,9 @@ class UserClient:
 
     def __init__(self, api: ApiClient) -> None:
         self._api = api.at(api.token_service_url)
+        # Here a 412 says that the user has not consented: repeating the request would only take time.
+        rules = {failure: rule for failure, rule in api.retry.rules.items() if failure != 412}
+        self._api.retry = replace(api.retry, rules=rules)
 
     @property
     def token(self) -> UserTokenClient:
@@ -85,7 +91,12 @@ class UserClient:
             "channelId": params.channel_id,
             "code": params.code,
         }
-        return await self._api.fetch(_token, "GET", "api", "usertoken", "GetToken", query=query)
+        try:
+            return await self._api.fetch(_token, "GET", "api", "usertoken", "GetToken", query=query)
+        except ApiError as error:
+            if params.code:
+                _forget_code(error)
+            raise
 
     async def get_aad_tokens(self, params: GetUserAADTokenParams) -> dict[str, TokenResponse]:
         """The user's tokens for resources of Entra, by resource URL. Those that the service has none for are
@@ -158,6 +169,20 @@ class UserTokenClient:
     async def exchange(self, params: ExchangeUserTokenParams) -> TokenResponse:
         """:meth:`UserClient.exchange_token`."""
         return await self._users.exchange_token(params)
+
+
+def _forget_code(error: ApiError) -> None:
+    """Take the code, which stands in the URL, out of what people log."""
+    made = error.request
+    error.request = replace(made, url=re.sub(r"([?&]code=)[^&]*", r"\1...", made.url))
+    error.args = tuple(
+        error.request
+        if part is made
+        else part.replace(made.url, error.request.url)
+        if isinstance(part, str)
+        else part
+        for part in error.args
+    )
 
 
 def _token(body: Any) -> TokenResponse:

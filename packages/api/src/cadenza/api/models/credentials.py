@@ -59,6 +59,18 @@ class ClientCredentials:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CertificateCredentials:
+    """A client id with the file of its certificate and private key; ``send_certificate_chain`` sends the
+    certificates along, for a registration that trusts by subject name and issuer."""
+
+    client_id: str
+    certificate_path: str
+    password: str | None = field(default=None, repr=False)
+    send_certificate_chain: bool = False
+    tenant_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TokenCredentials:
     """A client id whose tokens a provider gives."""
 
@@ -87,7 +99,11 @@ class FederatedIdentityCredentials:
 
 
 Credentials: TypeAlias = (
-    ClientCredentials | TokenCredentials | ManagedIdentityCredentials | FederatedIdentityCredentials
+    ClientCredentials
+    | CertificateCredentials
+    | TokenCredentials
+    | ManagedIdentityCredentials
+    | FederatedIdentityCredentials
 )
 
 

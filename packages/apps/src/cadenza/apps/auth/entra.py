@@ -1,26 +1,41 @@
-"""Who calls a tab function: tokens of Microsoft Entra ID, which the tab page gets from Teams for its user.
+"""Tokens of Microsoft Entra ID that were made for this bot's app: those of the users of its tabs, and those
+of apps that may post activities.
 
 Rules, by the numbers that the log names them with (api-surface.md 1.3; Microsoft identity platform, "Access
 tokens" and "Claims validation"): 1 bearer scheme, 2 issuer `{login}/{tid}/v2.0` or
 `https://sts.windows.net/{tid}/` of the token's own `tid`, 3 audience, 4 time (exp is required), 5 signature
-(RS256, a key of the login endpoint, published for that issuer), 6 tenant, 7 a user, named by `oid`: not an
-app.
+(RS256, a key of the login endpoint, published for that issuer), 6 tenant, 7 who it is: for a tab function a
+user, named by `oid`, not an app; for the messaging endpoint an app that is listed, not a user.
 """
 
 import logging
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+import time
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from cadenza.api import CloudEnvironment, Transport
 
-from .inbound import LEEWAY_SECONDS, RefusedError, bearer, rule_of
+from .bearer import Token, bearer, check_claims, read_token
+from .key_documents import SigningKey
 from .keys import SigningKeys
+from .refusals import ForbiddenError, RefusedError, shown
 
 _V1_ISSUERS = {"https://login.partner.microsoftonline.cn": "https://sts.chinacloudapi.cn"}
 """By login endpoint; everywhere else it is sts.windows.net."""
-_GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+_GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII | re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class EntraToken:
+    """A token that has been checked by rules 2 to 6."""
+
+    claims: Mapping[str, Any] = field(repr=False)
+    tenant_id: str
+    app_id: str | None
+    """The app that asked for the token (`appid` in tokens of version 1, `azp` in those of version 2)."""
+    key: SigningKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +51,64 @@ class EntraUser:
     """The app that asked for the token (`appid` in tokens of version 1, `azp` in those of version 2)."""
 
 
+class EntraIssuer:
+    """The login endpoint of a cloud: its keys, and the issuers that it has, one or two for each tenant."""
+
+    def __init__(
+        self,
+        cloud: CloudEnvironment,
+        transport: Transport,
+        *,
+        tenant_id: str | None = None,
+        logger: logging.Logger,
+    ) -> None:
+        """`tenant_id`: the only tenant whose tokens are taken; None: those of any."""
+        self._tenant_id = tenant_id
+        self._login = cloud.login_endpoint.rstrip("/")
+        self._v1 = _V1_ISSUERS.get(self._login, "https://sts.windows.net")
+        tenant = tenant_id if tenant_id and _GUID.fullmatch(tenant_id) else "common"
+        self.keys = SigningKeys(
+            f"{self._login}/{tenant}/v2.0/.well-known/openid-configuration", transport, logger=logger
+        )
+
+    def issues(self, issuer: object) -> bool:
+        """Whether this is an issuer of this cloud."""
+        if not isinstance(issuer, str):
+            return False
+        for prefix, suffix in ((f"{self._login}/", "/v2.0"), (f"{self._v1}/", "/")):
+            if issuer.startswith(prefix) and issuer.endswith(suffix):
+                return _GUID.fullmatch(issuer[len(prefix) : -len(suffix)]) is not None
+        return False
+
+    async def verify(self, token: Token, audiences: Collection[str]) -> EntraToken:
+        """Check rules 2 to 6. Raises `RefusedError`."""
+        tenant_id = self._tenant(token.claims)
+        key = await self.keys.find(token.key_id)
+        if key is None:
+            raise RefusedError(f"rule 5: Entra has no key {shown(token.key_id)}")
+        v2, v1 = f"{self._login}/{tenant_id}/v2.0", f"{self._v1}/{tenant_id}/"
+        if key.issuer is not None and key.issuer.replace("{tenantid}", tenant_id) not in (v2, v1):
+            raise RefusedError(f"rule 5: the key {shown(token.key_id)} is for {shown(key.issuer)} only")
+        claims = token.verified(key)
+        check_claims(claims, issuers=(v2, v1), audiences=audiences, now=time.time())
+        return EntraToken(
+            claims, tenant_id, _text(claims.get("azp" if claims["iss"] == v2 else "appid")), key
+        )
+
+    def _tenant(self, claims: Mapping[str, Any]) -> str:
+        """What the token says of itself; the issuer, which is checked afterwards, must be of this tenant."""
+        tenant_id = claims.get("tid")
+        if not isinstance(tenant_id, str) or not _GUID.fullmatch(tenant_id):
+            raise RefusedError(f"rule 6: the token's tid is {shown(tenant_id)}, which is no tenant")
+        if self._tenant_id is not None and tenant_id.lower() != self._tenant_id.lower():
+            raise RefusedError(
+                f"rule 6: the token is of tenant {tenant_id}, the bot is of {self._tenant_id!r}"
+            )
+        return tenant_id
+
+
 class EntraTokens:
-    """Reads the tokens that Entra has made for this bot's app."""
+    """Reads the tokens that Entra has made for the users of the bot's tabs."""
 
     def __init__(
         self,
@@ -50,19 +121,13 @@ class EntraTokens:
         logger: logging.Logger,
     ) -> None:
         """`tenant_id`: the only tenant whose users may call; None: those of any tenant."""
-        login = cloud.login_endpoint.rstrip("/")
         self._client_id = client_id
         self._tenant_id = tenant_id
-        self._login = login
-        self._v1_issuer = _V1_ISSUERS.get(login, "https://sts.windows.net")
         self._audiences = [
-            *(f"{prefix}{client_id}" for prefix in ("", "api://", "api://botid-")),
+            *audiences_of(client_id or ""),
             *([application_id_uri] if application_id_uri else []),
         ]
-        tenant = tenant_id if tenant_id and _GUID.fullmatch(tenant_id) else "common"
-        self._keys = SigningKeys(
-            f"{login}/{tenant}/v2.0/.well-known/openid-configuration", transport, logger=logger
-        )
+        self._issuer = EntraIssuer(cloud, transport, tenant_id=tenant_id, logger=logger)
 
     def warning(self) -> str | None:
         """What whoever runs the bot should know of these settings; None: nothing."""
@@ -82,71 +147,39 @@ class EntraTokens:
 
     async def admit(self, authorization: str | None) -> EntraUser:
         """The user whose token an Authorization header holds. Raises `RefusedError`, and nothing else."""
-        import jwt
-
-        token = bearer(authorization)
+        text = bearer(authorization)
         if self._client_id is None:
             raise RefusedError("rule 3: the bot has no client id, for which a token could have been made")
-        try:
-            header = jwt.get_unverified_header(token)
-            unverified = jwt.decode(token, options={"verify_signature": False})
-        except Exception as error:
-            raise RefusedError("rule 5: what the Authorization header holds is no token") from error
-        tenant_id = self._tenant(unverified)
-        jwk = await self._keys.find(header.get("kid"))
-        if jwk is None:
-            raise RefusedError(f"rule 5: Entra has no key {header.get('kid')!r}")
-        issuers = [f"{self._login}/{tenant_id}/v2.0", f"{self._v1_issuer}/{tenant_id}/"]
-        published_for = jwk.get("issuer")
-        if isinstance(published_for, str) and published_for.replace("{tenantid}", tenant_id) not in issuers:
-            raise RefusedError(f"rule 5: the key {header.get('kid')!r} is for {published_for!r} only")
-        return _user(self._decode(token, jwk, issuers), tenant_id)
+        token = await self._issuer.verify(read_token(text), self._audiences)
+        claims = token.claims
+        user_id = claims.get("oid")
+        if not isinstance(user_id, str) or not user_id:
+            raise RefusedError("rule 7: the token names no user (it has no oid)")
+        # An app's own token has an oid too, its service principal's; there, sub is the same.
+        if claims.get("idtyp") == "app" or ("scp" not in claims and claims.get("sub") == user_id):
+            raise RefusedError("rule 7: the token is an app's, not a user's")
+        name = next(filter(None, map(_text, map(claims.get, ("name", "preferred_username", "upn")))), "")
+        return EntraUser(user_id, token.tenant_id, name, token.app_id)
 
-    def _tenant(self, claims: Mapping[str, Any]) -> str:
-        """What the token says of itself; the issuer, which is checked afterwards, must be of this tenant."""
-        tenant_id = claims.get("tid")
-        if not isinstance(tenant_id, str) or not _GUID.fullmatch(tenant_id):
-            raise RefusedError(f"rule 6: the token's tid is {tenant_id!r}, which is no tenant")
-        if self._tenant_id is not None and tenant_id.lower() != self._tenant_id.lower():
-            raise RefusedError(
-                f"rule 6: the token is of tenant {tenant_id}, the bot is of {self._tenant_id!r}"
-            )
-        return tenant_id
-
-    def _decode(self, token: str, jwk: Mapping[str, Any], issuers: list[str]) -> dict[str, Any]:
-        import jwt
-
-        try:
-            claims: dict[str, Any] = jwt.decode(
-                token,
-                jwt.PyJWK(dict(jwk), algorithm="RS256"),
-                algorithms=["RS256"],
-                audience=self._audiences,
-                issuer=issuers,
-                leeway=LEEWAY_SECONDS,
-                options={"require": ["exp", "iss", "aud"]},
-            )
-        except Exception as error:
-            raise RefusedError(f"{rule_of(error)}: {error}") from error
-        return claims
+    async def close(self) -> None:
+        """Stop fetching keys."""
+        await self._issuer.keys.close()
 
 
-def _user(claims: Mapping[str, Any], tenant_id: str) -> EntraUser:
-    user_id = claims.get("oid")
-    if not isinstance(user_id, str) or not user_id:
-        raise RefusedError("rule 7: the token names no user (it has no oid)")
-    # An app's own token has an oid too, its service principal's; there, sub is the same.
-    if claims.get("idtyp") == "app" or ("scp" not in claims and claims.get("sub") == user_id):
-        raise RefusedError("rule 7: the token is an app's, not a user's")
-    return EntraUser(
-        user_id,
-        tenant_id,
-        _text(claims.get("name"))
-        or _text(claims.get("preferred_username"))
-        or _text(claims.get("upn"))
-        or "",
-        _text(claims.get("appid")) or _text(claims.get("azp")),
-    )
+def check_calling_app(token: EntraToken, allowed: Collection[str]) -> str:
+    """Rule 7 of the messaging endpoint: the app that sends must be listed, by its app id in lower case, and
+    must speak for itself. Else a user who is signed in to it could write as anybody. Returns its id; raises
+    `ForbiddenError`."""
+    if token.app_id is None or token.app_id.lower() not in allowed:
+        raise ForbiddenError(f"rule 7: the token is of the app {shown(token.app_id)}, not in allowed_callers")
+    if "scp" in token.claims or token.claims.get("idtyp") == "user":
+        raise ForbiddenError(f"rule 7: the token is of a user of the app {shown(token.app_id)}, not its own")
+    return token.app_id
+
+
+def audiences_of(client_id: str) -> tuple[str, ...]:
+    """How a token may name the app that it was made for (teams-protocol.md section 8, rule 3)."""
+    return (client_id, f"api://{client_id}", f"api://botid-{client_id}")
 
 
 def _text(value: object) -> str | None:

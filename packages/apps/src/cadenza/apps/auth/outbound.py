@@ -1,27 +1,47 @@
-"""As whom the bot speaks: the tokens that its requests to the service carry."""
+"""As whom the bot speaks: the tokens that its requests carry.
+
+`credentials_of` says what there is to get them with, `IdentityPlatform` and `ProviderTokens` get them, and
+`AppTokens` keeps them. `OutboundTokens` puts these together, once for each App.
+"""
 
 import asyncio
-import inspect
-import time
-from typing import TYPE_CHECKING, Any, Protocol
+import logging
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import TYPE_CHECKING, Protocol
 
-from cadenza.api import CadenzaError, TokenSource
+from cadenza.api import TokenSource, Transport
 
-from ..settings import Settings, TokenCallable
+from ..settings import Settings
+from .app_tokens import Acquire, AppTokens, Grant
+from .certificate import CertificateFile
+from .credentials import credentials_of
+from .identity_platform import IdentityPlatform
+from .providers import GivenToken, ProviderTokens
+from .token_errors import InvalidCredentialsError, MissingCredentialsError, TokenError
 
 if TYPE_CHECKING:
-    from msal import ConfidentialClientApplication  # type: ignore[import-untyped]
+    from cadenza.api import AgenticIdentity, Credentials
 
-REFRESH_MARGIN_SECONDS = 300.0
-"""A token is replaced this long before it expires. Ours."""
+__all__ = [
+    "AppTokenProvider",
+    "AppTokenSource",
+    "InvalidCredentialsError",
+    "MissingCredentialsError",
+    "OutboundTokens",
+    "TokenError",
+]
 
+Key = tuple[str, str, tuple[str, ...]]
+"""Authority, scope, identity."""
 
-class TokenError(CadenzaError):
-    """No bot token could be got; the text repeats what the identity platform said."""
+_APP = ("app",)
+_MACHINE = "managed identity"
+"""Stands for the authority of a managed identity, which has none."""
 
 
 class AppTokenSource(TokenSource, Protocol):
-    """Gives tokens of the app for one scope and tenant."""
+    """Gives tokens for one scope, tenant and identity."""
 
     @property
     def expires_on(self) -> float | None:
@@ -29,85 +49,221 @@ class AppTokenSource(TokenSource, Protocol):
         ...
 
 
-class ClientSecretTokens:
-    """Bot tokens for a client id and secret, from the Microsoft identity platform through msal.
+class OutboundTokens:
+    """The tokens of one App. Nothing is asked for before somebody needs it.
 
-    msal blocks, so that it works in a thread, even its constructor. All who ask at once share one request,
-    and a token is kept until shortly before it expires.
+    Requests to the identity platform go through `transport`.
     """
 
-    def __init__(self, client_id: str, client_secret: str, authority: str, scope: str) -> None:
-        self._client_id = client_id
-        self._client_secret = client_secret
-        self._authority = authority
-        self._scope = scope
-        self._app: ConfidentialClientApplication | None = None
-        self._token: str | None = None
-        self._good_until = 0.0
-        self.expires_on: float | None = None
-        self._request: asyncio.Task[str] | None = None
-
-    async def get(self, *, fresh: bool) -> str | None:
-        """The token; a new one if `fresh`. Raises `TokenError`."""
-        if self._token is not None and not fresh and time.monotonic() < self._good_until:
-            return self._token
-        if self._request is None:
-            self._request = asyncio.create_task(self._renew(fresh))
-            self._request.add_done_callback(self._requested)
-        # Shielded: whoever waits may be cancelled, the others still need the token.
-        return await asyncio.shield(self._request)
-
-    def _requested(self, request: asyncio.Task[str]) -> None:
-        self._request = None
-        if not request.cancelled():
-            request.exception()  # seen, even if all who waited for it are gone
-
-    async def _renew(self, fresh: bool) -> str:
-        answer = await asyncio.to_thread(self._acquire, fresh)
-        token = answer.get("access_token")
-        if not isinstance(token, str):
-            raise TokenError(
-                f"No bot token for client id {self._client_id} from {self._authority}: "
-                f"{answer.get('error')}: {answer.get('error_description')}"
+    def __init__(self, settings: Settings, transport: Transport, logger: logging.Logger) -> None:
+        self._settings = settings
+        self._cloud = settings.cloud
+        self._tokens = AppTokens(logger)
+        self._platform = IdentityPlatform(settings.cloud, transport)
+        self._providers = ProviderTokens(settings.token, self._tokens) if settings.token is not None else None
+        self._certificate: CertificateFile | None = None
+        if settings.client_certificate_path is not None:
+            self._certificate = CertificateFile(
+                settings.client_certificate_path,
+                settings.client_certificate_password,
+                send_chain=settings.client_certificate_send_chain,
             )
-        lifetime = float(answer.get("expires_in", 0))
-        self._token, self._good_until = token, time.monotonic() + lifetime - REFRESH_MARGIN_SECONDS
-        self.expires_on = time.time() + lifetime
-        return token
 
-    def _acquire(self, fresh: bool) -> dict[str, Any]:
-        import msal  # it loads requests: not needed before the first token is
+    @property
+    def credentials(self) -> "Credentials | None":
+        """What there is to get tokens with; None if nothing."""
+        return credentials_of(self._settings)
 
-        try:
-            if self._app is None:
-                self._app = msal.ConfidentialClientApplication(
-                    self._client_id, client_credential=self._client_secret, authority=self._authority
-                )
-            if fresh:
-                self._app.remove_tokens_for_client()
-            answer: dict[str, Any] = self._app.acquire_token_for_client([self._scope])
-        except Exception as error:  # msal raises ValueError, and whatever requests raises
-            raise TokenError(f"No bot token from {self._authority}: {error}") from error
-        return answer
+    @property
+    def bot_scope(self) -> str:
+        """The scope of the bot service."""
+        return self._cloud.bot_scope
+
+    async def check(self) -> None:
+        """Read the certificate, if there is one: a file that cannot be used should stop the start, not the
+        first answer. Raises `InvalidCredentialsError`."""
+        if self._certificate is not None:
+            await asyncio.to_thread(self._certificate.read)
+
+    async def close(self) -> None:
+        """Ask for nothing more."""
+        await self._tokens.close()
+        self._platform.close()
+        if self._providers is not None:
+            self._providers.close()
+
+    # Sources ------------------------------------------------------------------------------------------
+
+    def bot(self) -> AppTokenSource | None:
+        """Where the tokens for the bot service come from; None without a client id."""
+        return self.app(self._cloud.bot_scope)
+
+    def app(self, scope: str, tenant_id: str | None = None) -> AppTokenSource | None:
+        """Where the app's own tokens for `scope` come from; None without a client id. They are of
+        `tenant_id`, else of the settings' own, else, as the bot service wants it, of the cloud's."""
+        settings = self._settings
+        if settings.client_id is None:
+            return None
+        if settings.credential is None:
+            return NoTokens()
+        tenant = tenant_id or settings.tenant_id
+        if self._providers is not None:
+            return _Given(partial(self._providers.app, scope, tenant))
+        return _Kept(self._tokens, *self._app(scope, tenant or self._cloud.login_tenant))
+
+    def agentic(self, identity: "AgenticIdentity", scope: str | None = None) -> AppTokenSource:
+        """Where the tokens to write as an agentic identity come from: of its user, or of its app if it names
+        no user. They are for `scope`, else the bot service's for agents.
+
+        Whether there are any is found out when one is needed; then a `MissingCredentialsError` (a ValueError)
+        says what is missing.
+        """
+        return _Agentic(self, identity, scope or self._cloud.agent_bot_scope)
+
+    async def agentic_token(
+        self, scope: str | None, app_id: str, user_id: str | None, tenant_id: str | None
+    ) -> str | None:
+        """A token of an agentic identity, as `agentic` says."""
+        from cadenza.api import AgenticIdentity
+
+        identity = AgenticIdentity(
+            agentic_app_blueprint_id=self._settings.client_id or "",
+            agentic_app_id=app_id,
+            agentic_user_id=user_id,
+            tenant_id=tenant_id,
+        )
+        return await self.agentic(identity, scope).get(fresh=False)
+
+    def agentic_source(self, identity: "AgenticIdentity", scope: str) -> AppTokenSource:
+        """As `agentic`, but raises at once."""
+        app_id, user_id = identity.agentic_app_id, identity.agentic_user_id
+        tenant = identity.tenant_id or self._settings.tenant_id
+        missing = None
+        if not app_id:
+            missing = "it names no agentic_app_id"
+        elif self._settings.client_id is None or self._settings.credential is None:
+            missing = "the App has no credentials: give it client_id and client_secret, or agentic_token"
+        elif tenant is None:
+            missing = "it names no tenant_id, and the App has none either (or TENANT_ID)"
+        if missing is not None or not app_id or tenant is None:
+            raise MissingCredentialsError(f"No token for the agentic identity {app_id or ''!r}: {missing}.")
+        providers = self._providers
+        if providers is not None:
+            if user_id:
+                return _Given(partial(providers.agentic_user, scope, app_id, user_id, tenant))
+            return _Given(partial(providers.agentic_app, scope, app_id, tenant))
+        if self._is_machine:
+            raise MissingCredentialsError(
+                f"No token for the agentic identity {app_id!r}: the bot is a managed identity, which cannot "
+                "have agents. Give the App a registration of its own that trusts the managed identity "
+                "(client_id is then another one than managed_identity_client_id), or agentic_token."
+            )
+        if user_id:
+            return _Kept(self._tokens, *self._agentic_user(scope, app_id, user_id, tenant))
+        return _Kept(self._tokens, *self._agentic_app(scope, app_id, tenant))
+
+    # How each is got ----------------------------------------------------------------------------------
+
+    @property
+    def _is_machine(self) -> bool:
+        """Whether the bot's own id is that of a managed identity."""
+        settings = self._settings
+        return (
+            settings.credential == "managed_identity_client_id"
+            and (settings.managed_identity_client_id or "").lower() == (settings.client_id or "").lower()
+        )
+
+    def _app(self, scope: str, tenant: str, fmi_path: str | None = None) -> tuple[Key, Acquire]:
+        """The app's own token; with `fmi_path`, the proof of an agentic app that was made from it."""
+        settings, client_id = self._settings, self._settings.client_id or ""
+        if self._is_machine:
+            return self._machine(scope.removesuffix("/.default"), settings.managed_identity_client_id)
+        authority = self._platform.authority(tenant)
+
+        async def acquire(fresh: bool) -> Grant:
+            assertion = None
+            if settings.managed_identity_client_id is not None:
+                identity = settings.managed_identity_client_id
+                machine = None if identity.lower() == "system" else identity
+                resource = self._cloud.token_exchange_resource
+                assertion = await self._get(*self._machine(resource, machine), fresh)
+            return await self._platform.app_token(
+                authority,
+                client_id,
+                scope,
+                secret=settings.client_secret,
+                sign=None if self._certificate is None else self._certificate.assertion,
+                assertion=assertion,
+                fmi_path=fmi_path,
+            )
+
+        return (authority, scope, _APP if fmi_path is None else ("proof", fmi_path)), acquire
+
+    def _machine(self, resource: str, client_id: str | None) -> tuple[Key, Acquire]:
+        """A token of the managed identity of this machine."""
+
+        async def acquire(fresh: bool) -> Grant:
+            return await self._platform.managed_identity_token(resource, client_id)
+
+        return (_MACHINE, resource, (client_id or "system",)), acquire
+
+    def _agentic_app(self, scope: str, app_id: str, tenant: str) -> tuple[Key, Acquire]:
+        """An agentic app's token: it proves itself by a token of the app that it was made from."""
+        authority = self._platform.authority(tenant)
+
+        async def acquire(fresh: bool) -> Grant:
+            proof = await self._get(*self._app(self._exchange_scope, tenant, app_id), fresh)
+            return await self._platform.app_token(authority, app_id, scope, assertion=proof)
+
+        return (authority, scope, ("agentic app", app_id)), acquire
+
+    def _agentic_user(self, scope: str, app_id: str, user_id: str, tenant: str) -> tuple[Key, Acquire]:
+        """An agentic user's token, which the agentic app is given for its own."""
+        authority = self._platform.authority(tenant)
+
+        async def acquire(fresh: bool) -> Grant:
+            credential = await self._get(*self._agentic_app(self._exchange_scope, app_id, tenant), fresh)
+            proof = await self._get(*self._app(self._exchange_scope, tenant, app_id), False)
+            return await self._platform.user_token(
+                authority, app_id, scope, user_id=user_id, assertion=proof, credential=credential
+            )
+
+        return (authority, scope, ("agentic user", app_id, user_id)), acquire
+
+    @property
+    def _exchange_scope(self) -> str:
+        return f"{self._cloud.token_exchange_resource}/.default"
+
+    async def _get(self, key: Key, acquire: Acquire, fresh: bool) -> str:
+        return await self._tokens.get(key, acquire, fresh=fresh)
 
 
-class CallableTokens:
-    """Bot tokens from a function of the user's, which is asked for each request."""
+class AppTokenProvider:
+    """`App.token_provider`: tokens with the App's credentials, for what the bot asks of others.
 
-    expires_on: float | None = None
+    They come from the App's cache. All raise `TokenError`, and its subclass `MissingCredentialsError`, a
+    ValueError, where trying again does not help.
+    """
 
-    def __init__(self, token: TokenCallable, scope: str, tenant_id: str | None) -> None:
-        self._call = token
-        self._scope = scope
-        self._tenant_id = tenant_id
+    def __init__(self, tokens: OutboundTokens) -> None:
+        self._tokens = tokens
 
-    async def get(self, *, fresh: bool) -> str | None:
-        token = self._call(self._scope, self._tenant_id)
-        return await token if inspect.isawaitable(token) else token
+    async def get_app_token(self, scope: str | None = None, tenant_id: str | None = None) -> str | None:
+        """The app's own token, by default for the bot service; None without a client id."""
+        source = self._tokens.app(scope or self._tokens.bot_scope, tenant_id)
+        return None if source is None else await source.get(fresh=False)
 
+    async def get_agentic_user_token(
+        self, scope: str | None, agentic_app_id: str, agentic_user_id: str, tenant_id: str | None = None
+    ) -> str | None:
+        """The token of an agentic user, by default for the bot service."""
+        return await self._tokens.agentic_token(scope, agentic_app_id, agentic_user_id, tenant_id)
 
-class MissingCredentialsError(TokenError, ValueError):
-    """There is nothing to get bot tokens with: trying again does not help."""
+    async def get_agentic_app_token(
+        self, scope: str | None, agentic_app_id: str, tenant_id: str | None = None
+    ) -> str | None:
+        """The token of an agentic app, by default for the bot service."""
+        return await self._tokens.agentic_token(scope, agentic_app_id, None, tenant_id)
 
 
 class NoTokens:
@@ -117,26 +273,55 @@ class NoTokens:
 
     async def get(self, *, fresh: bool) -> str | None:
         raise MissingCredentialsError(
-            "The App has a client_id, but nothing to get bot tokens with: give it client_secret (or "
-            "CLIENT_SECRET), or token, a function that returns a bot token."
+            "The App has a client_id, but nothing to get tokens with: give it client_secret (or "
+            "CLIENT_SECRET), client_certificate_path, managed_identity_client_id, or token, a function that "
+            "returns a bot token."
         )
 
 
-def token_source(
-    settings: Settings, scope: str | None = None, tenant_id: str | None = None
-) -> AppTokenSource | None:
-    """Where the tokens of an App with these settings come from; None without credentials.
+class _Kept:
+    """Tokens from the App's cache."""
 
-    They are for `scope` (None: the bot service) and from `tenant_id` (None: the settings' own, or else, for
-    the bot service, the cloud's).
-    """
-    if settings.client_id is None:
-        return None
-    cloud, tenant = settings.cloud, tenant_id or settings.tenant_id
-    scope = scope or cloud.bot_scope
-    if settings.client_secret is not None:
-        authority = f"{cloud.login_endpoint.rstrip('/')}/{tenant or cloud.login_tenant}"
-        return ClientSecretTokens(settings.client_id, settings.client_secret, authority, scope)
-    if settings.token is not None:
-        return CallableTokens(settings.token, scope, tenant)
-    return NoTokens()
+    def __init__(self, tokens: AppTokens, key: Key, acquire: Acquire) -> None:
+        self._tokens = tokens
+        self._key = key
+        self._acquire = acquire
+
+    @property
+    def expires_on(self) -> float | None:
+        return self._tokens.expires_on(self._key)
+
+    async def get(self, *, fresh: bool) -> str | None:
+        return await self._tokens.get(self._key, self._acquire, fresh=fresh)
+
+
+class _Given:
+    """Tokens from the option `token`, which is asked each time."""
+
+    def __init__(self, ask: Callable[[], Awaitable[GivenToken]]) -> None:
+        self._ask = ask
+        self.expires_on: float | None = None
+
+    async def get(self, *, fresh: bool) -> str | None:
+        given = await self._ask()
+        self.expires_on = given.expires_on
+        return given.token
+
+
+class _Agentic:
+    """Tokens of an agentic identity, for which there may turn out to be none."""
+
+    def __init__(self, tokens: OutboundTokens, identity: "AgenticIdentity", scope: str) -> None:
+        self._tokens = tokens
+        self._identity = identity
+        self._scope = scope
+        self._source: AppTokenSource | None = None
+
+    @property
+    def expires_on(self) -> float | None:
+        return None if self._source is None else self._source.expires_on
+
+    async def get(self, *, fresh: bool) -> str | None:
+        if self._source is None:
+            self._source = self._tokens.agentic_source(self._identity, self._scope)
+        return await self._source.get(fresh=fresh)

@@ -25,6 +25,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, get_args, get_origin, get_type_hints
 
+from ..auth.bearer import bearer
 from ..auth.inbound import RefusedError
 from ..events import ErrorEvent, EventEmitter
 from ..http.adapter import BodyTooLargeError, BrokenBodyError, HttpRequest, HttpResponse, HttpServerAdapter
@@ -72,6 +73,7 @@ class FunctionTable:
     def __init__(self) -> None:
         self._functions: dict[str, TabFunction] = {}
         self._closed = False
+        self._tokens: EntraTokens | None = None
 
     def __bool__(self) -> bool:
         return bool(self._functions)
@@ -104,11 +106,17 @@ class FunctionTable:
         if not self._functions:
             return
         services = host()
+        self._tokens = services.tokens
         warning = services.tokens.warning()
         if warning is not None:
             services.logger.warning(warning)
         for name, function in self._functions.items():
             server.register_route(PATH + name, _Endpoint(name, function, services))
+
+    async def close(self) -> None:
+        """End what runs behind."""
+        if self._tokens is not None:
+            await self._tokens.close()
 
 
 class _BadCallError(Exception):
@@ -156,7 +164,7 @@ class _Endpoint:
             tenant_id=user.tenant_id,
             user_id=user.user_id,
             user_name=user.user_name,
-            auth_token=headers["authorization"].partition(" ")[2].strip(),
+            auth_token=bearer(headers["authorization"]),
             app_id=user.app_id,
             team_id=_said(headers, "team-id"),
             message_id=_said(headers, "message-id"),

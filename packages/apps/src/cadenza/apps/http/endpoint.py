@@ -3,10 +3,11 @@
 `POST /api/messages` (the path is configurable), in this order:
 
     405  any method but POST
-    401  nobody vouches for the request; the body has not been read
+    401  nobody vouches for the request (rules 1 to 5 of auth/inbound.py); the body has not been read
+    403  an app of Entra ID that may not post here; the body has not been read
     413  the body is larger than it may be; not read at all where Content-Length says so
     400  the body is no activity: not JSON, no JSON object, or nested more than 200 levels deep
-    401  the activity names another service URL than its token
+    403  the token is good, and not for this activity: its service URL, or its channel (rules 6 and 7)
     503  the bot is shutting down, or the activity could not be written down: the service sends it again
     504  an invoke's handler took too long, or the turn of what expects its replies here
     200  acknowledged, and the turn runs behind; an invoke: the status and body that its handler chose;
@@ -63,11 +64,12 @@ class MessagingEndpoint:
         try:
             caller = await self._doorkeeper.admit(request.headers.get("authorization"))
             activity = teams.parse_activity(await request.read(self._max_body_bytes))
-            caller.check_service_url(activity.service_url)
+            caller.check(activity.service_url, activity.channel_id)
         except RefusedError as refusal:
             self._logger.warning("A request was refused: %s.", refusal)
             message = "This request carries no token that lets it speak to this bot; the bot's log says why."
-            return error_response(401, "Unauthorized", message, {"WWW-Authenticate": "Bearer"})
+            headers = {"WWW-Authenticate": "Bearer"} if refusal.status == 401 else {}
+            return error_response(refusal.status, refusal.code, message, headers)
         except BodyTooLargeError:
             message = f"The body is larger than the {self._max_body_bytes} bytes that this bot reads."
             return error_response(413, "RequestEntityTooLarge", message)

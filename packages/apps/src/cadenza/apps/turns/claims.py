@@ -20,7 +20,16 @@ from uuid import uuid4
 
 from cadenza.state import Lease
 
-__all__ = ["BESIDE", "LEASE_SECONDS", "REQUEST_SECONDS", "Claim", "Claims", "Strategy", "claim_of"]
+__all__ = [
+    "BESIDE",
+    "LEASE_SECONDS",
+    "REQUEST_SECONDS",
+    "Claim",
+    "Claims",
+    "Strategy",
+    "claim_of",
+    "forgets",
+]
 
 Strategy: TypeAlias = Literal["queue", "interrupt", "latest", "reject", "concurrent"]
 """What becomes of a message that comes while another turn of its conversation runs (lanes.py)."""
@@ -54,15 +63,16 @@ def claim_of(activity: Mapping[str, Any], strategy: Strategy = "queue") -> Claim
 
     Two deliveries of one activity have the same key (design.md section 5): channel, conversation, type, name
     or eventType, id and timestamp; an edit carries the id of the message that it changes, and another
-    timestamp. A token exchange is known by `value.id` alone, since Teams sends it from every client of the
-    user. An activity without an id cannot be recognized, and has a key that nothing else has.
+    timestamp. A token exchange is known by its user and `value.id`, since Teams sends it from every client of
+    the user. An activity without an id cannot be recognized, and has a key that nothing else has.
     """
     kind = _text(activity.get("type"))
     conversation = _text(_mapping(activity.get("conversation")).get("id"))
     channel = _text(activity.get("channelId"))
     name, id_ = _text(activity.get("name")), _text(activity.get("id"))
-    if name == "signin/tokenExchange" and (exchange := _text(_mapping(activity.get("value")).get("id"))):
-        key = _joined("exchange", channel, exchange)
+    if exchange := _exchange_id(activity):
+        user = _text(_mapping(activity.get("from")).get("id"))
+        key = _joined("exchange", channel, user, exchange)
     elif not id_:
         key = f"none/{uuid4().hex}"
     else:
@@ -71,6 +81,20 @@ def claim_of(activity: Mapping[str, Any], strategy: Strategy = "queue") -> Claim
     if kind in BESIDE or not conversation or strategy == "concurrent":
         return Claim(key, f"beside/{key}", ordered=False)
     return Claim(key, _joined("lane", channel, conversation), ordered=True)
+
+
+def forgets(activity: Mapping[str, Any], status: int | None) -> bool:
+    """Whether an activity is free to be delivered again once it was answered with `status` (None: not at
+    all): a token exchange that failed. Teams sends it again, with the same id, when the user has consented.
+    """
+    return bool(_exchange_id(activity)) and (status is None or not 200 <= status < 300)
+
+
+def _exchange_id(activity: Mapping[str, Any]) -> str:
+    """What a token exchange is known by; "" for anything else."""
+    if activity.get("name") != "signin/tokenExchange" or activity.get("type") != "invoke":
+        return ""
+    return _text(_mapping(activity.get("value")).get("id"))
 
 
 def _joined(*parts: str) -> str:

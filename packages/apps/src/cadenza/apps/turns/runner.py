@@ -36,7 +36,7 @@ from cadenza.state import (
 from ..expected_replies import expects_replies
 from ..routing.responses import FAILED, InvokeResponse
 from ..stream import AbortReason
-from .claims import LEASE_SECONDS, REQUEST_SECONDS, Claim, Claims, Strategy, claim_of
+from .claims import LEASE_SECONDS, REQUEST_SECONDS, Claim, Claims, Strategy, claim_of, forgets
 from .guard import Guard
 from .lanes import (
     Abort,
@@ -101,7 +101,7 @@ class Admitted(Protocol):
     """An activity that was accepted."""
 
     answered: asyncio.Future[InvokeResponse[Any]]
-    """Done when the response is known. Never an exception."""
+    """Done when the response may be given. Never an exception."""
     over: asyncio.Future[None]
     """Done when its turn is over, as far as this process can tell. Never an exception."""
     fatal: BaseException | None
@@ -460,11 +460,13 @@ class TurnRunner:
             if action.skipped and (skipped := self._unwait(lease.name, work.entry.key)) is not None:
                 skipped.drop()
             response = turn.stored_response() if turn is not None else None
+            given = turn.response if turn is not None else None
+            forget = forgets(work.entry.payload["activity"], None if given is None else given.status)
             note = self._leave(work)
             first = await self._insist(
                 lease,
                 lambda: self._inbox.settle(
-                    lease, work.entry.key, response=response, note=note, release=action.release
+                    lease, work.entry.key, response=response, note=note, release=action.release, forget=forget
                 ),
             )
         else:
@@ -599,14 +601,16 @@ class TurnRunner:
             await asyncio.wait({giving})
         again = turn is not None and turn.unfinished
         actions = self._lanes.feed(Ended(work, done=not again, seen=turn is None or not turn.unseen))
-        for action in actions:
-            assert isinstance(action, Settle)
-            await self._consult(action)
-        self._running.pop(work, None)
-        if turn is not None:
-            if self._by_key.get(work.entry.key) is turn:
-                del self._by_key[work.entry.key]
-            turn.drop()
+        try:
+            for action in actions:
+                assert isinstance(action, Settle)
+                await self._consult(action)
+        finally:
+            self._running.pop(work, None)
+            if turn is not None:
+                if self._by_key.get(work.entry.key) is turn:
+                    del self._by_key[work.entry.key]
+                turn.drop()
 
     # The loops
 

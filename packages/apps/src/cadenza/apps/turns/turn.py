@@ -9,6 +9,9 @@
     or by a newer message        cancelled once, some seconds for cleaning up; the stream is finalized
     lose their lease             cancelled once; nothing more is sent, for another process has the turn now
 
+The response is given as soon as the handlers have returned; that of a token exchange which failed only when
+the turn is over, and its claim with it (`forgets`): whoever has the answer may send the same exchange again.
+
 A handler that goes on after its seconds is given up: its lane moves on, and ctx.send and ctx.stream take
 nothing more from it.
 """
@@ -28,6 +31,7 @@ from ..context import ActivityContext
 from ..pipeline import Pipeline
 from ..routing.responses import FAILED, SHUTTING_DOWN, InvokeResponse, to_json
 from ..stream import AbortReason, HttpStream, StreamCancelledError, StreamDeliveryError, StreamError
+from .claims import forgets
 from .guard import Guard
 from .lanes import Work
 
@@ -75,6 +79,10 @@ class Turn:
     fatal: BaseException | None = None
     """What the handlers raised, if it was no `Exception`: a test that failed, for instance."""
     abort_reason: AbortReason | None = None
+    response: InvokeResponse[Any] | None = None
+    """What it is answered with, as soon as that is known."""
+    _activity: Mapping[str, Any] | None = None
+    """What came, as JSON."""
     _end: StreamError | None = None
     _reports_loss = False
     _undelivered = False
@@ -108,7 +116,7 @@ class Turn:
         loop = asyncio.get_running_loop()
         self.ctx = ctx
         self.answered: asyncio.Future[InvokeResponse[Any]] = loop.create_future()
-        """Done when the response is known, which may be before the turn is over. Never an exception."""
+        """Done when the response may be given, which may be before the turn is over. Never an exception."""
         self.over: asyncio.Future[None] = loop.create_future()
         """Done when the turn is over; its driver sees to that. Never an exception."""
         self._guard = guard
@@ -130,6 +138,7 @@ class Turn:
         """Its time has come: it may send as `work` allows. `skipped`: the messages that it takes the place
         of."""
         self.ctx.skipped = skipped
+        self._activity = work.entry.payload["activity"]
         if self._guard is not None:
             self._guard.progress = self._progress
             self._guard.begin(work)
@@ -168,18 +177,26 @@ class Turn:
     def stored_response(self) -> bytes | None:
         """What a re-delivered invoke, or what expects its replies, is answered with; None for everything
         else."""
-        if not (self._invoke or self.replies is not None) or not self.answered.done():
+        response = self.response
+        if response is None or not (self._invoke or self.replies is not None):
             return None
-        response = self.answered.result()
         return to_json({"status": response.status, "body": response.body})
 
     def drop(self, *, refused: bool = False) -> None:
         """It is over as far as this process is concerned: whoever waits for it waits no longer. `refused`:
         nobody is going to handle its activity."""
+        if self.response is None:
+            response = FAILED if self._invoke else InvokeResponse()  # nobody has handled it
+            self.response = SHUTTING_DOWN if refused else self._delivered(response)
         if not self.answered.done():
-            self.answered.set_result(SHUTTING_DOWN if refused else self._delivered(InvokeResponse()))
+            self.answered.set_result(self.response)
         if not self.over.done():
             self.over.set_result(None)
+
+    def _answer(self, response: InvokeResponse[Any]) -> None:
+        self.response = response
+        if self._activity is None or not forgets(self._activity, response.status):
+            self.answered.set_result(response)
 
     def _progress(self, snapshot: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """What another process needs to end this turn."""
@@ -241,8 +258,8 @@ class Turn:
             self._logger.exception("The end of a turn broke.")
             if not _is_cancelled(error):
                 self.fatal = self.fatal or error
-            if not self.answered.done():
-                self.answered.set_result(self._delivered(FAILED if self._invoke else InvokeResponse()))
+            if self.response is None:
+                self._answer(self._delivered(FAILED if self._invoke else InvokeResponse()))
         finally:
             self._concluder = None
             if self._recorder is not None:
@@ -250,8 +267,8 @@ class Turn:
             if self._patience is not None:
                 self._patience.cancel()
             self._seal(StreamError("This turn is over: open a stream with app.stream(ctx.conversation_ref)."))
-            if not self.answered.done():
-                self.answered.set_result(SHUTTING_DOWN)
+            if self.response is None:
+                self._answer(SHUTTING_DOWN)
             self.ctx.state.seal()
             if self._guard is not None:
                 self._guard.progress = dict
@@ -306,7 +323,7 @@ class Turn:
                 errors.append(error)
         response = self._response() if error is None else None
         if response is not None and self.replies is None:
-            self.answered.set_result(response)
+            self._answer(response)
         try:
             await self._end_stream(failed=error is not None)
         except Exception as late:
@@ -316,9 +333,11 @@ class Turn:
             hurried = self._hurry is not None or self.abort_reason is not None
             failed = await self._pipeline.failed(self.ctx, errors, apologize=not hurried)
             response = response or failed
-        if response is not None and not self.answered.done():
-            self.answered.set_result(self._delivered(response))
-        await self._pipeline.ended(self.ctx, self.answered.result())
+        given = self.response
+        if given is None:
+            given = SHUTTING_DOWN if response is None else self._delivered(response)
+            self._answer(given)
+        await self._pipeline.ended(self.ctx, given)
 
     @property
     def _lost(self) -> bool:
@@ -345,8 +364,10 @@ class Turn:
         """The response of handlers that did not fail: their own, if they came to give one."""
         if self._result is not None:
             return self._result
-        if self.abort_reason is AbortReason.SHUTDOWN and self._invoke:
+        if self._invoke and self.abort_reason is AbortReason.SHUTDOWN:
             return SHUTTING_DOWN
+        if self._invoke and self.abort_reason is AbortReason.LOST:
+            return FAILED
         return InvokeResponse()
 
     def _delivered(self, response: InvokeResponse[Any]) -> InvokeResponse[Any]:

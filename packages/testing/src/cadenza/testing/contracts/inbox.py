@@ -389,6 +389,163 @@ class InboxContract(Contract):
         assert await peer.lookup("a", "lane") == expected
         assert await peer.accept("a", "lane", {}, owner="you", seconds=self.unit) == expected
 
+    # settle, and forget
+
+    @pytest.mark.parametrize("response", [None, b"", b"1"])
+    async def test_a_key_that_is_forgotten_is_taken_as_new(
+        self, backend: Inbox, peer: Inbox, response: bytes | None
+    ) -> None:
+        old = await self.hold(backend, "a")
+        assert await backend.settle(old, "a", response=response, forget=True) is None
+        assert await backend.statistics() == InboxStatistics(0, 0)
+        place = await peer.accept("a", "lane", {"x": 2}, owner="you", seconds=HOLD * self.unit)
+        assert isinstance(place, Place)
+        assert place.lease is not None
+        assert place.lease.token > old.token
+        assert place.entry.payload == {"x": 2}
+        assert (place.entry.intent, place.entry.taken, place.entry.behind) == (None, 0, 0)
+        again = await backend.accept("a", "lane", {}, owner="me", seconds=HOLD * self.unit)
+        assert again == Duplicate(settled=False)
+        await peer.settle(place.lease, "a", response=b"2")
+        again = await backend.accept("a", "lane", {}, owner="me", seconds=HOLD * self.unit)
+        assert again == Duplicate(settled=True, response=b"2")
+
+    async def test_of_many_deliveries_of_a_forgotten_key_exactly_one_is_accepted(
+        self, backend: Inbox, peer: Inbox
+    ) -> None:
+        await backend.settle(await self.hold(backend, "a"), "a", forget=True)
+        calls = [
+            (backend, peer)[n % 2].accept("a", "lane", {}, owner=f"owner {n}", seconds=HOLD * self.unit)
+            for n in range(10)
+        ]
+        answers = await asyncio.gather(*calls)
+        assert sum(isinstance(answer, Place) for answer in answers) == 1
+        assert answers.count(Duplicate(settled=False)) == 9
+
+    @pytest.mark.parametrize("response", [None, *BYTES])
+    async def test_who_waits_for_a_forgotten_key_can_look_up_how_it_was_settled(
+        self, backend: Inbox, peer: Inbox, advance: Advance, response: bytes | None
+    ) -> None:
+        await backend.settle(await self.hold(backend, "a"), "a", response=response, forget=True)
+        for inbox in (backend, peer):
+            assert await inbox.lookup("a", "lane") == Duplicate(settled=True, response=response)
+        await self.put(peer, "a")
+        assert await backend.lookup("a", "lane") == Duplicate(settled=False)
+
+    async def test_what_is_known_of_a_forgotten_key_is_gone_in_time(
+        self, backend: Inbox, peer: Inbox, advance: Advance
+    ) -> None:
+        await backend.settle(await self.hold(backend, "a"), "a", response=b"1", forget=True)
+        await advance(19 * self.unit)
+        assert await peer.lookup("a", "lane") == Duplicate(settled=True, response=b"1")
+        await advance(1.5 * self.unit)
+        assert await peer.lookup("a", "lane") is None
+        assert (await self.put(peer, "a")).lease is not None
+
+    async def test_a_claim_outlives_what_is_known_of_the_one_that_was_forgotten(
+        self, backend: Inbox, peer: Inbox, advance: Advance
+    ) -> None:
+        await backend.settle(await self.hold(backend, "a"), "a", response=b"1", forget=True)
+        await advance(15 * self.unit)
+        await backend.settle(await self.hold(backend, "a"), "a", response=b"2")
+        await advance(15 * self.unit)
+        assert await peer.lookup("a", "lane") == Duplicate(settled=True, response=b"2")
+        await advance(6 * self.unit)
+        assert await peer.lookup("a", "lane") is None
+
+    async def test_forgetting_gives_the_lane_back(self, backend: Inbox, peer: Inbox) -> None:
+        lease = await self.hold(backend, "a", "b")
+        assert await backend.settle(lease, "a", note=b"1", forget=True) is None
+        assert await backend.renew([lease]) == {}
+        with pytest.raises(LeaseLostError):
+            await backend.settle(lease, "b")
+        assert (await self.put(peer, "a")).lease is None  # it waits behind "b"
+        [place] = await self.grab(peer)
+        assert (place.entry.key, place.entry.taken, place.entry.behind, place.note) == ("b", 0, 1, b"1")
+        assert place.lease is not None
+        assert await self.keys_of(peer, place.lease) == ["b", "a"]
+
+    async def test_who_does_not_want_to_wait_may_find_a_forgotten_key_busy(
+        self, backend: Inbox, peer: Inbox
+    ) -> None:
+        lease = await self.hold(backend, "a", "b")
+        await backend.settle(lease, "a", response=b"1", forget=True)
+        seconds = HOLD * self.unit
+        assert await peer.accept("a", "lane", {}, owner="you", seconds=seconds, wait=False) == Busy()
+        assert await backend.lookup("a", "lane") == Duplicate(settled=True)
+        assert await peer.accept("a", "lane", {}, owner="you", seconds=seconds) == Duplicate(settled=True)
+
+    async def test_forgetting_again_is_no_error(self, backend: Inbox, peer: Inbox) -> None:
+        lease = await self.hold(backend, "a", "b")
+        for inbox in (backend, peer, backend):
+            assert await inbox.settle(lease, "a", response=b"1", note=b"1", forget=True) is None
+        assert await backend.lookup("a", "lane") == Duplicate(settled=True, response=b"1")
+        [place] = await self.grab(peer)
+        assert place.lease is not None
+        assert await peer.settle(place.lease, "b", forget=True) is None
+        for inbox in (backend, peer):
+            assert await inbox.settle(place.lease, "b", forget=True) is None
+        assert await backend.statistics() == InboxStatistics(0, 0)
+
+    async def test_forgetting_again_leaves_a_newer_claim_of_the_key_alone(
+        self, backend: Inbox, peer: Inbox
+    ) -> None:
+        old = await self.hold(backend, "a")
+        await backend.settle(old, "a", response=b"1", forget=True)
+        new = await self.hold(peer, "a", "b", owner="me")
+        for inbox in (backend, peer):
+            assert await inbox.settle(old, "a", response=b"1", forget=True) is None
+        assert await backend.lookup("a", "lane") == Duplicate(settled=False)
+        assert await peer.renew([new]) == {"lane": 1}
+        assert await self.keys_of(peer, new) == ["a", "b"]
+
+    async def test_forgetting_again_leaves_a_newer_claim_alone_that_waits_in_the_same_lane(
+        self, backend: Inbox, peer: Inbox
+    ) -> None:
+        old = await self.hold(backend, "a", "b")
+        await backend.settle(old, "a", forget=True)
+        await self.put(backend, "a")  # behind "b"
+        assert await backend.settle(old, "a", forget=True) is None
+        [place] = await self.grab(peer, owner="me")
+        assert place.lease is not None
+        assert await backend.settle(old, "a", forget=True) is None
+        assert await self.keys_of(peer, place.lease) == ["b", "a"]
+        entry = await peer.settle(place.lease, "b")
+        assert entry is not None
+        assert await backend.settle(old, "a", forget=True) is None
+        assert await self.keys_of(peer, place.lease) == ["a"]
+
+    async def test_forgetting_again_when_a_newer_claim_is_settled_changes_nothing(
+        self, backend: Inbox, peer: Inbox
+    ) -> None:
+        old = await self.hold(backend, "a")
+        await backend.settle(old, "a", response=b"1", forget=True)
+        await peer.settle(await self.hold(peer, "a"), "a", response=b"2")
+        with pytest.raises(LeaseLostError):
+            await backend.settle(old, "a", response=b"1", forget=True)
+        expected = Duplicate(settled=True, response=b"2")
+        assert await peer.lookup("a", "lane") == expected
+        assert await peer.accept("a", "lane", {}, owner="you", seconds=self.unit) == expected
+
+    async def test_to_forget_what_is_not_in_the_lane_frees_no_key(self, backend: Inbox) -> None:
+        lease = await self.hold(backend, "a", "b")
+        await backend.settle(lease, "a", response=b"1")
+        assert await backend.settle(lease, "a", forget=True) is None
+        again = await backend.accept("a", "lane", {}, owner="me", seconds=self.unit)
+        assert again == Duplicate(settled=True, response=b"1")
+
+    async def test_who_has_lost_the_lease_can_forget_nothing(
+        self, backend: Inbox, peer: Inbox, advance: Advance
+    ) -> None:
+        old = await self.hold(backend, "a")
+        await advance(HOLD * self.unit)
+        for taken in (False, True):
+            if taken:
+                assert len(await self.grab(peer)) == 1
+            with pytest.raises(LeaseLostError):
+                await backend.settle(old, "a", forget=True)
+            assert await peer.lookup("a", "lane") == Duplicate(settled=False)
+
     # notes
 
     @pytest.mark.parametrize("note", BYTES)

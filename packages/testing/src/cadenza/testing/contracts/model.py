@@ -147,6 +147,7 @@ async def compare(
                 more = {
                     "note": dice.choice([None, None, b"note %d" % step]),
                     "release": dice.random() < 0.2,
+                    "forget": dice.random() < 0.3,
                     "response": dice.choice([None, b"%d" % step]),
                 }
                 story.tell(f"  with {more}")

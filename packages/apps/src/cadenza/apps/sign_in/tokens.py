@@ -1,0 +1,297 @@
+"""`UserTokens`: what one turn knows of its user's tokens, and all that it asks of the token service.
+
+A 404 is the token service's way to say that the user is not signed in. Nothing else means that: an outage is
+an error, here and wherever the answer is looked at later in the turn (api-surface.md 3.3, P13 and P15).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from cadenza import api as teams
+from cadenza.api import ConnectionLostError, HttpStatusError, NotFoundError, RequestTimeoutError
+
+from ..auth.outbound import TokenError
+from .flow import OAuthFlowRegistry, key_of
+from .options import SignInOptions
+from .pending import PendingSignIns
+
+if TYPE_CHECKING:
+    from cadenza.api import (
+        Activity,
+        ActivityInput,
+        ApiClient,
+        ConversationReference,
+        TokenResponse,
+        TokenStatus,
+    )
+    from msgraph import GraphServiceClient
+
+__all__ = ["Connections", "Redeemed", "UserTokenSource", "UserTokens", "refuses"]
+
+FETCH_SECONDS = 4.0
+"""The longest that a turn waits for the user's token before its handlers run. Ours: an invoke has 10 s."""
+
+RETRY_SECONDS = 4.0
+"""How long a request that an invoke waits for is repeated. Ours: the invoke has 10 s for all of it."""
+
+RENEW_SECONDS = 60.0
+"""A user's token for Graph is asked for again this long before it expires. Ours."""
+
+REFUSALS = frozenset({400, 404, 412})
+"""What the token service answers to a code or a token that it does not take (api-surface.md 1.7)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Connections:
+    """What an App knows of signing in."""
+
+    flows: OAuthFlowRegistry
+    default: str
+    """The connection that is meant where none is named."""
+    pending: PendingSignIns
+    api: Callable[[], ApiClient]
+    """A client that goes on working when a turn is over."""
+    new_graph: Callable[[UserTokenSource], GraphServiceClient]
+
+
+@dataclass(frozen=True, slots=True)
+class Redeemed:
+    """A code was good for `connection_name`."""
+
+    connection_name: str
+    response: TokenResponse
+    new: bool
+    """Whether the user was not signed in there before."""
+
+
+class UserTokens:
+    """The tokens of the sender of `inbound`."""
+
+    def __init__(self, inbound: Activity, api: ApiClient, connections: Connections) -> None:
+        self._inbound = inbound
+        self._api = api
+        self._connections = connections
+        self._known: dict[str, TokenResponse | Exception | None] = {}
+        """By connection: what the token service has said last. None: the user is not signed in."""
+        self._graph: tuple[str, GraphServiceClient] | None = None
+
+    # What is known
+
+    def known(self, connection_name: str) -> TokenResponse | None:
+        """The user's token; None if they are not signed in. Asks nobody: raises RuntimeError if nobody has
+        asked in this turn, and the error of who has asked in vain."""
+        try:
+            known = self._known[key_of(connection_name)]
+        except KeyError:
+            raise RuntimeError(
+                f"Nobody has asked in this turn whether the user is signed in to {connection_name!r}: "
+                "`await ctx.get_user_token()` or `ctx.sign_in()` first, or let the App ask before each turn "
+                "(its options default_connection_name and fetch_user_token)."
+            ) from None
+        if isinstance(known, Exception):
+            raise known
+        return known
+
+    def learn(self, connection_name: str, response: TokenResponse | Exception | None) -> None:
+        self._known[key_of(connection_name)] = response
+
+    # What is asked
+
+    async def fetch(self) -> None:
+        """Ask for the token of the default connection, for some seconds, so that it is known. Raises nothing:
+        who wants to know is told what went wrong."""
+        name = self._connections.default
+        try:
+            async with asyncio.timeout(FETCH_SECONDS) as limit:
+                await self.find(name, urgent=True)
+        except Exception as error:
+            late = TimeoutError(f"The token service did not answer within {FETCH_SECONDS:g} s.")
+            self.learn(name, late if limit.expired() else error)
+
+    async def find(self, connection_name: str, *, urgent: bool = False) -> TokenResponse | None:
+        """The user's token; None (404) if they are not signed in. Raises all else that can go wrong."""
+        try:
+            response = await self._get(connection_name, urgent=urgent)
+        except NotFoundError:
+            response = None
+        except Exception as error:
+            self.learn(connection_name, error)
+            raise
+        self.learn(connection_name, response)
+        return response
+
+    async def exchange(self, connection_name: str, token: str) -> TokenResponse:
+        """The user's token in exchange for that of single sign-on."""
+        params = teams.ExchangeUserTokenParams(
+            **self._who(connection_name), exchange_request=teams.TokenExchangeRequest(token=token)
+        )
+        response = await self._urgent().users.exchange_token(params)
+        self.learn(connection_name, response)
+        return response
+
+    async def redeem(self, code: str, connection_names: Sequence[str], *, check: bool) -> Redeemed | None:
+        """Find among `connection_names`, the likeliest first, the one that `code` is for; None without one.
+
+        The token service gives a token that it has, whatever the code: so that it gives one proves the code
+        only where the user had none before. With `check`, a connection that the user is signed in to already
+        is therefore never asked with the code. If no other is left, the sign-in was completed before: by
+        another card, another client, or a code that was sent twice. Without `check` the answer is taken as it
+        is; right where there is one connection only.
+
+        Raises what the token service raises, but for refusals: those lead to the next one.
+        """
+        held: Redeemed | None = None
+        refused = False
+        for name in connection_names:
+            if check and (response := await self._had(name)) is not None:
+                held = held or Redeemed(name, response, new=False)
+                continue
+            try:
+                response = await self._get(name, code, urgent=True)
+            except HttpStatusError as error:
+                if not refuses(error):
+                    raise
+                refused = True
+            else:
+                self.learn(name, response)
+                return Redeemed(name, response, new=True)
+        return None if refused else held
+
+    async def _had(self, connection_name: str) -> TokenResponse | None:
+        """The user's token before the code: as this turn knows already, else as the token service says."""
+        known = self._known.get(key_of(connection_name), ...)
+        if known is ... or isinstance(known, Exception):
+            return await self.find(connection_name, urgent=True)
+        return known
+
+    async def sign_out(self, connection_name: str) -> None:
+        await self._api.users.sign_out(teams.SignOutUserParams(**self._who(connection_name)))
+        self.learn(connection_name, None)
+
+    async def status(self) -> list[TokenStatus]:
+        """For all connections of the bot. Where the service's list, which lags behind, has no token
+        for a flow, that flow is asked for alone."""
+        flows = self._connections.flows
+        who = self._who("")
+        params = teams.GetUserTokenStatusParams(user_id=who["user_id"], channel_id=who["channel_id"])
+        statuses = await self._api.users.get_token_status(params)
+        places = {key_of(status.connection_name): place for place, status in enumerate(statuses)}
+        for flow in flows.values():
+            name = flow.connection_name
+            place = places.get(key_of(name))
+            if place is not None and statuses[place].has_token:
+                continue
+            has_token = await self.find(name) is not None
+            if place is None:
+                statuses.append(
+                    teams.TokenStatus(channel_id=who["channel_id"], connection_name=name, has_token=has_token)
+                )
+            else:
+                statuses[place] = statuses[place].model_copy(update={"has_token": has_token})
+        return statuses
+
+    async def sign_in(
+        self,
+        options: SignInOptions,
+        *,
+        ref: ConversationReference,
+        app_id: str | None,
+        send: Callable[[ActivityInput], Awaitable[object]],
+    ) -> TokenResponse | None:
+        """The user's token, or None: then they were asked to sign in, by an activity that `send` has sent."""
+        flows, pending = self._connections.flows, self._connections.pending
+        name = flows.spelled(options.connection_name or self._connections.default)
+        response = await self.find(name)
+        if response is not None:
+            return response
+        from .cards import encoded_state, sign_in_activity
+
+        state = encoded_state(name, ref, self._inbound.relates_to, app_id or "")
+        resource = await self._api.bots.sign_in.get_resource(teams.GetBotSignInResourceParams(state=state))
+        activity = await sign_in_activity(self._inbound, name, resource, options, flows.get(name))
+        # Before it is sent: a client may complete the sign-in before the answer to the card is read.
+        sign_in = await pending.begin(self._inbound, name)
+        try:
+            await send(activity)
+        except (ConnectionLostError, RequestTimeoutError):
+            raise  # the user may see the card all the same
+        except Exception:
+            await pending.withdraw(self._inbound, sign_in)
+            raise
+        return None
+
+    def graph(self) -> GraphServiceClient:
+        """A client of Microsoft Graph with the token of the default connection. Raises ValueError if the user
+        is not signed in, and as `known`."""
+        name = self._connections.default
+        response = self.known(name)
+        if response is None:
+            raise ValueError(
+                f"The user is not signed in to {name!r}, so that nothing can be asked of Microsoft Graph in "
+                "their name: `await ctx.sign_in()` first."
+            )
+        if self._graph is None or self._graph[0] != response.token:
+            params = teams.GetUserTokenParams(**self._who(name))
+            api = self._connections.api
+            source = UserTokenSource(response, lambda: api().users.get_token(params))
+            self._graph = (response.token, self._connections.new_graph(source))
+        return self._graph[1]
+
+    async def _get(self, connection_name: str, code: str | None = None, *, urgent: bool) -> TokenResponse:
+        api = self._urgent() if urgent else self._api
+        return await api.users.get_token(teams.GetUserTokenParams(**self._who(connection_name), code=code))
+
+    def _urgent(self) -> ApiClient:
+        """A client for what an invoke waits for, or a message that somebody has just written."""
+        api = self._api.through(self._api.transport)
+        api.retry = replace(api.retry, deadline=RETRY_SECONDS)
+        return api
+
+    def _who(self, connection_name: str) -> dict[str, str]:
+        user_id = self._inbound.from_.id
+        if not user_id:
+            raise ValueError("This activity does not say who sent it, so that there is nobody to sign in.")
+        return {
+            "user_id": user_id,
+            "connection_name": connection_name,
+            "channel_id": self._inbound.channel_id or "msteams",
+        }
+
+
+class UserTokenSource:
+    """A user's token for Microsoft Graph, renewed by the token service. Nothing reads what is in it."""
+
+    def __init__(self, response: TokenResponse, renew: Callable[[], Awaitable[TokenResponse]]) -> None:
+        self._response = response
+        self._renew = renew
+
+    @property
+    def expires_on(self) -> float | None:
+        """Seconds since 1970, as the token service said; None if it did not."""
+        try:
+            expires = datetime.fromisoformat(self._response.expiration or "")
+        except ValueError:
+            return None
+        return (expires if expires.tzinfo else expires.replace(tzinfo=UTC)).timestamp()
+
+    async def get(self, *, fresh: bool) -> str:
+        """The token; one that the token service gives now, if `fresh`, or if the last one is about to expire.
+        Raises `TokenError` if the user has signed out meanwhile, and what the token service raises."""
+        expires = self.expires_on
+        if fresh or (expires is not None and expires - RENEW_SECONDS < time.time()):
+            try:
+                self._response = await self._renew()
+            except NotFoundError as error:
+                raise TokenError("The user is not signed in any more.") from error
+        return self._response.token
+
+
+def refuses(error: HttpStatusError) -> bool:
+    """Whether the token service is well, and does not take what it was given."""
+    return error.status in REFUSALS
