@@ -196,3 +196,11 @@ class NoServer:
 def test_what_is_no_part_of_an_app_is_named_with_what_it_lacks(options: Any, error: str) -> None:
     with pytest.raises(TypeError, match=error):
         App(**options)
+
+
+@pytest.mark.parametrize("url", ["https://token.example", "http://token.botframework.com"])
+def test_a_token_service_that_may_not_have_the_bots_token_is_refused_at_the_start(url: str) -> None:
+    with pytest.raises(ValueError, match=f"OAUTH_URL .* is '{url}'.*https://europe.token.botframework.com"):
+        Settings.resolve({}, {"OAUTH_URL": url})
+    for good in ("https://europe.token.botframework.com", "http://127.0.0.1:3978"):
+        assert Settings.resolve({}, {"OAUTH_URL": good}).oauth_url == good

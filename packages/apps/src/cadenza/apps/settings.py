@@ -338,6 +338,13 @@ class Settings:
         return None if self.managed_identity_client_id is None else "managed_identity_client_id"
 
     def _check(self) -> None:
+        if self.oauth_url is not None and not self.cloud.trusts(self.oauth_url):
+            raise ValueError(
+                f"OAUTH_URL (or oauth_url of api_client_settings) is {self.oauth_url!r}, to which the bot's "
+                f"token is not sent: it must be {self.cloud.token_service_url}, one of its regions such as "
+                f"{_region(self.cloud.token_service_url)}, or a host that you have added to service_hosts of "
+                "the cloud."
+            )
         if not self.messaging_endpoint.startswith("/"):
             raise ValueError(f'messaging_endpoint must start with "/", not {self.messaging_endpoint!r}.')
         if self.token is not None and not (
@@ -395,6 +402,11 @@ _ELSEWHERE = {
     "telemetry": "spans and measurements of turns are not supported yet",
 }
 """Options of the reference that mean nothing here, and what to do instead. Empty ones are let pass."""
+
+
+def _region(token_service_url: str) -> str:
+    return token_service_url.replace("://", "://europe.")
+
 
 _TRUE = ("1", "true", "yes", "on")
 _FALSE = ("0", "false", "no", "off")
