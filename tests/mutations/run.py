@@ -29,6 +29,7 @@ from typing import Literal
 
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).parents[1])  # as under pytest, the packages of tests/ are found by name
+from mutations.auth import AUTH
 from mutations.defects import DEFECTS
 from mutations.mutations import MUTATIONS, Mutation
 from mutations.turns import TURNS
@@ -57,7 +58,7 @@ that the test which notices says what promise is broken."""
 SCHEDULES = "500"
 """Random schedules per fuzz test; CADENZA_FUZZ_COUNT says otherwise."""
 
-ALL: tuple[Mutation, ...] = MUTATIONS + TURNS + DEFECTS
+ALL: tuple[Mutation, ...] = MUTATIONS + TURNS + AUTH + DEFECTS
 
 
 @dataclass(frozen=True, slots=True)
