@@ -74,14 +74,14 @@ async def greet(event: SignInEvent) -> None:
     )
 
 
-@microsoft.on_signin_failure
-@github.on_signin_failure
+@app.event("sign_in_failure")
 async def explain_failure(event: SignInFailureEvent) -> None:
-    name = title(event.connection_name)
+    # Teams does not say which card it was: with several there is no connection_name.
+    where = f" to {title(event.connection_name)}" if event.connection_name else ""
     if event.code == "CancelledByUser":
-        await whisper(event.activity_ctx, f"Then I know nothing of your {name}. The button stays.")
+        await whisper(event.activity_ctx, f"You closed the page to sign in{where}. The button stays.")
     else:  # Teams cannot do it silently: what is set up wrongly stands in the log
-        await whisper(event.activity_ctx, f"Please use the button to sign in to {name}.")
+        await whisper(event.activity_ctx, f"Please use the button to sign in{where}.")
 
 
 if __name__ == "__main__":

@@ -30,9 +30,11 @@ from microsoft_teams.api import JsonWebToken
 from microsoft_teams.api.auth.cloud_environment import PUBLIC, with_overrides
 from microsoft_teams.apps import App, FastAPIAdapter
 
-CLIENT_ID = "00000000-0000-0000-0000-0000000000aa"
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from auth.activities import CLIENT_ID, SERVICE_URL, message
+
 SECRET = "the-secret"
-SERVICE_URL = "https://smba.trafficmanager.net/amer/"
 TENANT = "00000000-0000-0000-0000-0000000000bb"
 
 
@@ -106,20 +108,6 @@ class Scene:
         async with self.client() as client:
             answer = await client.post("/api/messages", json=message(**fields), headers=headers)
             return int(answer.status_code)
-
-
-def message(**fields: Any) -> dict[str, Any]:
-    return {
-        "type": "message",
-        "id": "1",
-        "text": "hi",
-        "channelId": "msteams",
-        "serviceUrl": SERVICE_URL,
-        "conversation": {"id": "a:1"},
-        "from": {"id": "29:user"},
-        "recipient": {"id": "28:bot"},
-        **fields,
-    }
 
 
 async def longest_stall(work: Awaitable[object]) -> float:

@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from auth.activities import CLIENT_ID, SERVICE_URL, message
 from cadenza.api import PUBLIC, Activity, CloudEnvironment, ConnectError, Request, Response
 from cadenza.apps import ActivityContext, App
 from cadenza.apps.http.adapter import HttpRequest, HttpResponse
@@ -15,8 +16,17 @@ from cadenza.testing.identity import IdentityProvider, concerns
 from cadenza.testing.registration import Registration
 from called_server import CalledServer
 
-CLIENT_ID = "00000000-0000-0000-0000-0000000000aa"
-SERVICE_URL = "https://smba.trafficmanager.net/amer/"
+__all__ = [
+    "CLIENT_ID",
+    "KEYS_URL",
+    "METADATA_URL",
+    "ONE_FETCH",
+    "SERVICE_URL",
+    "Bot",
+    "Provider",
+    "message",
+]
+
 METADATA_URL = PUBLIC.openid_metadata_url
 KEYS_URL = "https://login.botframework.com/v1/.well-known/keys"
 ONE_FETCH = [METADATA_URL, KEYS_URL]
@@ -94,18 +104,3 @@ class Bot:
     async def settle(self) -> None:
         """Let turns come to their end."""
         await asyncio.sleep(1)
-
-
-def message(**fields: Any) -> dict[str, Any]:
-    """The JSON of a message. A field given as None is left out."""
-    activity = {
-        "type": "message",
-        "id": "1",
-        "text": "hi",
-        "channelId": "msteams",
-        "serviceUrl": SERVICE_URL,
-        "conversation": {"id": "a:1"},
-        "from": {"id": "29:user"},
-        "recipient": {"id": "28:bot"},
-    }
-    return {name: value for name, value in {**activity, **fields}.items() if value is not None}

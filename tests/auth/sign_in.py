@@ -6,9 +6,17 @@ from itertools import count
 from typing import Any
 
 from auth.token_service import ADA, BOT, SERVICE, TokenService
-from cadenza.api import HandlerTransport, InvokeResponse
+from cadenza.api import HandlerTransport, InvokeResponse, MessageActivity
 from cadenza.api.clients import api_client
-from cadenza.apps import App
+from cadenza.apps import (
+    ActivityContext,
+    App,
+    ErrorEvent,
+    OAuthFlow,
+    SignInEvent,
+    SignInFailureEvent,
+    SignInOptions,
+)
 
 api_client._user_agent()  # read from the package's files with the first request of a process, and then kept
 
@@ -63,3 +71,50 @@ async def exchange(app: App, token: str, id: str, connection: str = "graph") -> 
 
 async def verify(app: App, code: str, **fields: Any) -> InvokeResponse[Any]:
     return await invoke(app, "signin/verifyState", {"state": code}, **fields)
+
+
+class Log:
+    """What an App tells of signing in: "in graph", "failed graph CancelledByUser", "error ..."."""
+
+    def __init__(self, app: App) -> None:
+        self.lines: list[str] = []
+        self.errors: list[Exception] = []
+
+        @app.event
+        def signed_in(event: SignInEvent) -> None:
+            self.lines.append(f"in {event.connection_name} {event.token_response.token}")
+
+        @app.event
+        async def failed(event: SignInFailureEvent) -> None:
+            self.lines.append(f"failed {event.connection_name} {event.code}")
+
+        @app.event
+        def error(event: ErrorEvent) -> None:
+            self.errors.append(event.error)
+
+    def flow(self, flow: OAuthFlow) -> OAuthFlow:
+        """Writes what the flow tells, too."""
+
+        @flow.on_signin
+        async def signed_in(event: SignInEvent) -> None:
+            self.lines.append(f"flow {flow.connection_name}: in {event.connection_name}")
+
+        @flow.on_signin_failure
+        def failed(event: SignInFailureEvent) -> None:
+            self.lines.append(f"flow {flow.connection_name}: failed {event.connection_name}")
+
+        return flow
+
+
+def signs_in_by_name(app: App) -> list[str]:
+    """A message is the name of a connection to sign in to. Returns what other handlers see."""
+    seen: list[str] = []
+
+    @app.on_message
+    async def answer(ctx: ActivityContext[MessageActivity]) -> None:
+        said = ctx.activity.text or ""
+        seen.append(said)
+        if said.isalpha():
+            await ctx.sign_in(SignInOptions(connection_name=said))
+
+    return seen

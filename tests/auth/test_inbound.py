@@ -13,7 +13,6 @@ import pytest
 from auth.scene import CLIENT_ID, ONE_FETCH, SERVICE_URL, Bot, Provider, message
 from cadenza.api import CHINA, PUBLIC, US_GOV, US_GOV_DOD, CloudEnvironment, with_overrides
 from cadenza.apps import App
-from cadenza.apps.auth.keys import REFRESH_SECONDS
 from cadenza.testing.keys import encode_token
 
 MADE_UP = "https://smba.trafficmanager.net.evil.example/amer/"
@@ -239,6 +238,13 @@ async def test_an_activity_without_a_service_url_is_answered_at_that_of_its_toke
         ("http://smba.trafficmanager.net/amer/", "http://smba.trafficmanager.net/amer/"),
         ("https://smba.trafficmanager.net@evil.example/", "https://smba.trafficmanager.net@evil.example/"),
         (SERVICE_URL, "http://127.0.0.1/"),
+        *(
+            (f"{SERVICE_URL}{tail}", f"{SERVICE_URL}{tail}")
+            for tail in ("?x=", "#x", "..", "../../x", "%2E%2e")
+        ),
+        (f"{SERVICE_URL}?x=", None),
+        ("https://.directline.botframework.com/", "https://.directline.botframework.com/"),
+        ("https://smba.trafficmanager.net:99999/", "https://smba.trafficmanager.net:99999/"),
         (US_GOV.service_hosts[0], f"https://{US_GOV.service_hosts[0]}/teams"),
     ],
 )
@@ -349,7 +355,7 @@ async def test_a10_a_token_is_checked_once_and_remembered(
     assert checked == 1
     assert await bot.post(provider.token(sub="another")) == 200
     assert checked == 2
-    await asyncio.sleep(REFRESH_SECONDS + 1)
+    await asyncio.sleep(24 * 3600 + 1)
     for _ in range(2):  # the keys are fetched anew in between, and are the same ones
         assert await bot.post(token) == 200
         await asyncio.sleep(10)

@@ -13,6 +13,7 @@ from cadenza.apps.settings import AGENT_365
 OTHER_APP = "00000000-0000-0000-0000-0000000000dd"
 TENANT = "00000000-0000-0000-0000-0000000000bb"
 OTHER_TENANT = "00000000-0000-0000-0000-0000000000cc"
+SERVICE_PRINCIPAL = "00000000-0000-0000-0000-0000000000ee"
 LOGIN = "https://login.microsoftonline.com"
 METADATA_URL = f"{LOGIN}/common/v2.0/.well-known/openid-configuration"
 ONE_ENTRA_FETCH = [METADATA_URL, f"{LOGIN}/common/discovery/v2.0/keys"]
@@ -20,8 +21,9 @@ ONE_ENTRA_FETCH = [METADATA_URL, f"{LOGIN}/common/discovery/v2.0/keys"]
 
 def token(provider: Provider, app_id: str = AGENT_365, version: str = "2.0", **changed: Any) -> str:
     """A good token of an app, but for what is given."""
-    app = {"azp" if version == "2.0" else "appid": app_id, "scp": None, "name": None, "tid": TENANT}
-    return provider.identity.entra_token(version=version, **{**app, **changed})
+    app = {"azp" if version == "2.0" else "appid": app_id, "idtyp": "app", "tid": TENANT}
+    nobody = {"scp": None, "name": None, "oid": SERVICE_PRINCIPAL, "sub": SERVICE_PRINCIPAL}
+    return provider.identity.entra_token(version=version, **{**app, **nobody, **changed})
 
 
 @pytest.mark.parametrize("version", ["1.0", "2.0"])
@@ -57,22 +59,31 @@ async def test_an_empty_list_takes_no_token_of_entra_and_asks_for_no_key(
 @pytest.mark.parametrize(
     ("status", "rule", "changed"),
     [
-        (401, "rule 2", {"iss": f"{LOGIN}/{OTHER_TENANT}/v2.0"}),
-        (401, "rule 2", {"iss": f"https://sts.windows.net/{OTHER_TENANT}/"}),
-        (401, "rule 2", {"iss": f"{LOGIN}/common/v2.0"}),
-        (401, "rule 2", {"iss": f"https://evil.example/{TENANT}/v2.0"}),
-        (401, "rule 3", {"aud": "somebody-else"}),
-        (401, "rule 4", {"exp": time.time() - 301}),
-        (401, "rule 4", {"exp": None}),
-        (401, "rule 4", {"nbf": time.time() + 4000}),
-        (401, "rule 6", {"tid": "common", "iss": f"{LOGIN}/{TENANT}/v2.0"}),
-        (401, "rule 6", {"tid": None, "iss": f"{LOGIN}/{TENANT}/v2.0"}),
-        (403, "rule 7", {"azp": OTHER_APP}),
-        (403, "rule 7", {"azp": None}),
-        (403, "rule 7", {"azp": None, "appid": AGENT_365}),
-        (403, "rule 7", {"azp": OTHER_APP, "appid": AGENT_365}),
-        (403, "rule 7", {"scp": "access_as_user"}),
-        (403, "rule 7", {"idtyp": "user"}),
+        (401, "Entra rule 2", {"iss": f"{LOGIN}/{OTHER_TENANT}/v2.0"}),
+        (401, "Entra rule 2", {"iss": f"https://sts.windows.net/{OTHER_TENANT}/"}),
+        (401, ": rule 2", {"iss": f"{LOGIN}/common/v2.0"}),
+        (401, ": rule 2", {"iss": f"https://evil.example/{TENANT}/v2.0"}),
+        (401, "Entra rule 3", {"aud": "somebody-else"}),
+        (401, "Entra rule 4", {"exp": time.time() - 301}),
+        (401, "Entra rule 4", {"exp": None}),
+        (401, "Entra rule 4", {"nbf": time.time() + 4000}),
+        (401, "Entra rule 6", {"tid": "common", "iss": f"{LOGIN}/{TENANT}/v2.0"}),
+        (401, "Entra rule 6", {"tid": None, "iss": f"{LOGIN}/{TENANT}/v2.0"}),
+        (403, "Entra rule 7", {"azp": OTHER_APP}),
+        (403, "Entra rule 7", {"azp": None}),
+        (403, "Entra rule 7", {"azp": None, "appid": AGENT_365}),
+        (403, "Entra rule 7", {"azp": OTHER_APP, "appid": AGENT_365}),
+        (403, "Entra rule 7", {"scp": "access_as_user"}),
+        (403, "Entra rule 7", {"scp": ""}),
+        (403, "Entra rule 7", {"scp": "", "idtyp": None}),
+        (403, "Entra rule 7", {"scp": "access_as_user", "idtyp": None}),
+        (403, "Entra rule 7", {"idtyp": None, "sub": "pairwise", "name": "Ada"}),
+        (403, "Entra rule 7", {"idtyp": None, "sub": None}),
+        (403, "Entra rule 7", {"idtyp": None, "oid": None}),
+        (403, "Entra rule 7", {"idtyp": None, "oid": None, "sub": None}),
+        (403, "Entra rule 7", {"idtyp": ["app"]}),
+        (403, "Entra rule 7", {"idtyp": "User"}),
+        (403, "Entra rule 7", {"idtyp": "user"}),
     ],
 )
 async def test_a_bad_token_is_refused_by_its_rule_and_the_body_is_not_read(
@@ -90,6 +101,16 @@ async def test_a_bad_token_is_refused_by_its_rule_and_the_body_is_not_read(
     assert rule in caplog.text
     assert shown not in caplog.text
     assert len(provider.fetched) in (0, 2)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"idtyp": "App"}, {"idtyp": "app", "sub": "another"}, {"idtyp": "app", "oid": None}, {"idtyp": None}],
+)
+async def test_an_app_is_known_by_idtyp_or_by_being_its_own_subject(
+    bot: Bot, provider: Provider, changed: dict[str, Any]
+) -> None:
+    assert await bot.post(token(provider, **changed)) == 200
 
 
 async def test_keys_of_the_bot_framework_vouch_for_no_app_and_the_other_way_round(
@@ -116,13 +137,14 @@ async def test_a8_a_key_that_was_published_for_one_tenant_vouches_for_no_other(
         "https://smba.infra.gov.teams.us/",
         "http://127.0.0.1:8080/",
         "https://localhost/",
+        "https://smba.trafficmanager.net/amer?x=",
     ],
 )
 async def test_a6_the_service_url_must_be_of_the_cloud(
     bot: Bot, provider: Provider, url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert await bot.post(token(provider), serviceUrl=url) == 403
-    assert "rule 6" in caplog.text
+    assert ": rule 6" in caplog.text  # not Entra's, which is the tenant
     assert await bot.post(token(provider), serviceUrl=None) == 200
 
 

@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 from auth.scene import KEYS_URL, Bot, Provider, message
-from cadenza.apps.auth.key_documents import MAX_KEYS
 from cadenza.testing import VirtualClock
 from cadenza.testing.keys import SigningKey, private_key
 
@@ -47,7 +46,7 @@ def watch(monkeypatch: pytest.MonkeyPatch) -> Iterator[Watch]:
 
 def many_keys() -> dict[str, Any]:
     key = SigningKey("bot-key-1").to_jwk()
-    return {"keys": [{**key, "kid": f"k{number}", "x5c": ["x" * 2000]} for number in range(MAX_KEYS)] + [key]}
+    return {"keys": [{**key, "kid": f"k{number}", "x5c": ["x" * 2000]} for number in range(200)] + [key]}
 
 
 WAYS: dict[str, Callable[[Provider], str | None]] = {

@@ -5,6 +5,7 @@ The identity platform is that of the emulator, which checks what it is sent; tim
 
 import asyncio
 import logging
+import re
 import threading
 from typing import Any
 
@@ -13,6 +14,7 @@ from auth.outbound import SECRET, TENANT, Outbound
 from auth.scene import CLIENT_ID, Provider
 from cadenza.api import Request, Response
 from cadenza.apps import App, MissingCredentialsError, TokenError
+from cadenza.apps.auth.msal_http import MsalHttp, MsalRunner
 from cadenza.testing import VirtualClock
 from cadenza.testing.exchange import Reply
 from cadenza.testing.identity import IdentityProvider
@@ -337,7 +339,7 @@ def test_a_loop_that_ends_while_a_token_is_on_its_way_leaves_no_thread_at_work(p
         assert not asking.done()
 
     asyncio.run(ask())  # returns at once: no thread waits for the answer
-    app._tokens._platform.close()
+    asyncio.run(app.stop())
     for thread in threading.enumerate():
         if thread.name.startswith("cadenza-msal"):
             thread.join(5)
@@ -350,3 +352,140 @@ async def test_a_client_id_alone_is_an_error_when_a_token_is_needed(outbound: Ou
     with pytest.raises(MissingCredentialsError, match=r"client_secret \(or CLIENT_SECRET\)"):
         await app.send("a:1", "hello")
     assert outbound.provider.sent == []
+
+
+LOGIN = "https://login.microsoftonline.com/common"
+
+
+@pytest.mark.parametrize(
+    ("method", "url"),
+    [("GET", "https://evil.example/keys?secret=1"), ("POST", f"{LOGIN}/discovery/v2.0/keys")],
+)
+async def test_an_answer_is_only_given_to_the_request_that_it_was_made_for(
+    outbound: Outbound, method: str, url: str
+) -> None:
+    """msal is run again with the answers so far; should it ask for something else, it is told nothing."""
+    http, runner = MsalHttp(), MsalRunner(outbound.provider)
+    runs: list[str] = []
+
+    def fickle() -> str:
+        runs.append("once more")
+        http.get(f"{LOGIN}/v2.0/.well-known/openid-configuration")
+        if len(runs) < 3:
+            return http.get(f"{LOGIN}/discovery/v2.0/keys").text
+        return (http.get if method == "GET" else http.post)(url).text
+
+    with pytest.raises(TokenError) as caught:
+        await runner.run("No token", fickle)
+    assert str(caught.value) == (
+        f"No token: msal did not do the same again: {method} {url.partition('?')[0]} was asked for where "
+        f"GET {LOGIN}/discovery/v2.0/keys was before."
+    )
+    runner.close()
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        "https://evil.example/token",
+        "https://login.microsoftonline.com.evil.example/x",
+        "https://login.microsoftonline.com:8443/x",
+        "https://login.microsoftonline.com@evil.example/x",
+    ],
+)
+async def test_the_secret_goes_nowhere_but_to_the_clouds_login_endpoint_whatever_the_metadata_name(
+    outbound: Outbound, app: App, endpoint: str
+) -> None:
+    url = "https://login.microsoftonline.com/botframework.com/v2.0/.well-known/openid-configuration"
+    outbound.provider.documents[url] = {
+        "issuer": "https://login.microsoftonline.com/botframework.com/v2.0",
+        "authorization_endpoint": "https://login.microsoftonline.com/botframework.com/oauth2/v2.0/authorize",
+        "token_endpoint": endpoint,
+    }
+    host = endpoint.split("/")[2].rpartition("@")[2]
+    said = rf"No token for client id .*'{re.escape(host)}', which is not login\.microsoftonline\.com"
+    with pytest.raises(TokenError, match=said):
+        await app.send("a:1", "hello")
+    assert outbound.provider.fetched == [url]
+    assert outbound.provider.sent == []
+    assert outbound.asked == 0
+
+
+async def test_a_region_of_another_host_is_not_asked_because_a_variable_says_so(
+    outbound: Outbound, app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MSAL_FORCE_REGION", "westeurope")
+    assert await outbound.token(app)
+
+
+@pytest.mark.parametrize("seconds", [0, -3600, "-5"])
+async def test_a_token_that_has_expired_when_it_comes_is_none(
+    outbound: Outbound, app: App, identity: IdentityProvider, seconds: object
+) -> None:
+    identity.forced[TOKEN_PATH] = Reply(200, {"access_token": "old", "expires_in": seconds})
+    for _ in range(5):
+        with pytest.raises(TokenError, match=rf"has expired already \(expires_in is {seconds}\)"):
+            await app.send("a:1", "hello")
+    fetched = [url for url in outbound.provider.fetched if url.endswith("/token")]
+    assert len(fetched) == 1
+    assert outbound.provider.sent == []
+
+
+BAD_TENANTS = ["../../x/y", "a?b=", "a/b", "a#b", "..", "a..b", "a b", "ten\u00e4nt", "a@b", "x" * 300]
+
+
+@pytest.mark.parametrize("tenant", BAD_TENANTS)
+async def test_what_is_neither_a_guid_nor_a_domain_is_no_tenant(
+    outbound: Outbound, app: App, tenant: str
+) -> None:
+    for error in (TokenError, ValueError):
+        with pytest.raises(error, match="is no tenant: it must be a GUID or a domain name"):
+            await app.token_provider.get_app_token(tenant_id=tenant)
+    with pytest.raises(ValueError, match="is no tenant"):
+        app.get_app_graph(tenant)
+    with pytest.raises(ValueError, match="tenant"):
+        outbound.app(client_secret=SECRET, tenant_id=tenant)
+    identity = app.get_agentic_identity("agent", "user", tenant_id=tenant)
+    with pytest.raises(ValueError, match="is no tenant"):
+        await app.send("a:1", "hello", agentic_identity=identity)
+    assert outbound.provider.fetched == []
+
+
+def test_a_request_that_a_loop_left_behind_does_not_keep_another_from_stopping_the_app(
+    provider: Provider,
+) -> None:
+    outbound = Outbound(provider)
+    app = outbound.with_secret()
+    outbound.identity.delay = 3600
+    loop = asyncio.new_event_loop()
+    asking = loop.create_task(app.token_provider.get_app_token())
+    loop.run_until_complete(asyncio.sleep(0.01))
+    loop.close()
+    asyncio.run(app.stop())
+    assert not asking.done()
+
+
+def test_an_app_that_was_initialized_in_another_loop_can_be_stopped(provider: Provider) -> None:
+    app = Outbound(provider).with_secret()
+    asyncio.run(app.initialize())
+    asyncio.run(app.stop())
+    asyncio.run(app.stop())  # waits for nothing more
+
+
+def test_a_loop_after_one_that_left_a_request_behind_gets_its_tokens(provider: Provider) -> None:
+    outbound = Outbound(provider)
+    app = outbound.with_secret()
+    outbound.identity.delay = 3600
+    loop = asyncio.new_event_loop()
+    asking = loop.create_task(app.token_provider.get_app_token())
+    for _ in range(5):
+        loop.run_until_complete(asyncio.sleep(0))  # till msal is at work in its thread
+    loop.close()
+    outbound.identity.delay = 0
+
+    async def ask() -> None:
+        assert await app.token_provider.get_app_token()
+        await app.stop()
+
+    asyncio.run(ask())
+    assert not asking.done()

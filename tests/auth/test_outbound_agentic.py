@@ -3,6 +3,7 @@
 import asyncio
 from typing import Any
 
+import jwt
 import pytest
 from auth.outbound import SECRET, TENANT, Outbound, read
 from auth.scene import CLIENT_ID, message
@@ -117,7 +118,7 @@ async def test_what_is_written_to_an_agent_is_answered_as_that_agent(outbound: O
 
 
 async def test_an_agent_that_there_is_no_token_for_is_not_answered_as_the_bot(outbound: Outbound) -> None:
-    app = outbound.app(token=lambda scope, tenant: "the bot's")
+    app = outbound.app(token=lambda scope, tenant: "the-bots")
     errors: list[Exception] = []
 
     @app.on_message
@@ -178,21 +179,21 @@ class Provider(AgenticAppTokenProviderProtocol, AgenticUserTokenProviderProtocol
 
     async def get_agentic_app_token(self, scope: str, agentic_app_id: str, tenant_id: str | None) -> str:
         self.asked.append((scope, agentic_app_id, tenant_id))
-        return "agentic app"
+        return "agentic-app"
 
     async def get_agentic_user_token(
         self, scope: str, agentic_app_id: str, agentic_user_id: str, tenant_id: str | None
     ) -> str:
         self.asked.append((scope, agentic_app_id, agentic_user_id, tenant_id))
-        return "agentic user"
+        return "agentic-user"
 
 
 async def test_a_provider_object_gives_the_tokens_of_agents(outbound: Outbound) -> None:
     provider = Provider()
     app = outbound.app(token=provider)
     scope = "https://botapi.skype.com/.default"
-    assert await outbound.token(app, agentic_identity=USER) == "agentic user"
-    assert await outbound.token(app, agentic_identity=APP) == "agentic app"
+    assert await outbound.token(app, agentic_identity=USER) == "agentic-user"
+    assert await outbound.token(app, agentic_identity=APP) == "agentic-app"
     assert await outbound.token(app) == "app"
     assert provider.asked == [
         (scope, AGENT, AGENTS_USER, TENANT),
@@ -217,3 +218,115 @@ def test_an_identity_is_of_the_apps_own_tenant_and_registration_unless_it_is_sai
         App(client_id=CLIENT_ID).get_agentic_identity(AGENT)
     with pytest.raises(ValueError, match="agentic_app_blueprint_id"):
         App(tenant_id=TENANT).get_agentic_identity(AGENT)
+
+
+async def answered(app: App, outbound: Outbound, **fields: Any) -> dict[str, Any]:
+    """The claims of the token that an activity to such an agent is answered with."""
+
+    @app.on_message
+    async def answer(ctx: ActivityContext[MessageActivity]) -> None:
+        await ctx.send("hello")
+
+    agent = {
+        "id": f"8:orgid:{AGENTS_USER}",
+        "agenticAppBlueprintId": CLIENT_ID,
+        "agenticAppId": AGENT,
+        "agenticUserId": AGENTS_USER,
+        "tenantId": TENANT,
+    }
+    assert (await app.process(message(recipient={**agent, **fields}))).status == 200
+    return read(outbound.provider.sent[-1].headers["Authorization"][7:])
+
+
+FOREIGN = TENANT.replace("bb", "cc")
+
+
+@pytest.mark.parametrize(
+    ("options", "fields", "reason"),
+    [
+        ({}, {"tenantId": "../../x/y"}, "'../../x/y' is no tenant"),
+        ({}, {"tenantId": "a?b="}, "'a?b=' is no tenant"),
+        ({"tenant_id": TENANT}, {"tenantId": FOREIGN}, f"its tenant '{FOREIGN}' is not the bot's tenant_id"),
+        ({"tenant_id": TENANT}, {"tenantId": "attacker.onmicrosoft.com"}, "is not the bot's tenant_id"),
+        (
+            {"tenant_id": "own.example"},
+            {"tenantId": "attacker.onmicrosoft.com"},
+            "is not the bot's tenant_id",
+        ),
+        ({}, {"agenticAppBlueprintId": FOREIGN}, f"its blueprint '{FOREIGN}' is not the bot's client_id"),
+    ],
+)
+async def test_an_activity_for_an_agent_that_is_not_the_bots_own_is_answered_as_the_bot(
+    outbound: Outbound,
+    caplog: pytest.LogCaptureFixture,
+    options: dict[str, Any],
+    fields: dict[str, str],
+    reason: str,
+) -> None:
+    app = outbound.with_secret(**options)
+    claims = await answered(app, outbound, **fields)
+    assert (claims["appid"], claims["aud"]) == (CLIENT_ID, "https://api.botframework.com")
+    (said,) = (record.message for record in caplog.records if record.levelname == "WARNING")
+    assert said.startswith("An activity for an agentic identity is handled as one for the bot itself: ")
+    assert reason in said
+    assert not any(str(fields.get("tenantId")) in url for url in outbound.provider.fetched)
+
+
+@pytest.mark.parametrize(
+    ("options", "fields"),
+    [
+        ({"tenant_id": TENANT}, {"tenantId": TENANT.upper()}),
+        ({"tenant_id": TENANT}, {"tenantId": None}),
+        ({}, {"agenticAppBlueprintId": CLIENT_ID.upper()}),
+    ],
+)
+async def test_an_agent_of_the_bots_own_is_known_in_whatever_case(
+    outbound: Outbound, options: dict[str, Any], fields: dict[str, str | None]
+) -> None:
+    claims = await answered(outbound.with_secret(**options), outbound, **fields)
+    assert (claims["oid"], claims["appid"]) == (AGENTS_USER, AGENT)
+
+
+async def test_a_bot_whose_tenant_is_given_by_its_domain_asks_there_and_not_where_the_activity_says(
+    outbound: Outbound,
+) -> None:
+    asked: list[AgenticIdentity] = []
+
+    def give(identity: AgenticIdentity) -> str:
+        asked.append(identity)
+        return jwt.encode({}, "key" * 20)
+
+    app = outbound.with_secret(tenant_id="own.example", agentic_token=give)
+    await answered(app, outbound, tenantId=FOREIGN)
+    assert [one.tenant_id for one in asked] == ["own.example"]
+
+
+async def test_where_anybody_may_speak_no_token_of_an_agent_is_got_for_an_activity(
+    outbound: Outbound,
+) -> None:
+    app = outbound.with_secret(
+        dangerously_allow_unauthenticated_requests=True, service_url="http://127.0.0.1:3979/v3"
+    )
+
+    @app.on_message
+    async def answer(ctx: ActivityContext[MessageActivity]) -> None:
+        await ctx.send("hello")
+
+    agent = {
+        "id": "a",
+        "agenticAppBlueprintId": CLIENT_ID,
+        "agenticAppId": AGENT,
+        "agenticUserId": AGENTS_USER,
+        "tenantId": TENANT,
+    }
+    for url in ("http://127.0.0.1:3979/v3", "http://127.0.0.1:6379/"):
+        await app.process(message(recipient=agent, serviceUrl=url, id=url))
+    assert all("fmi_path" not in form for form in outbound.identity.forms)
+    own, foreign = outbound.provider.sent
+    assert read(own.headers["Authorization"][7:])["appid"] == CLIENT_ID
+    assert "Authorization" not in foreign.headers
+
+
+async def test_what_the_bots_own_code_names_may_be_of_another_tenant(outbound: Outbound) -> None:
+    app = outbound.with_secret(tenant_id=FOREIGN)
+    assert (await outbound.claims(app, agentic_identity=USER))["tid"] == TENANT

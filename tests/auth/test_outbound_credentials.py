@@ -41,6 +41,7 @@ MACHINE = "00000000-0000-0000-0000-00000000000f"
 CLOUDS = [PUBLIC, US_GOV, US_GOV_DOD, CHINA]
 CLOUD_NAMES = ["Public", "USGov", "USGovDoD", "China"]
 PASSWORD = "pass-word"
+GRAPH = "https://graph.microsoft.com/.default"
 
 
 def parts(name: str = "bot") -> tuple[rsa.RSAPrivateKey, x509.Certificate]:
@@ -109,7 +110,8 @@ async def test_a_certificate_signs_an_assertion_that_the_identity_platform_accep
     assert (await outbound.claims(app))["appid"] == CLIENT_ID
     header, claims = sent_assertion(outbound)
     assert header["alg"] == "PS256"
-    assert "x5c" not in header
+    assert {"x5t#S256", "x5c"} <= header.keys()
+    assert "x5t" not in header
     assert (claims["iss"], claims["sub"]) == (CLIENT_ID, CLIENT_ID)
     assert "client_secret" not in outbound.identity.forms[-1]
     assert app.credentials == CertificateCredentials(client_id=CLIENT_ID, certificate_path=str(path))
@@ -137,21 +139,19 @@ async def test_the_files_key_and_certificate_may_come_in_any_usual_form(
     assert PASSWORD not in repr(app.credentials)
 
 
-async def test_the_chain_is_sent_along_if_that_is_wanted_leaf_first(
+async def test_the_certificate_of_the_key_is_sent_along_whatever_else_is_in_the_file(
     outbound: Outbound, tmp_path: Path
 ) -> None:
     root_key, root = parts("root")
-    middle_key, key = private_key("middle"), private_key("leaf")
-    middle = issued("middle", middle_key, "root", root_key)
-    leaf = issued("leaf", key, "middle", middle_key)
+    key = private_key("leaf")
+    leaf = issued("leaf", key, "root", root_key)
     outbound.register(certificate=pem(leaf))
     path = tmp_path / "chain.pem"
-    await put(path, pem(root, middle) + key_pem(key) + pem(leaf))
-    app = outbound.app(client_certificate_path=path, client_certificate_send_chain=True)
-    assert await outbound.token(app)
+    await put(path, pem(root) + key_pem(key) + pem(leaf))
+    assert await outbound.token(outbound.app(client_certificate_path=path))
     header, _ = sent_assertion(outbound)
     sent = [x509.load_der_x509_certificate(base64.b64decode(one)) for one in header["x5c"]]
-    assert sent == [leaf, middle, root]
+    assert sent == [leaf]
 
 
 async def test_a_certificate_that_was_renewed_in_its_place_is_taken_up_without_a_restart(
@@ -163,7 +163,20 @@ async def test_a_certificate_that_was_renewed_in_its_place_is_taken_up_without_a
     with pytest.raises(TokenError, match=r"AADSTS700027.*upload its public half"):
         await outbound.token(app)
     await put(path, certificate)
-    assert await app._tokens.app("https://graph.microsoft.com/.default", TENANT).get(fresh=False)  # type: ignore[union-attr]
+    assert await app.token_provider.get_app_token(GRAPH)
+    old, new = (form["client_assertion"] for form in outbound.identity.forms)
+    assert jwt.get_unverified_header(old)["x5t#S256"] != jwt.get_unverified_header(new)["x5t#S256"]
+
+
+async def test_a_certificate_that_stays_the_same_costs_one_request_a_token(
+    outbound: Outbound, certificate: str, tmp_path: Path
+) -> None:
+    await put(tmp_path / "bot.pem", certificate)
+    app = outbound.app(client_certificate_path=tmp_path / "bot.pem")
+    await outbound.token(app)
+    before = len(outbound.provider.fetched)
+    await app.token_provider.get_app_token(GRAPH)
+    assert len(outbound.provider.fetched) == before + 1
 
 
 def bad_files() -> dict[str, tuple[bytes | None, str | None, str]]:
@@ -256,7 +269,8 @@ async def test_on_app_service_the_platform_is_asked_where_its_variables_say(
 
 async def test_a_managed_identity_that_the_machine_does_not_have_is_named(outbound: Outbound) -> None:
     outbound.register(managed_identity="another")
-    with pytest.raises(TokenError, match=rf"managed identity {CLIENT_ID} .*: invalid_request: Identity not"):
+    said = rf"managed identity {CLIENT_ID} .*: invalid_request: Identity not found\. This machine does not"
+    with pytest.raises(TokenError, match=said):
         await outbound.app(managed_identity_client_id=CLIENT_ID).send("a:1", "hello")
 
 
@@ -334,9 +348,7 @@ async def test_each_cloud_is_asked_at_its_own_hosts_for_its_own_scope_and_no_oth
     app = outbound.app(cloud=CLOUD_NAMES[CLOUDS.index(cloud)], service_url=f"https://{host}/x", **options)
     claims = await outbound.claims(app)
     assert claims["aud"] == cloud.bot_scope.removesuffix("/.default")
-    graph = app._tokens.app(cloud.graph_scope, TENANT)
-    assert graph is not None
-    token = await graph.get(fresh=False)
+    token = await app.token_provider.get_app_token(cloud.graph_scope, TENANT)
     assert token is not None
     assert read(token)["aud"] == cloud.graph_scope.removesuffix("/.default")
     hosts = {url.split("/")[2] for url in outbound.provider.fetched}
@@ -368,7 +380,7 @@ def token(scope: str | list[str], tenant: str | None) -> str:
     ("options", "environ", "expected"),
     [
         ({}, {}, None),
-        ({"client_id": None, "client_secret": "s"}, {}, None),
+        ({"client_id": None}, {"CLIENT_SECRET": "s"}, None),
         ({"client_secret": "s"}, {}, ClientCredentials(client_id=CLIENT_ID, client_secret="s")),
         ({}, {"CLIENT_SECRET": "s"}, ClientCredentials(client_id=CLIENT_ID, client_secret="s")),
         ({"token": token}, {"CLIENT_SECRET": "s"}, TokenCredentials(client_id=CLIENT_ID, token=token)),
@@ -413,8 +425,18 @@ def test_the_apps_credentials_say_what_was_chosen(
             "CLIENT_SECRET and MANAGED_IDENTITY_CLIENT_ID are both given",
         ),
         ({"client_certificate_password": "p"}, {}, "client_certificate_password is given without"),
-        ({"client_certificate_send_chain": True}, {}, "client_certificate_send_chain is given without"),
+        ({}, {"CLIENT_CERTIFICATE_PASSWORD": "p"}, "CLIENT_CERTIFICATE_PASSWORD is given without"),
         ({"client_id": None, "token": token}, {}, "token is given without client_id"),
+        (
+            {"client_id": None, "client_secret": "s"},
+            {},
+            r"client_secret is given without client_id \(or CLIENT",
+        ),
+        (
+            {"client_secret": "s", "token": token, "managed_identity_client_id": "system"},
+            {},
+            "token, client_secret and managed_identity_client_id are all given",
+        ),
     ],
 )
 def test_what_cannot_be_chosen_from_is_refused_by_name(
@@ -428,6 +450,6 @@ def test_what_cannot_be_chosen_from_is_refused_by_name(
 
 def test_a_token_that_is_text_is_refused_without_being_repeated() -> None:
     wrong: Any = "eyJhbGciOi"
-    with pytest.raises(TypeError, match="token is a str, but must be a function") as caught:
+    with pytest.raises(TypeError, match="token is of type str, but must be a function") as caught:
         App(client_id=CLIENT_ID, token=wrong)
     assert wrong not in str(caught.value)

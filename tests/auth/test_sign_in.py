@@ -201,6 +201,8 @@ BARE = {"id": "19:x@thread.tacv2"}
     [
         (CONVERSATIONS["personal"], {}, False, True),
         ({**CONVERSATIONS["personal"], "isGroup": True}, {}, False, True),
+        ({"id": "a:1ada"}, {}, False, True),
+        (BARE, {}, True, True),
         ({**BARE, "isGroup": False}, {}, False, True),
         (CONVERSATIONS["groupChat"], {}, True, True),
         ({**BARE, "conversationType": "groupChat"}, {}, True, True),
@@ -450,9 +452,10 @@ async def test_the_card_of_a_whole_turn_that_expects_its_replies_is_in_the_answe
 
 async def test_no_code_is_in_what_people_log(app: App, service: TokenService) -> None:
     errors = errors_of(app)
-    service.answers["GetToken"] = 403
-    assert (await verify(app, "135790")).status == 403
-    service.answers["GetToken"] = OSError("away")
+    app.add_oauth_flow("graph")
+    service.answers["GetToken graph 135790"] = 500
+    assert (await verify(app, "135790")).status == 500
+    service.answers["GetToken graph 135790"] = OSError("away")
     assert (await verify(app, "135790")).status == 500
     assert len(errors) == 2
     assert not any("135790" in f"{error!s}{error!r}{error.args!r}" for error in errors)

@@ -15,6 +15,7 @@ import json
 import logging
 import os
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -93,6 +94,14 @@ def is_time(value: object) -> bool:
     return type(value) in (int, float) and -(2**53) < value < 2**53  # type: ignore[operator]
 
 
+def of_an_app(claims: Mapping[str, Any]) -> bool:
+    """By idtyp, if that is there; else it is the subject itself."""
+    kind, subject = claims.get("idtyp"), claims.get("oid")
+    if kind is None:
+        return isinstance(subject, str) and subject != "" and claims.get("sub") == subject
+    return isinstance(kind, str) and kind.lower() == "app"
+
+
 def expected(case: Case, now: float) -> int:
     """200, 401 or 403."""
     claims, headers = case.claims, case.headers
@@ -125,7 +134,7 @@ def expected(case: Case, now: float) -> int:
         return 401
     if from_app:
         app_id = claims.get("azp" if issuer == V2_ISSUER else "appid")
-        if app_id != AGENT_365 or "scp" in claims:
+        if app_id != AGENT_365 or "scp" in claims or not of_an_app(claims):
             return 403
     made_for = claims.get("serviceurl", claims.get("serviceUrl"))
     said = case.body.get("serviceUrl")
@@ -145,6 +154,7 @@ def expected(case: Case, now: float) -> int:
 
 
 NOW = time.time()
+PRINCIPAL = {"tid": TENANT, "oid": "principal", "sub": "principal"}
 URLS = (SERVICE_URL, SERVICE_URL.rstrip("/"), SERVICE_URL.upper(), OTHER_URL, FOREIGN_URL)
 DAMAGE = (
     "no signature",
@@ -174,6 +184,9 @@ CHANGES: dict[tuple[str, str], st.SearchStrategy[Any]] = {
     ("claims", "azp"): st.just(AGENT_365) | MAYBE,
     ("claims", "appid"): st.just(AGENT_365) | MAYBE,
     ("claims", "scp"): JSON,
+    ("claims", "idtyp"): st.sampled_from(("app", "App", "user")) | MAYBE,
+    ("claims", "oid"): st.just("principal") | MAYBE,
+    ("claims", "sub"): st.just("principal") | MAYBE,
     ("body", "serviceUrl"): st.sampled_from(URLS) | MAYBE,
     ("body", "channelId"): st.sampled_from(("msteams", "webchat")) | MAYBE,
     ("", "signer"): st.sampled_from(("bot-key-1", "entra-key-1", "stranger", "nobody", "public key")),
@@ -189,8 +202,8 @@ def cases(draw: st.DrawFn) -> Case:
         st.sampled_from(
             (
                 ("bot-key-1", {"iss": ISSUER, "serviceurl": SERVICE_URL}),
-                ("entra-key-1", {"iss": V2_ISSUER, "tid": TENANT, "azp": AGENT_365}),
-                ("entra-key-1", {"iss": V1_ISSUER, "tid": TENANT, "appid": AGENT_365}),
+                ("entra-key-1", {"iss": V2_ISSUER, "azp": AGENT_365, "idtyp": "app", **PRINCIPAL}),
+                ("entra-key-1", {"iss": V1_ISSUER, "appid": AGENT_365, **PRINCIPAL}),
             )
         )
     )

@@ -11,9 +11,10 @@ __all__ = ["AUTH"]
 _AUTH = "apps/src/cadenza/apps/auth/"
 _SIGN_IN = "apps/src/cadenza/apps/sign_in/"
 _INBOUND = ("tests/auth/test_inbound.py", "tests/auth/test_inbound_entra.py", "tests/auth/test_defects.py")
+_FUNCTIONS = ("tests/unit/apps/test_functions.py",)
 _KEYS = ("tests/auth/test_keys.py", "tests/auth/test_inbound.py")
 _OUTBOUND = ("tests/auth/test_outbound.py",)
-_SIGN_INS = tuple(f"tests/auth/test_sign_in{name}.py" for name in ("", "_flows", "_pending"))
+_SIGN_INS = tuple(f"tests/auth/test_sign_in{name}.py" for name in ("", "_flows", "_once", "_pending"))
 
 AUTH: tuple[Mutation, ...] = (
     # bearer.py
@@ -28,8 +29,8 @@ AUTH: tuple[Mutation, ...] = (
     Mutation(
         "signature-unchecked",
         f"{_AUTH}bearer.py",
-        "payload = _jws().decode(self.text, key.verifier, algorithms=[ALGORITHM])",
-        "payload = self.payload",
+        "_jws().decode(self.text, key.verifier, algorithms=[ALGORITHM])",
+        "_jws()",
         "A token counts by the signature of a published key (rule 5).",
         _INBOUND,
     ),
@@ -77,7 +78,7 @@ AUTH: tuple[Mutation, ...] = (
     Mutation(
         "host-unchecked",
         f"{_AUTH}inbound.py",
-        "if service_url and not cloud.trusts(service_url):",
+        "if not cloud.trusts(service_url):",
         "if False:",
         "A service URL is of a host of the cloud, though its token says so (rule 6).",
         _INBOUND,
@@ -94,15 +95,72 @@ AUTH: tuple[Mutation, ...] = (
     Mutation(
         "any-caller",
         f"{_AUTH}entra.py",
-        "if token.app_id is None or token.app_id.lower() not in allowed:",
-        "if token.app_id is None:",
+        "if app_id is None or app_id.lower() not in allowed:",
+        "if app_id is None:",
         "Of the apps of Entra ID only those that are listed may post activities.",
         _INBOUND,
     ),
-    # keys.py, token_memory.py
+    Mutation(
+        "user-as-app",
+        f"{_AUTH}entra.py",
+        'if not own or "scp" in claims:',
+        'if "scp" in claims:',
+        "An app posts activities by a token of its own, not by one of a user.",
+        _INBOUND,
+    ),
+    Mutation(
+        "app-as-user",
+        f"{_AUTH}entra.py",
+        'if not (_text(claims.get("scp")) or "").strip():',
+        "if False:",
+        "A tab function is called by a user, whose token has a scope.",
+        _FUNCTIONS,
+    ),
+    # app.py, clouds.py
+    Mutation(
+        "token-to-any-port",
+        "apps/src/cadenza/apps/app.py",
+        "and origin(service_url) != origin(self._settings.service_url)",
+        "and False",
+        "Where anybody may speak, no activity chooses the port of this machine that the token goes to.",
+        ("tests/unit/apps/test_context.py",),
+    ),
+    Mutation(
+        "issuer-of-another-cloud",
+        "api/src/cadenza/api/clouds.py",
+        'token_issuer="https://api.botframework.azure.cn",',
+        'token_issuer="https://api.botframework.com",',
+        "The endpoints of the sovereign clouds are those of the documents.",
+        ("tests/unit/api/test_clouds.py",),
+    ),
+    # freshness.py, keys.py, token_memory.py
+    Mutation(
+        "keys-for-fifty-days",
+        f"{_AUTH}freshness.py",
+        "MAX_AGE_SECONDS = 5 * 24 * 3600.0",
+        "MAX_AGE_SECONDS = 50 * 24 * 3600.0",
+        "Keys are used for five days at most.",
+        _KEYS,
+    ),
+    Mutation(
+        "fetch-for-ever",
+        f"{_AUTH}keys.py",
+        "FETCH_SECONDS = 8.0",
+        "FETCH_SECONDS = 80.0",
+        "A fetch of keys is given up after 8 s.",
+        _KEYS,
+    ),
+    Mutation(
+        "memory-without-bound",
+        f"{_AUTH}token_memory.py",
+        "MAX_REMEMBERED = 2000",
+        "MAX_REMEMBERED = 200_000_000",
+        "Two thousand tokens are remembered at most.",
+        _KEYS,
+    ),
     Mutation(
         "no-cool-down",
-        f"{_AUTH}keys.py",
+        f"{_AUTH}freshness.py",
         "return now - self.tried_at >= wait",
         "return True",
         "A made-up key id does not cause a request each.",
@@ -110,7 +168,7 @@ AUTH: tuple[Mutation, ...] = (
     ),
     Mutation(
         "keys-for-ever",
-        f"{_AUTH}keys.py",
+        f"{_AUTH}freshness.py",
         "return self._age(now) <= MAX_AGE_SECONDS",
         "return self.fetched_at is not None",
         "Keys that are too old are not used, though no newer ones can be had.",
@@ -132,10 +190,10 @@ AUTH: tuple[Mutation, ...] = (
         "A token that was let in is checked again when it has expired.",
         _INBOUND,
     ),
-    # app_tokens.py
+    # token_life.py, app_tokens.py
     Mutation(
         "renewed-too-late",
-        f"{_AUTH}app_tokens.py",
+        f"{_AUTH}token_life.py",
         "due = now >= self.expires_at - self._margin",
         "due = False",
         "A token of the bot is renewed before it expires.",
@@ -160,10 +218,42 @@ AUTH: tuple[Mutation, ...] = (
     ),
     Mutation(
         "anybodys-cached-token",
-        f"{_SIGN_IN}tokens.py",
-        "if check and (response := await self._had(name)) is not None:",
-        "if False:",
+        f"{_SIGN_IN}handlers.py",
+        "response = await tokens.held(name)",
+        "response = None",
         "A code is not taken as good for a connection that the user is signed in to already.",
+        _SIGN_INS,
+    ),
+    Mutation(
+        "sign-in-told-by-all",
+        f"{_SIGN_IN}pending.py",
+        "if not known.waits_for(mark.connection_name) and (lost_to_another or not fresh):",
+        "if False:",
+        "One alone completes a sign-in, and tells the bot of it.",
+        _SIGN_INS,
+    ),
+    Mutation(
+        "endless-guesses",
+        f"{_SIGN_IN}pending.py",
+        "if sign_in.guesses < MOST_GUESSES)",
+        "if sign_in.guesses >= 0)",
+        "A few typed codes are tried for a sign-in, and no more.",
+        _SIGN_INS,
+    ),
+    Mutation(
+        "connection-of-anybodys-choice",
+        f"{_SIGN_IN}handlers.py",
+        "if not self._connections.concerns(name, sign_ins or NONE):",
+        "if False:",
+        "A token is exchanged only for a connection that this bot signs in to.",
+        _SIGN_INS,
+    ),
+    Mutation(
+        "status-of-the-bots-own-errors",
+        f"{_SIGN_IN}handlers.py",
+        "error is not ctx._user_tokens.failure or",
+        "",
+        "Only what the token service answered is passed on to Teams as its status.",
         _SIGN_INS,
     ),
     Mutation(

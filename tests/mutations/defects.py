@@ -56,8 +56,8 @@ DEFECTS: tuple[Mutation, ...] = (
     Mutation(
         "token-to-any-host",
         _API + "clouds.py",
-        'return scheme == "https" and any(',
-        "return True or any(",
+        "return _is_loopback(host)",
+        "return True",
         "The bot's token goes to hosts that are trusted, and over https.",
         (_TESTS + "test_r13_the_token_goes_to_no_foreign_host_and_over_no_open_line",),
     ),

@@ -870,7 +870,7 @@ async def test_a_bot_hears_why_teams_could_not_sign_its_user_in(load: Load, user
 
 @pytest.mark.usefixtures("connections")
 async def test_a_bot_lists_its_connections(load: Load, user: User, teams: Teams) -> None:
-    teams.token_service.give_token(user.account["id"], "github", teams.now())
+    teams.token_service.give_token(user.account["id"], "github")
     load("sign_in")
     await user.say("status")
     assert sorted(texts(user)) == ["github: True", "graph: False"]

@@ -63,9 +63,20 @@ async def test_who_has_not_consented_does_so_by_the_button(ada: User) -> None:
 async def test_who_closes_the_page_is_told_so_and_may_press_the_button_again(ada: User) -> None:
     await ada.say("sign in github")
     await ada.decline_sign_in()
-    assert seen(ada) == ["[Sign in to GitHub]", "Then I know nothing of your GitHub. The button stays."]
+    assert seen(ada) == ["[Sign in to GitHub]", "You closed the page to sign in to GitHub. The button stays."]
     await ada.sign_in()
     assert seen(ada)[-1] == GITHUB
+
+
+async def test_who_has_two_cards_and_closes_one_page_is_told_nothing_of_the_other(ada: User) -> None:
+    ada.consents = False
+    await ada.say("sign in")
+    await ada.say("sign in github")
+    await ada.decline_sign_in("Sign in to GitHub")
+    assert seen(ada)[2:] == ["You closed the page to sign in. The button stays."]
+    await ada.sign_in("Sign in to Microsoft")
+    await ada.sign_in("Sign in to GitHub")
+    assert seen(ada)[3:] == [SILENT, GITHUB]
 
 
 async def test_a_code_that_the_page_shows_may_be_typed(ada: User) -> None:

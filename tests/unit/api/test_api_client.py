@@ -333,6 +333,9 @@ class TestTokens:
             "https://smba.trafficmanager.net@evil.example",
             "https://evil.example\\.smba.trafficmanager.net",
             "https://smba.trafficmanager.net\r\nx: y",
+            "https://smba.trafficmanager.net/amer?x=",
+            "https://smba.trafficmanager.net/amer#",
+            "https://smba.trafficmanager.net/amer/..",
             "nonsense",
             "",
         ],
@@ -343,6 +346,15 @@ class TestTokens:
             await wire.client(url, token="SECRET").conversations.create_activity("c", MessageActivityInput())
         assert wire.sent == []
         assert "SECRET" not in repr(caught.value) + str(caught.value)
+
+    @pytest.mark.parametrize("tail", ["?x=", "#x", "/..", "/%2e%2e/x"])
+    async def test_a_url_below_which_there_is_no_path_is_no_service_url_without_a_token_either(
+        self, tail: str
+    ) -> None:
+        wire = Wire()
+        with pytest.raises(ConnectError, match="nothing was sent"):
+            await wire.client(f"http://bot.example/amer{tail}", token=None, retry=NO_RETRY).call("GET", "x")
+        assert wire.sent == []
 
     @pytest.mark.parametrize("url", ["http://127.0.0.1:1", "http://localhost:3978/x", "http://[::1]:3978"])
     async def test_a_token_goes_to_loopback(self, url: str) -> None:

@@ -61,6 +61,17 @@ def test_each_status_has_its_error(status: int, kind: type) -> None:
     assert (error.status, error.request) == (status, REQUEST)
 
 
+def test_a_401_says_what_to_check_whatever_the_bots_credentials_are() -> None:
+    body = {"message": "Authorization has been denied for this request."}
+    text = str(answered(401, json.dumps(body).encode()))
+    assert (
+        "denied for this request. Check the bot's client id and tenant, what it gets its tokens with" in text
+    )
+    assert ".." not in text
+    traced = str(answered(401, json.dumps(body).encode(), X_Correlating_OperationId="abc"))
+    assert "denied for this request (correlation id abc). Check" in traced
+
+
 def test_an_error_tells_what_was_asked_what_was_answered_and_how_to_trace_it() -> None:
     body = {"error": {"code": "ContentStreamNotAllowed", "message": "Content stream is not allowed"}}
     error = answered(

@@ -5,11 +5,14 @@ from typing import Any
 import pytest
 from cadenza.api import (
     Activity,
+    HandlerTransport,
     HeroCard,
     HeroCardAttachment,
     MessageActivity,
     MessageActivityInput,
     NotFoundError,
+    Request,
+    Response,
     TypingActivityInput,
     UntrustedHostError,
     card_attachment,
@@ -357,16 +360,21 @@ async def test_stream_options_of_the_app_hold_for_every_stream(make_app: MakeApp
 # Tokens
 
 
-async def test_a6_without_authentication_a_token_goes_to_this_machine_only(
-    make_app: MakeApp, teams: Teams, user: User
-) -> None:
-    asked: list[tuple[str, str | None]] = []
-
+def counted_tokens(asked: list[tuple[str, str | None]]) -> Callable[[str, str | None], str]:
     def token(scope: str, tenant: str | None) -> str:
         asked.append((scope, tenant))
         return "secret-token"
 
-    app = make_app(client_id="my-bot", tenant_id="my-tenant", token=token)
+    return token
+
+
+async def test_a6_without_authentication_a_token_goes_to_this_machine_only(
+    make_app: MakeApp, teams: Teams, user: User
+) -> None:
+    asked: list[tuple[str, str | None]] = []
+    app = make_app(
+        client_id="my-bot", tenant_id="my-tenant", token=counted_tokens(asked), service_url=teams.url
+    )
     refused: list[Exception] = []
 
     @app.on_message
@@ -382,6 +390,53 @@ async def test_a6_without_authentication_a_token_goes_to_this_machine_only(
         await user.say("hi", serviceUrl=url)
     assert [type(error) for error in refused] == [UntrustedHostError] * 3
     assert len(teams.transcript) == sent
+
+
+@pytest.mark.parametrize("agentic", [False, True])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://127.0.0.1:6379/",
+        "http://localhost:3979/v3",  # the port is the emulator's, and "localhost" may be another program
+        "https://127.0.0.1:3979/",
+        "https://token.botframework.com/",
+        "https://x.token.botframework.com/",
+    ],
+)
+async def test_a6_without_authentication_an_activity_cannot_choose_where_on_this_machine_the_token_goes(
+    event: Wire, url: str, agentic: bool
+) -> None:
+    asked: list[tuple[str, str | None]] = []
+    sent: list[Request] = []
+
+    def service(request: Request) -> Response:
+        sent.append(request)
+        return Response(200, {}, b'{"id":"1"}' if request.method == "POST" else b"[]")
+
+    app = App(
+        client_id="my-bot",
+        token=counted_tokens(asked),
+        agentic_token=lambda identity: "agent-token",
+        service_url="http://127.0.0.1:3979/v3",
+        transport=HandlerTransport(service),
+        dangerously_allow_unauthenticated_requests=True,
+    )
+
+    @app.on_message
+    async def answer(ctx: ActivityContext[MessageActivity]) -> None:
+        await ctx.send("hello")
+        await ctx.api.conversations.get_members("c")
+
+    agent = {"agenticAppBlueprintId": "b", "agenticUserId": "u", "agenticAppId": "a", "tenantId": "t"}
+    recipient = {"id": "28:bot", **(agent if agentic else {})}
+    await app.process(event("message", text="hi", recipient=recipient, serviceUrl=url))
+    assert [request.url.startswith(url) for request in sent] == [True] * 2
+    assert [request.headers.get("Authorization") for request in sent] == [None] * 2
+    home = "http://127.0.0.1:3979/another/path"
+    await app.process(event("message", text="hi", recipient=recipient, serviceUrl=home))
+    # As the bot itself: anybody may have named the agent.
+    assert [request.headers["Authorization"] for request in sent[2:]] == ["Bearer secret-token"] * 2
+    await app.stop()
 
 
 async def test_typing_input_can_be_sent_too(app: App, teams: Teams, user: User) -> None:

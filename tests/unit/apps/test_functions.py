@@ -332,23 +332,30 @@ async def test_a_call_without_a_header_is_told_which(
 @pytest.mark.parametrize(
     ("rule", "bad"),
     [
-        ("rule 2", lambda: token(iss=f"{LOGIN}/{OTHER_TENANT}/v2.0")),
-        ("rule 2", lambda: token(iss="https://api.botframework.com")),
-        ("rule 3", lambda: token(aud="somebody-else")),
-        ("rule 4", lambda: token(exp=time.time() - 301)),
-        ("rule 4", lambda: token(nbf=time.time() + 400)),
+        ("Entra rule 2", lambda: token(iss=f"{LOGIN}/{OTHER_TENANT}/v2.0")),
+        ("Entra rule 2", lambda: token(iss="https://api.botframework.com")),
+        ("Entra rule 3", lambda: token(aud="somebody-else")),
+        ("Entra rule 4", lambda: token(exp=time.time() - 301)),
+        ("Entra rule 4", lambda: token(nbf=time.time() + 400)),
         ("exp", lambda: token(exp=None)),
-        ("rule 5", lambda: token(key=IDENTITY.stranger)),
-        ("rule 5", lambda: token(headers={"kid": "two"})),
+        ("Entra rule 5", lambda: token(key=IDENTITY.stranger)),
+        ("Entra rule 5", lambda: token(headers={"kid": "two"})),
         ("rule 5", lambda: token(algorithm="PS256")),
         ("rule 5", lambda: "not.a.token"),
-        ("rule 5", lambda: token()[:-4]),
-        ("rule 6", lambda: token(tid=OTHER_TENANT)),
-        ("rule 6", lambda: token(tid=None)),
-        ("rule 6", lambda: token(tid="common")),
-        ("rule 7", lambda: token(oid=None)),
-        ("rule 7", lambda: token(idtyp="app")),
-        ("rule 7", lambda: token(scp=None, sub=ADA)),
+        ("Entra rule 5", lambda: token()[:-4]),
+        ("Entra rule 6", lambda: token(tid=OTHER_TENANT)),
+        ("Entra rule 6", lambda: token(tid=None)),
+        ("Entra rule 6", lambda: token(tid="common")),
+        ("Entra rule 7", lambda: token(oid=None)),
+        ("Entra rule 7", lambda: token(idtyp="app")),
+        ("Entra rule 7", lambda: token(idtyp="App")),
+        ("Entra rule 7", lambda: token(idtyp="device")),
+        ("Entra rule 7", lambda: token(idtyp=["user"])),
+        ("Entra rule 7", lambda: token(scp=None, sub=ADA)),
+        ("Entra rule 7", lambda: token(scp="", sub=ADA)),
+        ("Entra rule 7", lambda: token(scp=" ")),
+        ("Entra rule 7", lambda: token(scp=["access_as_user"])),
+        ("Entra rule 7", lambda: token(scp=None, roles=["Task.Write"])),
     ],
 )
 async def test_p5_a_bad_token_is_a_401_by_its_rule_and_never_a_500(
@@ -367,7 +374,9 @@ async def test_p5_a_bad_token_is_a_401_by_its_rule_and_never_a_500(
     assert shown not in caplog.text
 
 
-async def test_p5_an_entra_that_cannot_be_asked_is_a_401_too(bot: App, teams: Teams) -> None:
+async def test_p5_an_entra_that_cannot_be_asked_is_a_401_too(
+    bot: App, teams: Teams, caplog: pytest.LogCaptureFixture
+) -> None:
     @bot.func
     async def work(ctx: Ctx) -> None: ...
 
@@ -375,6 +384,8 @@ async def test_p5_an_entra_that_cannot_be_asked_is_a_401_too(bot: App, teams: Te
     async with page_of(bot) as page:
         await page.call("work")
     assert page.status == 401
+    assert "Entra rule 5: the keys of https://login.microsoftonline.com/" in caplog.text
+    assert "cannot be had" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -386,6 +397,8 @@ async def test_p5_an_entra_that_cannot_be_asked_is_a_401_too(bot: App, teams: Te
         {"iss": f"https://sts.windows.net/{TENANT}/", "azp": None, "appid": PAGE_APP},
         {"exp": -290},
         {"name": None, "preferred_username": "Ada"},
+        {"scp": "access_as_user", "roles": ["Task.Write"]},
+        {"idtyp": "User"},
     ],
 )
 async def test_p5_the_forms_of_a_good_token_are_good_and_tell_the_app(
@@ -447,6 +460,41 @@ async def test_the_keys_of_the_tenant_are_fetched_once(bot: App, teams: Teams) -
         f"{LOGIN}/{TENANT}/v2.0/.well-known/openid-configuration",
         f"{LOGIN}/{TENANT}/discovery/v2.0/keys",
     ]
+
+
+async def test_a10_a_token_is_checked_once_and_remembered_until_it_expires_or_its_key_is_withdrawn(
+    bot: App, teams: Teams, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import jwt
+
+    checked, decode = 0, jwt.PyJWS.decode
+
+    def counted(*args: Any, **kwargs: Any) -> Any:
+        nonlocal checked
+        checked += 1
+        return decode(*args, **kwargs)
+
+    @bot.func
+    async def work(ctx: Ctx) -> list[str]:
+        return [ctx.user_id, ctx.user_name, ctx.auth_token]
+
+    now = time.time()
+    monkeypatch.setattr(jwt.PyJWS, "decode", counted)
+    bearer, other = token(exp=now + 100), token(exp=now + 9000, oid=PAGE_APP)
+    async with page_of(bot) as page:
+        for _ in range(3):
+            assert await page.call("work", Authorization=f"Bearer {bearer}") == [ADA, "Ada", bearer]
+        assert await page.call("work", Authorization=f"Bearer {other}") == [PAGE_APP, "Ada", other]
+        assert checked == 2
+        monkeypatch.setattr("time.time", lambda: now + 401)
+        await page.call("work", Authorization=f"Bearer {bearer}")
+        assert (page.status, checked) == (401, 3)
+        teams.identity.rotate_keys()
+        await asyncio.sleep(24 * 3600 + 1)
+        await page.call("work", Authorization=f"Bearer {other}")  # the keys are fetched anew behind
+        await asyncio.sleep(10)
+        await page.call("work", Authorization=f"Bearer {other}")
+        assert page.status == 401
 
 
 @pytest.mark.parametrize(

@@ -19,9 +19,10 @@ import pytest
 from aiohttp import web
 from cadenza.api import PUBLIC, MessageActivity, Request, Response, TokenResponse, with_overrides
 from cadenza.apps import ActivityContext, App
-from cadenza.apps.auth.outbound import MissingCredentialsError, OutboundTokens
+from cadenza.apps.auth.outbound import OutboundTokens
+from cadenza.apps.auth.token_errors import MissingCredentialsError
+from cadenza.apps.graph import UserTokenSource
 from cadenza.apps.settings import Settings
-from cadenza.apps.sign_in.tokens import UserTokenSource
 from cadenza.testing import Teams, User
 
 MakeApp = Callable[..., App]
@@ -71,10 +72,10 @@ async def test_without_credentials_there_is_no_graph(make_app: MakeApp) -> None:
 
 
 async def test_without_msgraph_the_error_says_what_to_install(
-    make_app: MakeApp, monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setitem(sys.modules, "msgraph", None)
-    app = make_app(client_id="id", client_secret="secret")
+    app = App(client_id="id", client_secret="secret")
     with pytest.raises(ImportError, match=r"pip install 'cadenza-apps\[graph\]'"):
         app.get_app_graph("tenant")
 
@@ -239,7 +240,7 @@ async def test_without_msgraph_the_user_has_none_either(
 ) -> None:
     monkeypatch.setitem(sys.modules, "msgraph", None)
     teams.add_connection("graph")
-    teams.token_service.give_token(user.account["id"], "graph", teams.now())
+    teams.token_service.give_token(user.account["id"], "graph")
     app = make_app(fetch_user_token=True)
     reached: list[bool] = []
 
@@ -284,8 +285,8 @@ async def test_p16_a_handler_has_the_graph_of_its_user_with_an_opaque_token(
     connect: MakeApp, graph: FakeGraph, teams: Teams, user: User
 ) -> None:
     teams.add_connection("graph", opaque=True)
-    held = teams.token_service.give_token(user.account["id"], "graph", teams.now())
-    app = connect(token=lambda scope, tenant: "the bot's", fetch_user_token=True)
+    held = teams.token_service.give_token(user.account["id"], "graph")
+    app = connect(token=lambda scope, tenant: "the-bots", fetch_user_token=True)
     kept: list[Any] = []
 
     @app.on_message

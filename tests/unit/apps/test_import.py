@@ -45,3 +45,10 @@ def test_no_model_is_loaded_before_one_is_used(loaded: set[str]) -> None:
         "cadenza.api.models.quote_mark",
     }
     assert "pydantic.main" not in loaded
+
+
+def test_no_model_is_loaded_when_an_app_is_made_with_its_credentials() -> None:
+    make = "from cadenza.apps import App; app = App(client_id='id', client_secret='s'); app.credentials"
+    code = f"import sys; {make}; print('pydantic.main' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"

@@ -1,9 +1,17 @@
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 from cadenza.api import US_GOV, ApiClientSettings
 from cadenza.apps import App, AppOptions
-from cadenza.apps.settings import DEFAULT_SERVICE_URL, Settings
+from cadenza.apps.settings import (
+    DEFAULT_CONNECTION_NAME,
+    DEFAULT_ENDPOINT,
+    DEFAULT_PORT,
+    DEFAULT_SERVICE_URL,
+    Settings,
+)
 from cadenza.state import MemoryState
 
 
@@ -107,14 +115,10 @@ def test_a_token_without_a_client_id_is_refused() -> None:
 def test_a_certificate_and_a_managed_identity_are_read_from_the_environment_too() -> None:
     environ = {"CLIENT_ID": "id", "CLIENT_CERTIFICATE_PATH": "bot.pem", "CLIENT_CERTIFICATE_PASSWORD": "hush"}
     settings = Settings.resolve({}, environ)
-    assert settings.credential == "client_certificate_path"
     assert (settings.client_certificate_path, settings.client_certificate_password) == ("bot.pem", "hush")
     assert "hush" not in repr(settings)
     settings = Settings.resolve({}, {"CLIENT_ID": "id", "MANAGED_IDENTITY_CLIENT_ID": "system"})
-    assert (settings.credential, settings.managed_identity_client_id) == (
-        "managed_identity_client_id",
-        "system",
-    )
+    assert (settings.client_secret, settings.managed_identity_client_id) == (None, "system")
 
 
 def test_an_option_to_get_tokens_with_puts_the_variables_of_the_others_out_of_play() -> None:
@@ -204,3 +208,141 @@ def test_a_token_service_that_may_not_have_the_bots_token_is_refused_at_the_star
         Settings.resolve({}, {"OAUTH_URL": url})
     for good in ("https://europe.token.botframework.com", "http://127.0.0.1:3978"):
         assert Settings.resolve({}, {"OAUTH_URL": good}).oauth_url == good
+
+
+@pytest.mark.parametrize(
+    ("options", "environ", "error", "complaint"),
+    [
+        (
+            {"client_id": "id "},
+            {},
+            ValueError,
+            "client_id is 'id ', which has blanks or line ends at its ends",
+        ),
+        ({}, {"CLIENT_ID": "id\n"}, ValueError, r"CLIENT_ID is 'id\\n', which has blanks or line ends"),
+        ({"client_id": 5}, {}, TypeError, "client_id is of type int: it must be text"),
+        ({"tenant_id": "bad tenant/.."}, {}, ValueError, "tenant_id is 'bad tenant/..': an id has letters"),
+        ({"tenant_id": ".."}, {}, ValueError, "tenant_id is '..': an id has letters"),
+        (
+            {},
+            {"CLIENT_ID": "id", "MANAGED_IDENTITY_CLIENT_ID": "a b"},
+            ValueError,
+            "MANAGED_IDENTITY_CLIENT_ID",
+        ),
+        ({"service_url": 5}, {}, TypeError, "service_url is of type int"),
+        ({"service_url": "smba.example/teams"}, {}, ValueError, "must be a URL that begins with https://"),
+        ({"service_url": "ftp://smba.example"}, {}, ValueError, "service_url is 'ftp://smba.example'"),
+        (
+            {},
+            {"SERVICE_URL": "https://smba.example/a b"},
+            ValueError,
+            "SERVICE_URL is 'https://smba.example/a",
+        ),
+        ({"fetch_user_token": "no"}, {}, TypeError, "fetch_user_token is 'no': it must be True or False"),
+        ({"keep_references": 1}, {}, TypeError, "keep_references is 1"),
+        (
+            {"dangerously_allow_unauthenticated_requests": "false"},
+            {},
+            TypeError,
+            "is 'false': it must be True",
+        ),
+    ],
+)
+def test_what_a_text_or_a_switch_cannot_mean_is_refused_at_the_start(
+    options: Any, environ: dict[str, str], error: type[Exception], complaint: str
+) -> None:
+    with pytest.raises(error, match=complaint):
+        Settings.resolve(options, environ)
+
+
+@pytest.mark.parametrize("tenant", ["contoso.onmicrosoft.com", "9b1d3c80-0000-4000-8000-000000000001"])
+def test_a_tenant_is_named_by_its_id_or_its_domain(tenant: str) -> None:
+    assert Settings.resolve({"tenant_id": tenant}, {}).tenant_id == tenant
+
+
+def test_a_secret_that_was_read_with_its_line_end_is_refused_and_not_repeated() -> None:
+    with pytest.raises(ValueError, match="CLIENT_SECRET has blanks or line ends at its ends") as caught:
+        Settings.resolve({}, {"CLIENT_ID": "id", "CLIENT_SECRET": "hush\n"})
+    assert "hush" not in str(caught.value)
+    assert Settings.resolve({"client_id": "id", "client_secret": "of two words"}, {}).client_secret
+
+
+def test_a_certificates_password_without_the_certificate_is_refused_from_the_environment_too() -> None:
+    password = {"CLIENT_ID": "id", "CLIENT_CERTIFICATE_PASSWORD": "hush"}
+    with pytest.raises(
+        ValueError, match="CLIENT_CERTIFICATE_PASSWORD is given without client_certificate_path"
+    ):
+        Settings.resolve({}, password)
+    assert Settings.resolve({"client_secret": "s"}, password).client_certificate_password is None
+
+
+@pytest.mark.parametrize(
+    ("option", "meant"),
+    [
+        ("client_secert", "did you mean client_secret?"),
+        ("oauth_url", r"give api_client_settings=ApiClientSettings\(oauth_url=...\), or OAUTH_URL"),
+        ("port", r"give it to app.start\(port\), or as PORT"),
+        ("xyzzy", "no option xyzzy\\.$"),
+    ],
+)
+def test_an_option_that_does_not_exist_is_told_what_was_meant(option: str, meant: str) -> None:
+    with pytest.raises(TypeError, match=meant):
+        Settings.resolve({option: "x"}, {})  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("environ", "said"),
+    [
+        ({}, "The App has no credentials, so that every request will be refused with 401. Set CLIENT_ID and"),
+        (
+            {"CLIENT_SECRET": "s"},
+            "CLIENT_SECRET is set, but no CLIENT_ID, so that every request will be refused",
+        ),
+    ],
+)
+async def test_why_everybody_will_be_refused_is_said_at_the_start(
+    environ: dict[str, str], said: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    app = App()
+    await app.initialize()
+    await app.stop()
+    assert said in caplog.text
+
+
+PAGE = Path(__file__).parents[3] / "docs" / "reference" / "settings.md"
+
+
+def test_the_page_of_the_settings_has_every_option_and_every_variable() -> None:
+    rows = [line.split("|")[1:-1] for line in PAGE.read_text().splitlines() if line.startswith("| `")]
+    options = [re.findall(r"`(\w+)", row[0])[0] for row in rows if "(" not in row[0]]
+    assert sorted(options) == sorted(AppOptions.__annotations__)
+    variables = {name for row in rows for name in re.findall(r"`([A-Z_]{4,})`", row[1])}
+
+    class Asked(dict[str, str]):
+        def get(self, name: str, default: Any = None) -> Any:
+            asked.add(name)
+            return default
+
+    asked: set[str] = set()
+    Settings.resolve({}, Asked())
+    assert variables == asked
+
+
+def test_the_page_of_the_settings_tells_the_defaults() -> None:
+    rows = [line.split("|")[1:-1] for line in PAGE.read_text().splitlines() if line.startswith("| `")]
+    told = {row[0].strip().strip("`"): row[2].strip().strip("`") for row in rows}
+    for name, value in {
+        "service_url": DEFAULT_SERVICE_URL,
+        "default_connection_name": DEFAULT_CONNECTION_NAME,
+        "messaging_endpoint": DEFAULT_ENDPOINT,
+        "turn_strategy": Settings().turn_strategy,
+        "app.start(port)": str(DEFAULT_PORT),
+        **{
+            name: f"{getattr(Settings(), name):g} s"
+            for name in AppOptions.__annotations__
+            if name.endswith("_seconds")
+        },
+    }.items():
+        assert told[name] == value

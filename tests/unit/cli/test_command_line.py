@@ -98,3 +98,16 @@ def test_run_says_in_one_line_that_the_port_is_taken(tmp_path: Path) -> None:
     assert result.returncode == 1
     assert "cadenza run: the bot cannot listen: " in result.stderr.splitlines()[-1]
     assert "Traceback" not in result.stderr
+
+
+def test_run_says_in_one_line_that_the_certificate_cannot_be_used(tmp_path: Path) -> None:
+    (tmp_path / "main.py").write_text(
+        "from cadenza.apps import App\napp = App(client_id='id', client_certificate_path='nowhere.pem')\n"
+    )
+    result = cadenza("run", str(tmp_path))
+    assert result.returncode == 1
+    assert result.stderr.splitlines()[-1] == (
+        f"cadenza run: {tmp_path} cannot be run: InvalidCredentialsError: The certificate 'nowhere.pem' "
+        "cannot be read: No such file or directory."
+    )
+    assert "Traceback" not in result.stderr

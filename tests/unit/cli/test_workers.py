@@ -248,6 +248,21 @@ def test_a_bot_that_cannot_be_loaded_is_said_once_and_not_tried_again(run: Run, 
     assert "giving up" in command.log
 
 
+def test_credentials_that_cannot_be_used_are_said_once_and_not_tried_again(run: Run, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.py"
+    broken.write_text(
+        BOT.replace(
+            "dangerously_allow_unauthenticated_requests=True",
+            "client_id='id', client_certificate_path='nowhere.pem'",
+        )
+    )
+    command = run(2, broken)
+    assert command.ends() == 1
+    assert command.log.count("cannot be run: InvalidCredentialsError") == 1
+    assert "giving up" in command.log
+    assert "Traceback" not in command.log
+
+
 def test_workers_that_die_at_start_again_and_again_are_given_up(run: Run, tmp_path: Path) -> None:
     fragile = tmp_path / "fragile.py"
     fragile.write_text(f"{BOT}\nos._exit(7)\n")

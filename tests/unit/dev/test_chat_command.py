@@ -113,3 +113,28 @@ def test_a_terminal_shows_bubbles_until_ctrl_c_is_pressed_at_the_prompt() -> Non
             process.kill()
             os.close(terminal)
             os.close(its_end)
+
+
+def test_json_has_the_requests_to_the_token_service_without_codes_and_tokens(tmp_path: Path) -> None:
+    (tmp_path / "main.py").write_text(
+        "from cadenza.apps import App\n"
+        "app = App(default_connection_name='graph')\n"
+        "@app.on_message\n"
+        "async def answer(ctx):\n"
+        "    await ctx.sign_in()\n"
+    )
+    result = chat(str(tmp_path), "--say", "hi", "--say", "/signin", "--json")
+    asked = [
+        record
+        for record in map(json.loads, result.stdout.splitlines())
+        if record["event"] == "request" and "/api/" in record["path"]
+    ]
+    names = [record["path"].partition("?")[0].rpartition("/")[2] for record in asked]
+    assert {"GetToken", "GetSignInResource"} <= set(names)
+    last = asked[-1]
+    assert (last["index"], last["method"], last["status"]) == (0, "GET", 200)
+    assert last["path"].endswith("&code=...")
+    assert last["answer"]["token"] == "..."
+    assert "123456" not in result.stdout
+    assert "graph-token-1" not in result.stdout
+    assert result.returncode == 0, result.stderr

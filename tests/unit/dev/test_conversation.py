@@ -473,3 +473,41 @@ async def test_the_token_service_of_the_environment_is_never_asked(
     path = make_bot(SIGN_IN, FLOW.replace("app = App()", given))
     exit_status, printed = await chat(path, "hi", "/signin")
     assert (exit_status, printed.splitlines()[-1]) == (0, "Welcome to github.")
+
+
+@pytest.mark.parametrize(
+    "state", ["None", "SQLiteState(os.path.join(os.path.dirname(__file__), 'state.db'))"]
+)
+async def test_a_bot_that_writes_a_lot_keeps_to_its_rate_budget_whatever_its_code_says(
+    make_bot: MakeBot, chat: Chat, state: str
+) -> None:
+    setup = (
+        "from cadenza.state import SQLiteState\n"
+        "class Way(AiohttpTransport):\n"
+        "    async def send(self, request):\n"
+        "        raise RuntimeError('on the way to the real network')\n"
+        f"app = App(transport=Way(), client_id='id', client_secret='secret', state={state})"
+    )
+    path = make_bot("for number in range(10):\n    await ctx.send(f'{number}')", setup=setup)
+    exit_status, printed = await chat(path, "hi")
+    assert exit_status == 0
+    assert printed.split() == ["you:", "hi", *map(str, range(10))]
+
+
+async def test_ten_answers_one_after_the_other_are_not_throttled(chat: Chat) -> None:
+    exit_status, printed = await chat("examples/echo", *"abcdefghij")
+    assert exit_status == 0
+    assert printed.count("You said: ") == 10
+
+
+async def test_a_service_url_that_the_bot_has_kept_is_not_asked(make_bot: MakeBot, chat: Chat) -> None:
+    url = "https://smba.trafficmanager.net/emea"
+    path = make_bot(
+        "try:\n"
+        f"    await app.send('a:1', 'Hello', service_url='{url}')\n"
+        "except ConnectError as error:\n"
+        "    await ctx.send(str(error))"
+    )
+    exit_status, printed = await chat(path, "hi")
+    assert exit_status == 0
+    assert "in a chat the bot reaches the emulated Teams only" in printed

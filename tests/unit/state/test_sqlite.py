@@ -50,6 +50,33 @@ def start_process(source: str, path: Path) -> subprocess.Popen[str]:
     )
 
 
+# Who may read it
+
+
+@pytest.mark.skipif(os.name != "posix", reason="files have no such modes")
+async def test_the_file_and_those_beside_it_are_for_their_owner_alone(path: Path) -> None:
+    before = os.umask(0)
+    try:
+        state = SQLiteState(path)
+        await state.start()
+        await state.store.put("key", b"value")
+        modes = {file.name: file.stat().st_mode & 0o777 for file in path.parent.iterdir()}
+        await state.close()
+    finally:
+        os.umask(before)
+    assert modes == {"state.db": 0o600, "state.db-wal": 0o600, "state.db-shm": 0o600}
+
+
+@pytest.mark.skipif(os.name != "posix", reason="files have no such modes")
+async def test_a_file_that_is_there_keeps_its_mode(path: Path) -> None:
+    path.touch()
+    path.chmod(0o660)
+    state = SQLiteState(path)
+    await state.start()
+    await state.close()
+    assert path.stat().st_mode & 0o777 == 0o660
+
+
 # Restarts
 
 

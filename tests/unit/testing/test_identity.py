@@ -3,13 +3,14 @@
 import asyncio
 import base64
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import Any, cast
 
 import aiohttp
 import jwt
 import pytest
 from aiohttp import web
+from cadenza import api
 from cadenza.api import (
     CHINA,
     PUBLIC,
@@ -22,7 +23,7 @@ from cadenza.api import (
     Request,
 )
 from cadenza.apps import ActivityContext, App
-from cadenza.testing import DeliveryError, IdentityProvider, Registration, Teams, VirtualClock
+from cadenza.testing import DeliveryError, IdentityProvider, Registration, Teams, VirtualClock, clouds
 
 BOT = "00000000-0000-0000-0000-00000000b07a"
 TENANT = "00000000-0000-0000-0000-0000000000bb"
@@ -283,6 +284,80 @@ async def test_files_are_reached_below_a_real_service_url(registered: Teams) -> 
         token = teams.identity.app_token(BOT, BOT_RESOURCE, TENANT)
         response = await teams.transport.send(Request("GET", picture, {"authorization": f"Bearer {token}"}))
         assert response.body == b"picture"
+
+
+async def test_a_bot_whose_provider_gives_it_an_opaque_token_is_taken_for_itself() -> None:
+    async with Teams(bot=Registration(BOT, token="opaque-text")) as teams:
+        app = App(client_id=BOT, token=lambda scope, tenant: "opaque-text", transport=teams.transport)
+
+        @app.on_message
+        async def answer(ctx: ActivityContext[MessageActivity]) -> None:
+            await ctx.send("Hello")
+
+        teams.connect(app)
+        user = teams.user()
+        await user.say("hi")
+        assert user.screen.text == "Hello"
+        await app.stop()
+        teams.check()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"client_secret": "secret"},
+        {"client_certificate_path": "bot.pem"},
+        {"managed_identity_client_id": BOT},
+        {"managed_identity_client_id": "system"},
+    ],
+    ids=lambda options: next(iter(options)),
+)
+async def test_a_bot_with_credentials_that_nobody_has_registered_is_warned_of(options: Any) -> None:
+    app = App(client_id=BOT, **options)
+    async with Teams() as teams:
+        with pytest.warns(
+            UserWarning, match="Take CLIENT_ID, CLIENT_SECRET .* or register the bot"
+        ) as caught:
+            teams.connect(app)
+        assert "secret" not in str(caught[0].message)
+        assert caught[0].filename == __file__
+    async with Teams(bot=Registration(BOT, "secret")) as teams:
+        teams.connect(app)
+    async with Teams() as teams:
+        teams.connect(App(client_id=BOT, token=lambda scope, tenant: "its own"))
+        teams.connect(App(client_id=BOT))
+
+
+# The clouds -----------------------------------------------------------------------------------------------
+
+
+FIELDS = [field.name for field in fields(CloudEnvironment)]
+
+
+@pytest.mark.parametrize("name", ["PUBLIC", "US_GOV", "US_GOV_DOD", "CHINA"])
+@pytest.mark.parametrize("field", [name for name in FIELDS if name != "service_hosts"])
+def test_the_emulator_and_the_sdk_agree_on_the_clouds_without_asking_each_other(
+    name: str, field: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    theirs = getattr(api, name)
+    assert getattr(theirs, field) == getattr(getattr(clouds, name), field)
+    wrong = replace(theirs, **{field: f"{getattr(theirs, field)}.wrong"})
+    monkeypatch.setattr(api, name, wrong)
+    identity = IdentityProvider(Registration(BOT, cloud=wrong))
+    assert getattr(identity.cloud, field) == getattr(theirs, field)
+
+
+async def test_a_bot_that_has_the_issuer_of_its_cloud_wrong_is_not_reached(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    wrong = replace(US_GOV, token_issuer="https://api.botframework.com")
+    monkeypatch.setattr(api, "US_GOV", wrong)
+    async with Teams(bot=Registration(BOT, "secret", cloud=wrong)) as teams:
+        app = App(client_id=BOT, client_secret="secret", cloud=wrong, transport=teams.transport)
+        teams.connect(app)
+        with pytest.raises(DeliveryError, match="401"):
+            await teams.user().say("hi")
+        await app.stop()
 
 
 # The ways to it -------------------------------------------------------------------------------------------

@@ -129,6 +129,26 @@ def test_an_app_that_the_tenant_does_not_know_is_refused() -> None:
     assert "access_token" in bot_token(app(identity, "secret"))
 
 
+@pytest.mark.parametrize("proof", ["certificate", "managed identity", "malformed"])
+def test_who_is_not_in_the_tenant_is_told_so_whatever_it_shows(
+    proof: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in APP_SERVICE:
+        monkeypatch.delenv(name, raising=False)
+    pem = make_certificate()
+    identity = IdentityProvider(
+        Registration(BOT, tenant_id=TENANT, certificate=pem, managed_identity="system")
+    )
+    made = managed(identity).acquire_token_for_client(resource=EXCHANGE[:-9])["access_token"]
+    credential = {
+        "certificate": certificate_credential(pem),
+        "managed identity": {"client_assertion": lambda: made},
+        "malformed": {"client_assertion": lambda: "no token"},
+    }[proof]
+    elsewhere = app(identity, credential, authority="https://login.microsoftonline.com/botframework.com")
+    assert_refused(bot_token(elsewhere), "unauthorized_client", 700016, "was not found in the directory")
+
+
 def test_a_tenant_that_is_none_is_not_found() -> None:
     identity = IdentityProvider(Registration(BOT, "secret"))
     with pytest.raises(ValueError, match="Unable to get authority configuration"):
@@ -430,6 +450,27 @@ def test_the_service_takes_the_token_of_the_bot_alone_and_for_itself_alone() -> 
     ):
         assert says in str(identity.find_problem(f"Bearer {token}"))
         assert token not in str(identity.find_problem(f"Bearer {token}"))
+
+
+def test_the_service_takes_the_token_of_the_bots_tenant_if_it_is_in_one() -> None:
+    resource = PUBLIC.bot_scope[:-9]
+    identity = IdentityProvider(Registration(BOT, tenant_id=TENANT))
+    assert identity.find_problem(f"Bearer {identity.app_token(BOT, resource, TENANT)}") is None
+    foreign = identity.app_token(BOT, resource, "foo.bar")
+    assert f"the bot is in {TENANT!r}" in str(identity.find_problem(f"Bearer {foreign}"))
+    of_all = IdentityProvider(Registration(BOT))
+    assert of_all.find_problem(f"Bearer {of_all.app_token(BOT, resource, TENANT)}") is None
+
+
+def test_an_opaque_token_counts_if_the_registration_names_it() -> None:
+    problem = str(IdentityProvider(Registration(BOT)).find_problem("Bearer opaque-text"))
+    assert "but opaque; if it is the bot's own, name it: Registration(token=...)" in problem
+    assert "opaque-text" not in problem
+    registration = Registration(BOT, token="opaque-text")
+    assert "opaque-text" not in repr(registration)
+    identity = IdentityProvider(registration)
+    assert identity.find_problem("Bearer opaque-text") is None
+    assert "but opaque" in str(identity.find_problem("Bearer opaque"))
 
 
 def test_replies_may_be_forced_and_the_lifetime_set() -> None:

@@ -1,5 +1,6 @@
 """The Bot token service, by its routes."""
 
+import asyncio
 import base64
 import json
 from typing import Any
@@ -19,7 +20,7 @@ from cadenza.api import (
     SignOutUserParams,
     TokenExchangeRequest,
 )
-from cadenza.testing import Reply, ServiceRequest, Teams, User, Violation
+from cadenza.testing import Exchange, Reply, ServiceRequest, Teams, User, Violation
 from cadenza.testing.token_service import CODE_SECONDS, TokenService
 
 ADA = "29:1ada"
@@ -32,7 +33,7 @@ class Client:
     def __init__(self) -> None:
         self.now = 1000.0
         self.broken: list[tuple[str, str]] = []
-        self.service = TokenService(lambda: URL, self._note)
+        self.service = TokenService(lambda: URL, self._note, lambda: self.now)
         self.service.add_connection("graph", display_name="Entra ID")
         self.service.add_connection("github", sso=False, opaque=True, lifetime=60)
 
@@ -91,7 +92,9 @@ def test_a_code_gives_one_token_once_and_the_token_is_kept(client: Client) -> No
     assert isinstance(answer, dict)
     assert (answer["channelId"], answer["connectionName"]) == ("msteams", "graph")
     assert answer["expiration"].endswith("Z")
-    assert client.get_token().body == client.get_token(code="000000").body
+    for again in (client.get_token(), client.get_token(code="000000")):
+        assert isinstance(again.body, dict)
+        assert again.body["token"] == answer["token"]  # `expiration` is reckoned anew for each answer
     client.service.forget_tokens()
     assert client.get_token(code=code).status == 404
     assert client.broken == []
@@ -109,7 +112,7 @@ def test_a_code_is_for_one_user_and_one_connection_and_ten_minutes(client: Clien
 
 def test_a_connection_with_a_token_answers_whatever_the_code_is(client: Client) -> None:
     """So a bot that asks the wrong connection for a code takes the token of the wrong connection."""
-    held = client.service.give_token(ADA, "graph", client.now)
+    held = client.service.give_token(ADA, "graph")
     code = client.service.visit(client.link("github"), ADA, client.now)
     answer = client.get_token("graph", code=code).body
     assert isinstance(answer, dict)
@@ -117,21 +120,70 @@ def test_a_connection_with_a_token_answers_whatever_the_code_is(client: Client) 
     assert client.get_token("github", code=code).status == 200  # the code is not used up
 
 
+def test_what_was_asked_is_shown_to_observers_without_codes_and_tokens(client: Client) -> None:
+    seen: list[Exchange] = []
+    client.service.observers.append(seen.append)
+    code = client.service.visit(client.link(), ADA, client.now)
+    answer = client.get_token(code=code).body
+    assert isinstance(answer, dict)
+    sso = client.service.sso_token(ADA, client.service.app_resource, client.now)
+    client.exchange(json.dumps({"token": sso}).encode())
+    body = {"resourceUrls": ["https://graph.microsoft.com"]}
+    client.ask("POST", "usertoken/GetAadTokens", body, userId=ADA, connectionName="graph")
+    client.service.down = True
+    client.ask("GET", "usertoken/GetTokenStatus", userId=ADA)
+    written = json.dumps([one.to_json() for one in seen])
+    assert code not in written
+    assert "-token-" not in written
+    assert [one.status for one in seen] == [200, 200, 200, 200, None]
+    assert seen[1].path.endswith("&channelId=msteams&code=...")
+    assert isinstance(seen[1].answer, dict)
+    assert seen[1].answer["token"] == "..."
+    assert answer["token"] != "..."  # the bot gets it all the same
+    assert (seen[2].body, seen[4].end) == ({"token": "..."}, "reset")
+
+
 def test_a_token_is_held_for_its_lifetime(client: Client) -> None:
-    held = client.service.give_token(ADA, "github", client.now)
+    held = client.service.give_token(ADA, "github")
     assert held.token.startswith("gho_")
     client.now += 59.9
     assert client.service.token(ADA, "github", client.now) == held.token
     client.now += 0.1
     assert client.get_token("github").status == 404
-    with pytest.raises(LookupError, match=r"no connection 'nope': call teams.add_connection"):
-        client.service.give_token(ADA, "nope", client.now)
+    with pytest.raises(LookupError, match=r"no connection 'nope'; there are: graph, github"):
+        client.service.give_token(ADA, "nope")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "words"),
+    [
+        ((ADA, "graph", 5.0), TypeError, "a token is a text, not a float"),
+        (("Ada", "graph"), ValueError, r"'Ada' is not the id of an account \(29:...\); give the User"),
+        (({"id": ADA}, "graph"), TypeError, "for a User or the id of an account"),
+        ((None, "graph"), TypeError, "for a User or the id of an account"),
+        ((ADA, 5), TypeError, "connection_name is the name of a connection, not 5"),
+    ],
+)
+def test_a_token_is_given_to_nobody_that_there_cannot_be(
+    client: Client, arguments: tuple[Any, ...], error: type[Exception], words: str
+) -> None:
+    with pytest.raises(error, match=words):
+        client.service.give_token(*arguments)
+    assert client.service.tokens == []
+
+
+async def test_a_token_may_be_given_to_a_user_of_teams(teams: Teams, user: User) -> None:
+    teams.add_connection("graph", lifetime=60)
+    assert teams.token_service.give_token(user, "graph", "a token of mine").token == "a token of mine"
+    assert user.is_signed_in("graph")
+    await asyncio.sleep(60)
+    assert not user.is_signed_in("graph")
 
 
 def test_signing_out_forgets_one_connection_or_all(client: Client) -> None:
     for name in ("graph", "github"):
-        client.service.give_token(ADA, name, client.now)
-    client.service.give_token("29:1bob", "graph", client.now)
+        client.service.give_token(ADA, name)
+    client.service.give_token("29:1bob", "graph")
 
     def sign_out(**query: str) -> int:
         reply = client.ask("DELETE", "usertoken/SignOut", userId=ADA, **query)
@@ -149,7 +201,7 @@ def test_signing_out_forgets_one_connection_or_all(client: Client) -> None:
 
 
 def test_the_status_is_of_all_connections_or_of_those_that_are_named(client: Client) -> None:
-    client.service.give_token(ADA, "graph", client.now)
+    client.service.give_token(ADA, "graph")
 
     def ask(**query: str) -> object:
         reply = client.ask("GET", "usertoken/GetTokenStatus", userId=ADA, channelId="msteams", **query)
@@ -207,7 +259,7 @@ def test_tokens_of_resources_are_given_for_each_url(client: Client) -> None:
     body = {"resourceUrls": ["https://graph.microsoft.com", "https://contoso.sharepoint.com"]}
     query = {"userId": ADA, "connectionName": "graph", "channelId": "msteams"}
     assert client.ask("POST", "usertoken/GetAadTokens", body, **query) == Reply(200, {})
-    client.service.give_token(ADA, "graph", client.now)
+    client.service.give_token(ADA, "graph")
     reply = client.ask("POST", "usertoken/GetAadTokens", body, **query)
     assert reply is not None
     assert isinstance(reply.body, dict)
@@ -313,7 +365,7 @@ def test_the_state_of_a_link_says_which_connection_bot_and_conversation_it_is_fo
 
 
 def test_the_service_fails_as_it_is_told_to(client: Client) -> None:
-    client.service.give_token(ADA, "graph", client.now)
+    client.service.give_token(ADA, "graph")
     client.service.fail_with(503, times=2, operation="GetToken")
     assert client.exchange({"token": "x"}).status == 400
     assert [client.get_token().status for _ in range(3)] == [503, 503, 200]
@@ -323,6 +375,22 @@ def test_the_service_fails_as_it_is_told_to(client: Client) -> None:
     assert client.get_token().status == 200
     client.service.down = True
     assert client.ask("GET", "usertoken/GetToken", userId=ADA, connectionName="graph") is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"status": 500, "operation": "GetTokn"}, "no operation 'GetTokn'; there are: GetToken, GetAad"),
+        ({"status": None, "operation": "gettoken"}, "no operation 'gettoken'"),
+        ({"status": 200}, "a failure is a status from 400 to 599, not 200"),
+        ({"status": 500, "times": 0}, "at least once"),
+    ],
+)
+def test_a_failure_that_could_never_come_is_refused(
+    client: Client, arguments: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(ValueError, match=words):
+        client.service.fail_with(**arguments)
 
 
 def test_any_connection_exists_where_nobody_can_know_them(client: Client) -> None:
@@ -338,7 +406,7 @@ def test_what_was_asked_can_be_counted_and_shows_no_code(client: Client) -> None
     assert (asked.method, asked.operation, asked.status) == ("GET", "GetToken", 404)
     assert asked.parameters["connectionName"] == "graph"
     assert "123456" not in repr(asked)
-    held = client.service.give_token(ADA, "graph", client.now)
+    held = client.service.give_token(ADA, "graph")
     assert held.token not in repr(client.service.tokens)
 
 
@@ -350,8 +418,8 @@ def test_tokens_are_made_by_an_identity_provider_if_there_is_one(client: Client)
         return f"jwt-{len(made)}"
 
     client.service.mint = mint
-    assert client.service.give_token(ADA, "graph", client.now).token == "jwt-1"
-    assert client.service.give_token(ADA, "github", client.now).token.startswith("gho_")
+    assert client.service.give_token(ADA, "graph").token == "jwt-1"
+    assert client.service.give_token(ADA, "github").token.startswith("gho_")
     client.service.sso_token(ADA, "api://botid-app", client.now)
     assert [(claims["oid"], claims["audience"], lifetime) for claims, lifetime in made] == [
         ("ada", "00000003-0000-0000-c000-000000000000", 3600.0),

@@ -106,6 +106,17 @@ async def test_the_time_out_can_be_set(teams: Teams, clock: VirtualClock) -> Non
     assert clock.elapsed == pytest.approx(5)
 
 
+async def test_the_texts_of_errors_have_no_query_since_a_code_may_be_in_it(teams: Teams) -> None:
+    request = Request("GET", f"{teams.url}/api/usertoken/GetToken?userId=29:1ada&code=123456")
+    teams.token_service.delay = 60
+    with pytest.raises(RequestTimeoutError, match="/api/usertoken/GetToken: no answer") as late:
+        await teams.transport.send(request)
+    teams.token_service.delay, teams.token_service.down = 0, True
+    with pytest.raises(ConnectionLostError, match="/api/usertoken/GetToken: the connection") as lost:
+        await teams.transport.send(request)
+    assert "123456" not in f"{late.value} {lost.value}"
+
+
 async def test_others_go_on_while_a_request_is_under_way(teams: Teams) -> None:
     teams.user()
     order: list[str] = []

@@ -14,8 +14,10 @@ from cadenza.api import (
 )
 from cadenza.apps import ActivityContext, App
 from cadenza.apps.events import SignInEvent, SignInFailureEvent
-from cadenza.testing import DeliveryError, Teams, User, VirtualClock
+from cadenza.testing import DeliveryError, Rules, Teams, User, VirtualClock
+from cadenza.testing.conversation import ConversationType
 from cadenza.testing.registration import Registration
+from cadenza.testing.rules import Verdict
 
 from .conftest import Bot, Response, write
 from .test_token_service import state
@@ -36,6 +38,8 @@ class SignInBot(Bot):
         """Fields of the message with the card."""
         self.forced: list[Response] = []
         """What the next invokes are answered, instead of what they should be."""
+        self.left_out: list[str] = []
+        """Fields that the card has not."""
 
     async def process(self, activity: dict[str, Any], token: str | None = None) -> Any:
         await super().process(activity, token)
@@ -66,18 +70,20 @@ class SignInBot(Bot):
                 )
         return None
 
-    async def ask(self, activity: dict[str, Any], connection: str) -> None:
+    async def ask(self, activity: dict[str, Any], connection: str, *, named: str | None = None) -> None:
         reference = {"channelId": "msteams", "bot": activity["recipient"], "user": activity["from"]}
         signed = state(connection, conversation=reference | {"conversation": activity["conversation"]})
         resource = await self.api.bots.sign_in.get_resource(GetBotSignInResourceParams(state=signed))
         self.link = resource.sign_in_link or ""
         content: dict[str, Any] = {
             "text": "Please",
-            "connectionName": connection,
+            "connectionName": named or connection,
             "buttons": [button(self.link)],
         }
         if resource.token_exchange_resource is not None:
             content["tokenExchangeResource"] = resource.token_exchange_resource.model_dump(by_alias=True)
+        for name in self.left_out:
+            content.pop(name, None)
         body = {"attachments": [{"contentType": OAUTH, "content": content}], **self.body}
         path = ("v3", "conversations", activity["conversation"]["id"], "activities")
         query = {"isTargetedActivity": "true"} if "recipient" in body else None
@@ -284,7 +290,73 @@ async def test_a_card_for_one_member_of_a_group_chat_signs_in_that_one_only(
     bot.body = {}
     await ada.say("hi")
     assert bob.is_signed_in("graph")  # a card for all is everybody's
+    assert [violation.rule for violation in teams.violations] == ["sign-in-card"]
+
+
+@pytest.mark.parametrize("rule", ["refuse", "flag", "allow"])
+@pytest.mark.parametrize("kind", ["personal", "groupChat", "channel"])
+async def test_among_others_a_card_is_for_one_and_in_a_channel_without_single_sign_on(
+    kind: ConversationType, rule: Verdict, clock: VirtualClock
+) -> None:
+    async with Teams(Rules(sign_in_card=rule)) as teams:
+        teams.add_connection("graph")
+        bot = SignInBot(teams)
+        teams.connect(bot)
+        ada = teams.user("Ada", kind)
+        for exchange in ([], ["tokenExchangeResource"]):
+            for recipient in (None, ada.account):
+                if kind == "personal" and recipient:
+                    continue
+                bot.left_out = ["tokenExchangeResource"] if not exchange else []
+                bot.body = {"recipient": recipient} if recipient else {}
+                failure: Any = None
+                try:
+                    await ada.say("hi")
+                except HttpStatusError as error:
+                    failure = error.status
+                wrong = kind != "personal" and (recipient is None or (kind == "channel" and bool(exchange)))
+                assert failure == (400 if wrong and rule == "refuse" else None)
+                assert (len(teams.violations) > 0) == (wrong and rule != "allow")
+                assert {violation.rule for violation in teams.violations} <= {"sign-in-card"}
+                teams.violations.clear()
+
+
+async def test_who_was_not_told_that_it_is_a_group_chat_may_show_a_card_to_all(
+    teams: Teams, bot: SignInBot
+) -> None:
+    await teams.user("Ada", "groupChat", announced=False).say("hi")
     teams.check()
+
+
+async def test_a_card_of_one_connection_with_the_link_of_another_is_a_violation(
+    teams: Teams, user: User, bot: SignInBot
+) -> None:
+    teams.add_connection("github", sso=False)
+    await bot.ask(user._activity("message", text="hi"), "github", named="graph")
+    (violation,) = teams.violations
+    assert violation.rule == "sign-in-link"
+    assert "an OAuth card of 'graph' has a link to sign in to 'github'" in str(violation)
+    assert "signin=" not in str(violation)
+
+
+async def test_who_was_signed_in_silently_finds_no_button_and_is_told_why(
+    teams: Teams, user: User, bot: SignInBot
+) -> None:
+    await user.say("hi")
+    with pytest.raises(
+        LookupError, match=r"signed in silently to 'graph': .* sso=False, or set user.consents"
+    ):
+        await user.sign_in()
+    other = teams.user("Grace")
+    with pytest.raises(LookupError, match=r"there are: none$"):
+        await other.sign_in()
+
+
+async def test_a_connection_that_the_bot_has_not_is_no_name_to_ask_for(teams: Teams, user: User) -> None:
+    assert not user.is_signed_in("calender")  # nothing is known of any
+    teams.add_connection("calendar")
+    with pytest.raises(LookupError, match="no connection 'calender'; there are: calendar"):
+        user.is_signed_in("calender")
 
 
 async def test_who_does_not_consent_is_the_only_one_to_see_the_card(teams: Teams, bot: SignInBot) -> None:

@@ -8,15 +8,21 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import lru_cache
 from ipaddress import ip_address
 from typing import Any
 
 # Only plain URLs are understood. Userinfo, backslashes, spaces and control characters are where two URL
-# parsers disagree on the host, or where a request line breaks, so whatever holds them is never trusted.
+# parsers disagree on the host, or where a request line breaks, so whatever holds them is never trusted. Nor
+# are a host with an empty label, and a port that is none: nobody serves there.
+_PORT = "[1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]"
 _PLAIN_URL = re.compile(
-    r"(https?)://([a-z0-9.-]+|\[[0-9a-f:.]+\])(?::(\d{1,5}))?(?:[/?#][!-\[\]-~]*)?", re.ASCII | re.IGNORECASE
+    rf"(https?)://([a-z0-9-]+(?:\.[a-z0-9-]+)*|\[[0-9a-f:.]+\])(?::({_PORT}))?(?:[/?#][!-\[\]-~]*)?",
+    re.ASCII | re.IGNORECASE,
 )
+
+# To those who normalize URLs, "%2e" is a dot.
+_UPWARDS = re.compile(r"/(?:\.|%2e){2}(?:/|\Z)", re.ASCII | re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +53,20 @@ class CloudEnvironment:
         parts = _PLAIN_URL.fullmatch(url)
         if parts is None:
             return False
-        scheme, host = parts[1].lower(), parts[2].lower()
-        if _is_loopback(host):
-            return True
-        hosts = (*self.service_hosts, *_regions(self.token_service_url))
-        return scheme == "https" and any(_covers(entry.lower(), host) for entry in hosts)
+        host = parts[2].lower()
+        if len(parts[1]) == len("https"):
+            hosts, endings = _allow_list(tuple(self.service_hosts), self.token_service_url)
+            if host in hosts or host.endswith(endings):
+                return True
+        return _is_loopback(host)
+
+
+def has_plain_path(url: str) -> bool:
+    """Whether what is put behind ``url`` is a path below it: there is no query, no fragment and no ``..``
+    segment. A service URL must be so."""
+    if "?" in url or "#" in url:
+        return False
+    return not (".." in url or "%" in url) or _UPWARDS.search(url) is None
 
 
 def is_http_url(url: str) -> bool:
@@ -85,17 +100,17 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def _covers(entry: str, host: str) -> bool:
-    if entry.startswith("*."):
-        return host.endswith(entry[1:])
-    return entry in ("*", host)
-
-
-@cache
-def _regions(token_service_url: str) -> tuple[str, ...]:
-    """The host of a token service, and what stands for its regional hosts; nothing for what is no URL."""
+@lru_cache(64)
+def _allow_list(
+    service_hosts: tuple[str, ...], token_service_url: str
+) -> tuple[frozenset[str], tuple[str, ...]]:
+    """The hosts that may have a token, and how the names of others that may have it end. A token service
+    stands for its regional hosts, too; one that is no URL for nothing."""
     parts = _PLAIN_URL.fullmatch(token_service_url)
-    return () if parts is None else (parts[2], f"*.{parts[2]}")
+    entries = [*service_hosts, *((parts[2], f"*.{parts[2]}") if parts else ())]
+    hosts = frozenset(entry.lower() for entry in entries if not entry.startswith("*"))
+    endings = tuple(entry[1:].lower() for entry in entries if entry == "*" or entry.startswith("*."))
+    return hosts, endings
 
 
 def _bot_service_hosts(domain: str) -> tuple[str, ...]:

@@ -32,7 +32,7 @@ import time
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .clients.transport import Request, Response
@@ -102,7 +102,7 @@ class HttpStatusError(ApiError):
     service asks for, in seconds. ``correlation_id`` and ``ms_cv`` are what Microsoft's support asks for.
     """
 
-    hint: ClassVar[str] = ""
+    hint: str = ""
 
     def __init__(self, request: Request, response: Response) -> None:
         super().__init__("", request)
@@ -117,7 +117,8 @@ class HttpStatusError(ApiError):
         self.ms_cv = self.headers.get("ms-cv")
 
     def __str__(self) -> str:
-        said = f"{self.status} {self.code}: {self.message}" if self.code else f"{self.status} {self.message}"
+        message = self.message.removesuffix(".")  # more may follow
+        said = f"{self.status} {self.code}: {message}" if self.code else f"{self.status} {message}"
         trail = [f"correlation id {self.correlation_id}"] if self.correlation_id else []
         if self.ms_cv:
             trail.append(f"MS-CV {self.ms_cv}")
@@ -136,7 +137,10 @@ class BadRequestError(HttpStatusError):
 class UnauthorizedError(HttpStatusError):
     """401: the token is missing, expired, or not this bot's."""
 
-    hint = "Check the bot's client id, secret and tenant, and that the bot is registered."
+    hint = (
+        "Check the bot's client id and tenant, what it gets its tokens with (a secret, a certificate, a "
+        "managed identity or a function), and that the bot is registered."
+    )
 
 
 class ForbiddenError(HttpStatusError):

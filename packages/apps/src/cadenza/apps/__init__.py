@@ -24,12 +24,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from .app import App, AppStatistics
-from .auth.outbound import (
-    AppTokenProvider,
-    InvalidCredentialsError,
-    MissingCredentialsError,
-    TokenError,
-)
+from .auth.outbound import AppTokenProvider
+from .auth.token_errors import InvalidCredentialsError, MissingCredentialsError, TokenError
 from .budget import BudgetStatistics, RateLimits, Window
 from .context import ActivityContext
 from .events import (

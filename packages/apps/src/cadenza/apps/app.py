@@ -23,6 +23,7 @@ from cadenza.api import (
     InvalidActivityError,
     with_overrides,
 )
+from cadenza.api.clouds import origin
 from cadenza.state import LocalStorage, MemoryState, State, Storage
 
 from .auth.inbound import Caller, RefusedError, doorkeeper
@@ -44,12 +45,12 @@ from .routing.responses import SHUTTING_DOWN, TOO_LATE, InvokeResponse, error_bo
 from .routing.router import Router, checked
 from .routing.routes import Routes
 from .sending import Sendable, as_activity, asked_in_private, asker, send_activity
-from .settings import AppOptions, Settings
+from .settings import CREDENTIALS, AppOptions, Settings
+from .sign_in.connections import Connections
 from .sign_in.flow import OAuthFlow, OAuthFlowRegistry
-from .sign_in.handlers import SignInHandlers
+from .sign_in.handlers import INVOKES as SIGN_IN_INVOKES, ROUTE as SIGN_IN_ROUTE, SignInHandlers
 from .sign_in.options import BUTTON_TEXT, CARD_TEXT
 from .sign_in.pending import PendingSignIns
-from .sign_in.tokens import Connections
 from .signals import stop_signals
 from .stream import AbortReason, HttpStream, StreamGate, StreamGates
 from .threads import to_threaded_conversation_id
@@ -106,8 +107,9 @@ class App(Routes):
 
         asyncio.run(app.start())
 
-    The options are the fields of `AppOptions`; settings.py tells which environment variables stand in for
-    them. Raises TypeError for an option that does not exist and ValueError for a value that makes no sense.
+    The options are the fields of `AppOptions`; docs/reference/settings.md lists them, with the environment
+    variables that stand in for them. Raises TypeError for an option that does not exist and ValueError for a
+    value that makes no sense.
 
     Activities are acknowledged before their handlers run, and messages of one conversation are handled one
     after the other, in order. Handlers run in the order of their registration, each calling
@@ -147,10 +149,16 @@ class App(Routes):
         self._apis: dict[str, ApiClient] = {}
         self._apis_of = self.api
         self._graph = GraphClients(settings, self._tokens)
+        default_connection = options.get("default_connection_name") or None
+        fetch_user_token = (
+            default_connection is not None if settings.fetch_user_token is None else settings.fetch_user_token
+        )
         self._connections = Connections(
             OAuthFlowRegistry(),
+            default_connection,
             settings.default_connection_name,
             PendingSignIns(self.state.store),
+            watched=lambda: fetch_user_token or self._watches_sign_ins(),
             api=lambda: self.api,
             new_graph=self._graph.user_client,
         )
@@ -172,11 +180,7 @@ class App(Routes):
             lost_reply=settings.lost_reply,
             busy_reply=settings.busy_reply,
             references=self.references if settings.keep_references else None,
-            fetch_user_token=(
-                bool(options.get("default_connection_name"))
-                if settings.fetch_user_token is None
-                else settings.fetch_user_token
-            ),
+            fetch_user_token=fetch_user_token,
             logger=self.logger,
         )
         self._functions = FunctionTable()
@@ -366,16 +370,25 @@ class App(Routes):
                 "Unauthenticated requests are accepted: whoever reaches this port can speak as any user."
             )
         elif settings.client_id is None:
+            there = [name.upper() for name in CREDENTIALS if getattr(settings, name) is not None]
             self.logger.warning(
-                "The App has no credentials, so that every request will be refused with 401. Set CLIENT_ID "
-                "and CLIENT_SECRET, or, on your own machine, DANGEROUSLY_ALLOW_UNAUTHENTICATED_REQUESTS=true."
+                "%s, so that every request will be refused with 401. Set %s, or, on your own machine, "
+                "DANGEROUSLY_ALLOW_UNAUTHENTICATED_REQUESTS=true.",
+                f"{there[0]} is set, but no CLIENT_ID" if there else "The App has no credentials",
+                "it" if there else "CLIENT_ID and CLIENT_SECRET",
             )
 
-        if settings.client_id is not None and settings.credential is None:
+        if settings.client_id is not None and self.credentials is None:
             self.logger.warning(
                 "The App has a client_id, but nothing to get tokens with, such as client_secret: it cannot "
                 "answer anybody."
             )
+
+    def _watches_sign_ins(self) -> bool:
+        """Whether the bot wants to know who signs in."""
+        return any(self.events.listener_count(name) for name in ("sign_in", "sign_in_failure")) or (
+            self.router.handles(SIGN_IN_INVOKES, besides=SIGN_IN_ROUTE)
+        )
 
     def _function_host(self) -> FunctionHost:
         from .auth.entra import EntraTokens
@@ -448,8 +461,10 @@ class App(Routes):
     async def _stop(self) -> None:
         self._stop_wanted.set()
         try:
-            if self._initializing is not None:
-                await asyncio.wait({self._initializing})
+            initializing = self._initializing
+            # One of an event loop that is gone cannot be waited for.
+            if initializing is not None and initializing.get_loop() is asyncio.get_running_loop():
+                await asyncio.wait({initializing})
             await self.server.stop_listening()
             finalize = self._finalize_seconds()
             # What finalizing takes longer than usual is taken off the time for going on: all must be over in
@@ -565,7 +580,7 @@ class App(Routes):
         api = self._api_at(service_url)
         agent = activity.recipient.agentic_identity
         if agent is not None:
-            api = api.for_agentic_identity(agent)  # who was written to answers
+            api = self._api_as(agent, api)  # who was written to answers
         replies: ExpectedReplies | None = None
         guard = self._runner.guard()
         if guard is not None:
@@ -622,8 +637,30 @@ class App(Routes):
             if self._apis_of is not self.api or len(self._apis) >= MOST_APIS:
                 self._apis.clear()
                 self._apis_of = self.api
-            api = self._apis[service_url] = self.api.at(service_url)
+            at = self.api.unsigned if self._is_anybodys(service_url) else self.api.at
+            api = self._apis[service_url] = at(service_url)
         return api
+
+    def _api_as(self, agent: AgenticIdentity, api: ApiClient) -> ApiClient:
+        """The client to answer as who was written to; as the bot itself, if that is no agent of its own."""
+        try:
+            agent = self._tokens.answering(agent)
+        except ValueError as error:
+            self.logger.warning(
+                "An activity for an agentic identity is handled as one for the bot itself: %s.",
+                str(error).removesuffix("."),
+            )
+            return api
+        return api.for_agentic_identity(agent)
+
+    def _is_anybodys(self, service_url: str) -> bool:
+        """Whether whoever speaks may have chosen a URL that could have the bot's token: another program on
+        this machine. Tokens go to no other hosts then."""
+        return (
+            self._settings.allow_unauthenticated
+            and self.api.cloud.trusts(service_url)
+            and origin(service_url) != origin(self._settings.service_url)
+        )
 
     # On the bot's own account -------------------------------------------------------------------------
 

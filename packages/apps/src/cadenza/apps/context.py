@@ -41,8 +41,9 @@ if TYPE_CHECKING:
 
     from .expected_replies import ExpectedReplies
     from .files import FilesAccessor
+    from .sign_in.connections import Connections
     from .sign_in.options import SignInOptions
-    from .sign_in.tokens import Connections, UserTokens
+    from .sign_in.tokens import UserTokens
 
 ActivityT = TypeVar("ActivityT", covariant=True)
 
@@ -160,8 +161,9 @@ class ActivityContext(Generic[ActivityT]):
 
     @property
     def connection_name(self) -> str:
-        """The OAuth connection that is meant where none is named: the App's `default_connection_name`."""
-        return self._connections.default
+        """The OAuth connection that is meant where none is named: the App's `default_connection_name`, else
+        that of its only flow, else "graph". Raises ValueError in a bot with several flows and no default."""
+        return self._connections.meant()
 
     @property
     def is_signed_in(self) -> bool:
@@ -169,8 +171,8 @@ class ActivityContext(Generic[ActivityT]):
 
         It knows if the App asks before each turn (`fetch_user_token`), or once the turn has asked
         (`get_user_token`, `sign_in`, `sign_out`) or the user has just signed in. Raises RuntimeError if
-        nobody has asked, and, if asking has failed, the error that it failed with: an outage of the token
-        service says nothing about the user.
+        nobody has asked, or if the bot has several flows and no default connection; and, if asking has
+        failed, the error that it failed with: an outage of the token service says nothing about the user.
         """
         return self.user_token is not None
 
@@ -178,7 +180,7 @@ class ActivityContext(Generic[ActivityT]):
     def user_token(self) -> str | None:
         """The user's token for the default connection; None if they are not signed in. Raises as
         `is_signed_in`."""
-        response = self.user_tokens.known(self.connection_name)
+        response = self._user_tokens.known()
         return None if response is None else response.token
 
     @property
@@ -189,7 +191,7 @@ class ActivityContext(Generic[ActivityT]):
         Raises ValueError if the user is not signed in, ImportError without the extra `graph`
         (`pip install 'cadenza-apps[graph]'`), and as `is_signed_in`.
         """
-        return self.user_tokens.graph()
+        return self._user_tokens.graph()
 
     async def sign_in(self, options: SignInOptions | None = None) -> str | None:
         """The user's token, if there is one. Else ask them to sign in, and return None: `on_signin` of the
@@ -203,7 +205,8 @@ class ActivityContext(Generic[ActivityT]):
         tries to sign them in without showing it. Before the card is sent, `ctx.state` is saved, so that the
         turn in which they have signed in knows what this one remembers.
 
-        Raises ValueError if nobody has sent the activity, what `send` and `ctx.state.save` raise, and
+        Raises ValueError if nobody has sent the activity, or if no connection is named in a bot with several
+        flows and no default connection, what `send` and `ctx.state.save` raise, and
         `cadenza.api.ApiError` if the token service fails: then no card is sent. That it has no token, a 404,
         is no failure.
         """
@@ -214,31 +217,33 @@ class ActivityContext(Generic[ActivityT]):
             await self.state.save()
             await self.send(card)
 
-        response = await self.user_tokens.sign_in(
+        response = await self._user_tokens.sign_in(
             options or SignInOptions(), ref=self.conversation_ref, app_id=self.app_id, send=ask
         )
         return None if response is None else response.token
 
     async def sign_out(self, connection_name: str | None = None) -> None:
         """Let the token service forget the user's token for a connection (None: the default one). Raises
-        `cadenza.api.ApiError` if it fails: then the user may still be signed in."""
-        await self.user_tokens.sign_out(connection_name or self.connection_name)
+        `cadenza.api.ApiError` if it fails: then the user may still be signed in; ValueError as
+        `connection_name`."""
+        await self._user_tokens.sign_out(self._connections.meant(connection_name))
 
     async def get_user_token(self, connection_name: str | None = None) -> str | None:
         """The user's token for a connection (None: the default one); None if they are not signed in, which is
-        a 404 of the token service and nothing else. Raises `cadenza.api.ApiError` if it fails."""
-        response = await self.user_tokens.find(connection_name or self.connection_name)
+        a 404 of the token service and nothing else. Raises `cadenza.api.ApiError` if it fails, and ValueError
+        as `connection_name`."""
+        response = await self._user_tokens.find(self._connections.meant(connection_name))
         return None if response is None else response.token
 
     async def get_connection_status(self) -> list[TokenStatus]:
         """For each OAuth connection of the bot, whether the token service has a token of the user. Flows that
         it does not list, or lists without one, are asked for one by one, since the list may be some seconds
         old. Raises `cadenza.api.ApiError` if it fails."""
-        return await self.user_tokens.status()
+        return await self._user_tokens.status()
 
     @cached_property
-    def user_tokens(self) -> UserTokens:
-        """What this turn knows of its user's tokens. For the App."""
+    def _user_tokens(self) -> UserTokens:
+        """What this turn knows of its user's tokens; the App's own modules use it, too."""
         from .sign_in.tokens import UserTokens  # most bots need none
 
         return UserTokens(self._inbound, self.api, self._connections)

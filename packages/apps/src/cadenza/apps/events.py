@@ -20,6 +20,7 @@ import inspect
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, TypeAlias, get_type_hints
 
 if TYPE_CHECKING:
@@ -95,9 +96,9 @@ class SignInEvent:
     """The user of `activity_ctx` has signed in to `connection_name`: once for each sign-in. The activity is
     the invoke that completed it, or the message of somebody who typed the code of the sign-in page."""
 
-    activity_ctx: ActivityContext[Any]
+    activity_ctx: ActivityContext[Activity]
     token_response: TokenResponse
-    connection_name: str | None = None
+    connection_name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +107,7 @@ class SignInFailureEvent:
     into question, since Teams names none. `code` is "CancelledByUser" where the user closed the page, else
     what Teams says, as is `message`: "resourcematchfailed" and the like (`cadenza.api.SignInFailureCode`)."""
 
-    activity_ctx: ActivityContext[Any]
+    activity_ctx: ActivityContext[Activity]
     connection_name: str | None = None
     code: str | None = None
     message: str | None = None
@@ -114,6 +115,9 @@ class SignInFailureEvent:
 
 EventHandler: TypeAlias = Callable[[Any], object]
 """Called with the event. May be a coroutine function, or anything callable that returns an awaitable."""
+
+CLOSE = 0.85
+"""How much alike two names must be, of 1, for one to be a slip. Ours: "signed_in" is, "started" is not."""
 
 _NAMES: dict[str, str] = {
     "StartEvent": "start",
@@ -140,9 +144,13 @@ class EventEmitter:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def on(self, name: str, handler: EventHandler) -> None:
-        """Call `handler` with every event of that name from now on."""
+        """Call `handler` with every event of that name from now on. Raises TypeError if it cannot be called,
+        and ValueError for a name so close to one of the App's that it must be a slip, such as "sign-in"."""
         if not callable(handler):
             raise TypeError(f"A handler of the event {name!r} must be callable, not {handler!r}.")
+        meant = _meant(name)
+        if meant is not None:
+            raise ValueError(f"There is no event {name!r}: it is called {meant!r}.")
         self._handlers.setdefault(name, []).append(handler)
 
     def once(self, name: str, handler: EventHandler) -> None:
@@ -178,12 +186,27 @@ class EventEmitter:
             except Exception as error:
                 self._logger.exception("A handler of the event %r failed.", name)
                 if name != "error":
-                    await self.dispatch("error", ErrorEvent(error))
+                    await self.dispatch("error", ErrorEvent(error, getattr(event, "activity_ctx", None)))
 
     async def settle(self) -> None:
         """Wait for all handlers that `emit` has started."""
         while self._tasks:
             await asyncio.wait(set(self._tasks))
+
+
+def _meant(name: str) -> str | None:
+    """The App's event that a name was probably meant for; None if it is one, or like none of them."""
+    known = set(_NAMES.values())
+    if name in known:
+        return None
+    plain = {_plain(event): event for event in known}
+    close = get_close_matches(_plain(name), plain, n=1, cutoff=CLOSE)
+    return plain[close[0]] if close else None
+
+
+def _plain(name: str) -> str:
+    words = "".join(letter for letter in name.casefold() if letter.isalnum())
+    return words.removeprefix("on").removesuffix("event")
 
 
 def event_name_of(handler: Callable[..., object]) -> str:

@@ -8,20 +8,26 @@ identity platform said (api-surface.md 3.3, P16).
 from __future__ import annotations
 
 import time
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
-from .auth.outbound import AppTokenSource, MissingCredentialsError, OutboundTokens, TokenError
+from cadenza.api import NotFoundError
+
+from .auth.outbound import AppTokenSource, OutboundTokens
+from .auth.token_errors import MissingCredentialsError, TokenError
 from .settings import Settings
 
 if TYPE_CHECKING:
     from azure.core.credentials import AccessToken, AccessTokenInfo
+    from cadenza.api import TokenResponse
     from httpx import AsyncClient, AsyncHTTPTransport
     from msgraph import GraphServiceClient
 
-__all__ = ["GraphClients", "GraphCredential"]
+__all__ = ["GraphClients", "GraphCredential", "UserTokenSource"]
 
 TIMEOUT = 100.0
 """The longest silence of Graph, in seconds: that of msgraph-sdk."""
@@ -31,6 +37,9 @@ CONNECT_TIMEOUT = 30.0
 
 MOST_TENANTS = 256
 """How many tenants have a client, and with it a token, that is kept. Ours."""
+
+RENEW_SECONDS = 60.0
+"""A user's token is asked for again this long before it expires. Ours."""
 
 ASSUMED_SECONDS = 300.0
 """The lifetime of a token that came without one, from a function of the user's. It is asked for again with
@@ -82,6 +91,34 @@ class GraphCredential:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.close()
+
+
+class UserTokenSource:
+    """A user's token for Microsoft Graph, renewed by the token service. Nothing reads what is in it."""
+
+    def __init__(self, response: TokenResponse, renew: Callable[[], Awaitable[TokenResponse]]) -> None:
+        self._response = response
+        self._renew = renew
+
+    @property
+    def expires_on(self) -> float | None:
+        """Seconds since 1970, as the token service said; None if it did not."""
+        try:
+            expires = datetime.fromisoformat(self._response.expiration or "")
+        except ValueError:
+            return None
+        return (expires if expires.tzinfo else expires.replace(tzinfo=UTC)).timestamp()
+
+    async def get(self, *, fresh: bool) -> str:
+        """The token; one that the token service gives now, if `fresh`, or if the last one is about to expire.
+        Raises `TokenError` if the user has signed out meanwhile, and what the token service raises."""
+        expires = self.expires_on
+        if fresh or (expires is not None and expires - RENEW_SECONDS < time.time()):
+            try:
+                self._response = await self._renew()
+            except NotFoundError as error:
+                raise TokenError("The user is not signed in any more.") from error
+        return self._response.token
 
 
 class GraphClients:

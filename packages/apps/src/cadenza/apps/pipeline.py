@@ -11,7 +11,7 @@ from .references import References
 from .routing.responses import FAILED, InvokeResponse, error_body, invoke_response
 from .routing.router import Router
 from .settings import ErrorReply, Reply
-from .sign_in.handlers import failed_response
+from .sign_in.handlers import failed_response, sign_in_response
 from .stream import StreamError
 
 ErrorHandler: TypeAlias = Callable[[ActivityContext[Any], Exception], object]
@@ -62,7 +62,7 @@ class Pipeline:
         if self._events.listener_count("activity"):
             await self._events.dispatch("activity", ActivityEvent(activity))
         if self._fetch_user_token:
-            await ctx.user_tokens.fetch()
+            await ctx._user_tokens.fetch()
         chain = self._router.chain()
         result = await chain.run(ctx)
         if activity.type != "invoke":
@@ -103,8 +103,8 @@ class Pipeline:
         if the user asked something) that there was one.
 
         Never raises. The response is a 500 for an invoke, unless an `on_error` handler gave another one or it
-        is one of signing in (`failed_response`), and a 200 for everything else: Teams answers repeated 5xx
-        with silence for hours.
+        is one of signing in (`sign_in_response`, whatever failed after that, and `failed_response`), and a
+        200 for everything else: Teams answers repeated 5xx with silence for hours.
         """
         chosen: InvokeResponse[Any] | None = None
         for error in errors:
@@ -118,7 +118,10 @@ class Pipeline:
             await self._apologize(ctx, errors[0])
         if ctx.activity.type != "invoke":
             return InvokeResponse()
-        return chosen or failed_response(ctx.activity, errors[0]) or FAILED
+        signed_in = sign_in_response(ctx)
+        if signed_in is not None:
+            return invoke_response(signed_in)
+        return chosen or failed_response(ctx, errors[0]) or FAILED
 
     async def ended(self, ctx: ActivityContext[Any], response: InvokeResponse[Any]) -> None:
         if self._events.listener_count("activity_response"):

@@ -3,32 +3,22 @@
 An option wins over its environment variable, which wins over the default; an option that is None and a
 variable that is empty count as not given. Nothing here reads a file: load a .env yourself if you keep one.
 
-    option            environment variable   default
-    client_id         CLIENT_ID              None
-    tenant_id         TENANT_ID              the cloud's tenant
-    service_url       SERVICE_URL            https://smba.trafficmanager.net/teams
-    cloud             CLOUD                  Public
-    oauth_url (1)     OAUTH_URL              the cloud's token service
-    app.start(port)   PORT                   3978
+docs/reference/settings.md lists them all.
 
-(1) of `api_client_settings`
-
-Tokens are got with one of the options token, client_secret (CLIENT_SECRET), client_certificate_path
-(CLIENT_CERTIFICATE_PATH, and CLIENT_CERTIFICATE_PASSWORD) and managed_identity_client_id
-(MANAGED_IDENTITY_CLIENT_ID). With one of them as an option, the variables of the others do not count; two
+Tokens are got with one of the options token, client_secret, client_certificate_path and
+managed_identity_client_id. With one of them as an option, the variables of the others do not count; two
 options, or two variables, are an error that names both.
-
-and for `dangerously_allow_unauthenticated_requests`, which is off by default, the variable
-DANGEROUSLY_ALLOW_UNAUTHENTICATED_REQUESTS: 1, true, yes, on, or 0, false, no, off.
 """
 
 import logging
 import os
+import re
 import warnings
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from math import isfinite
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict, get_args
+from urllib.parse import urlsplit
 
 from cadenza.api import PUBLIC, ApiClientSettings, CloudEnvironment, Transport, from_name
 from cadenza.state import State, Storage
@@ -95,16 +85,13 @@ class AppOptions(TypedDict, total=False):
     """The secret that tokens are got with."""
 
     client_certificate_path: "str | os.PathLike[str] | None"
-    """The certificate that tokens are got with: a PEM file with the private RSA key and its certificate,
-    perhaps with those of its issuers; or a PFX file. It is read when the App is initialized, which raises a
-    ValueError if it cannot be used, and again for each new token: a renewed file needs no restart."""
+    """The certificate that tokens are got with: a PEM file with the private RSA key and its certificate, or a
+    PFX file. The certificate is sent along, as registrations want it that trust by subject name and issuer.
+    The file is read when the App is initialized, which raises a ValueError if it cannot be used, and again
+    for each new token: a renewed one needs no restart."""
 
     client_certificate_password: str | None
     """The password of the certificate's file, if it has one."""
-
-    client_certificate_send_chain: bool | None
-    """Send the certificates of that file with each request for a token, for an app's registration that trusts
-    by subject name and issuer. Default: no."""
 
     managed_identity_client_id: str | None
     """The managed identity of the machine that tokens are got with. The bot's own client_id: the bot is that
@@ -122,8 +109,8 @@ class AppOptions(TypedDict, total=False):
     agentic_app_id, agentic_user_id, tenant_id)`. Returns the token as text, which may be opaque, or an object
     with it as `token`. It is asked for each request, and should itself keep what it has.
     A coroutine function runs on the event loop, **any other in a thread**, so that it may block. All who ask
-    for the same while it is busy share its answer. Without a token the request fails with a `TokenError`;
-    what it raises itself comes through."""
+    for the same while it is busy share its answer. Without a token, and when it raises, the request fails
+    with a `TokenError`."""
 
     service_url: str | None
     """Where proactive messages go to when no other address is known."""
@@ -136,8 +123,10 @@ class AppOptions(TypedDict, total=False):
     one. Default: the environment's OAUTH_URL, else that of the cloud."""
 
     default_connection_name: str | None
-    """The OAuth connection that is meant where signing in names none (`ctx.connection_name`). Default: graph.
-    Giving it lets `fetch_user_token` be on."""
+    """The OAuth connection that is meant where signing in names none (`ctx.connection_name`). Default: that
+    of the only flow (`add_oauth_flow`); graph in a bot without flows; none in a bot with several, where
+    `ctx.sign_in()`, `ctx.sign_out()` and `ctx.get_user_token()` without a name raise a ValueError. Giving it
+    lets `fetch_user_token` be on."""
 
     fetch_user_token: bool | None
     """Ask the token service for the user's token before the handlers of each activity, so that
@@ -160,7 +149,9 @@ class AppOptions(TypedDict, total=False):
 
     dangerously_allow_unauthenticated_requests: bool | None
     """Accept requests that nobody vouches for, for work on one machine. Anybody who reaches the port can
-    then speak as any user. Bot tokens are sent nowhere but to loopback addresses."""
+    then speak as any user. What answers them carries the bot's token only to the scheme, host and port of
+    `service_url`, and only on this machine; what the bot asks of its own accord, to the cloud's token service
+    and to any loopback address."""
 
     skip_auth: bool | None
     """Deprecated name of `dangerously_allow_unauthenticated_requests`."""
@@ -251,7 +242,6 @@ class Settings:
     client_secret: str | None = field(default=None, repr=False)
     client_certificate_path: "str | os.PathLike[str] | None" = None
     client_certificate_password: str | None = field(default=None, repr=False)
-    client_certificate_send_chain: bool = False
     managed_identity_client_id: str | None = None
     tenant_id: str | None = None
     token: "TokenCallable | TokenProviderProtocol | None" = field(default=None, repr=False)
@@ -289,7 +279,7 @@ class Settings:
                 raise TypeError(f"App does not take the option {name}: {_ELSEWHERE[name]}.")
         unknown = sorted(set(options) - set(AppOptions.__annotations__) - set(_ELSEWHERE))
         if unknown:
-            raise TypeError(f"App has no option {', '.join(unknown)}.")
+            raise TypeError(f"App has no option {', '.join(unknown)}{_meant(unknown[0])}")
         unknown = sorted(set(options.get("stream") or {}) - set(StreamOptions.__annotations__))
         if unknown:
             raise TypeError(f"The option stream of App has no {', '.join(unknown)}.")
@@ -297,6 +287,9 @@ class Settings:
         if not isinstance(given.get("state"), bool):
             _check_part("state", given.get("state"), State)
         _check_part("http_server_adapter", given.get("http_server_adapter"), HttpServerAdapter)
+        for name in _SWITCHES & given.keys():
+            if not isinstance(given[name], bool):
+                raise TypeError(f"{name} is {given[name]!r}: it must be True or False.")
 
         def choose(option: str) -> Any:
             return given.get(option) or environ.get(option.upper()) or None
@@ -319,23 +312,12 @@ class Settings:
         if "host" not in values:
             checked = values["client_id"] and not values["allow_unauthenticated"]
             values["host"] = "0.0.0.0" if checked else "127.0.0.1"
+        for name in ("client_id", "tenant_id", "client_secret", "managed_identity_client_id", "service_url"):
+            _check_text(name if given.get(name) else name.upper(), values[name])
         values = {name: value for name, value in values.items() if value is not None}
         settings = cls(**values)
         settings._check()
         return settings
-
-    @property
-    def credential(
-        self,
-    ) -> Literal["token", "client_secret", "client_certificate_path", "managed_identity_client_id"] | None:
-        """The option that tokens are got with; None if there is none."""
-        if self.token is not None:
-            return "token"
-        if self.client_secret is not None:
-            return "client_secret"
-        if self.client_certificate_path is not None:
-            return "client_certificate_path"
-        return None if self.managed_identity_client_id is None else "managed_identity_client_id"
 
     def _check(self) -> None:
         if self.oauth_url is not None and not self.cloud.trusts(self.oauth_url):
@@ -347,14 +329,8 @@ class Settings:
             )
         if not self.messaging_endpoint.startswith("/"):
             raise ValueError(f'messaging_endpoint must start with "/", not {self.messaging_endpoint!r}.')
-        if self.token is not None and not (
-            callable(self.token) or callable(getattr(self.token, "get_app_token", None))
-        ):
-            # Its type, not itself: it may be a token.
-            raise TypeError(
-                f"token is a {type(self.token).__name__}, but must be a function from scope and tenant to a "
-                "token, or an object with get_app_token."
-            )
+        if self.token is not None:
+            _check_provider(self.token)
         _check_callers(self.allowed_callers)
         for name in ("max_body_bytes", "invoke_seconds", "stop_seconds", "shutdown_seconds"):
             if getattr(self, name) < 0:
@@ -369,6 +345,49 @@ class Settings:
                 f"lease_seconds is {self.lease_seconds:g}, which must be more than request_seconds "
                 f"({self.request_seconds:g}): a conversation must stay with its process while a request runs."
             )
+
+
+def _check_text(name: str, value: object) -> None:
+    """Raises TypeError or ValueError for what cannot be meant; the text itself is told if it is no secret."""
+    if value is None:
+        return
+    kind, secret = name.lower(), name.lower() == "client_secret"
+    if not isinstance(value, str):
+        raise TypeError(f"{name} is of type {type(value).__name__}: it must be text.")
+    shown = "" if secret else f" is {value!r}, which"
+    if value.strip() != value:
+        raise ValueError(f"{name}{shown} has blanks or line ends at its ends: give it without.")
+    if kind == "service_url":
+        _check_url(name, value)
+    elif not secret and not _ID.fullmatch(value):
+        raise ValueError(f"{name} is {value!r}: an id has letters, digits, hyphens, dots and nothing else.")
+
+
+def _check_url(name: str, value: str) -> None:
+    try:
+        url = urlsplit(value)
+        good = url.scheme in ("http", "https") and bool(url.hostname)
+    except ValueError:
+        good = False
+    if not good or re.search(r"\s", value):
+        raise ValueError(f"{name} is {value!r}: it must be a URL that begins with https:// (or http://).")
+
+
+def _check_provider(token: Any) -> None:
+    """Raises TypeError if tokens cannot be asked of it; tells its type, not itself: it may be a token."""
+    from .routing.router import checked  # which knows handlers, and they settings
+
+    if not (callable(token) or callable(getattr(token, "get_app_token", None))):
+        raise TypeError(
+            f"token is of type {type(token).__name__}, but must be a function from scope and tenant to a "
+            "token, or an object with get_app_token."
+        )
+    if not hasattr(token, "get_app_token"):
+        checked(token, "token", "scope", "tenant_id")
+        return
+    for method, arguments in _PROVIDER.items():
+        if hasattr(token, method):
+            checked(getattr(token, method), f"token, a provider of type {type(token).__name__},", *arguments)
 
 
 def _check_callers(allowed: object) -> None:
@@ -395,6 +414,30 @@ def _check_part(option: str, value: object, kind: type) -> None:
         raise TypeError(f"{where}: it has no {', '.join(missing)}.")
 
 
+_SWITCHES = {
+    "fetch_user_token",
+    "keep_references",
+    "dangerously_allow_unauthenticated_requests",
+    "skip_auth",
+}
+"""Options that are True or False."""
+
+_ID = re.compile(r"(?=.*[A-Za-z0-9])[A-Za-z0-9._-]+")
+"""An id of Entra ID, or a tenant's domain."""
+
+_PROVIDER = {
+    "get_app_token": ("scope", "tenant_id"),
+    "get_agentic_app_token": ("scope", "agentic_app_id", "tenant_id"),
+    "get_agentic_user_token": ("scope", "agentic_app_id", "agentic_user_id", "tenant_id"),
+}
+"""What a provider object is asked, by the names and the order of the arguments."""
+
+_INSTEAD = {
+    "oauth_url": "give api_client_settings=ApiClientSettings(oauth_url=...), or OAUTH_URL",
+    "port": "give it to app.start(port), or as PORT",
+}
+"""What is given in another way."""
+
 _ELSEWHERE = {
     "client": "outbound requests go through `transport`; give it an AiohttpTransport with your proxy, TLS "
     "context or time-outs",
@@ -404,10 +447,21 @@ _ELSEWHERE = {
 """Options of the reference that mean nothing here, and what to do instead. Empty ones are let pass."""
 
 
+def _meant(unknown: str) -> str:
+    """What somebody has meant who gave an option that there is not; ends the sentence."""
+    if unknown in _INSTEAD:
+        return f": {_INSTEAD[unknown]}."
+    from difflib import get_close_matches
+
+    near = get_close_matches(unknown, AppOptions.__annotations__, 1)
+    return f": did you mean {near[0]}?" if near else "."
+
+
 def _region(token_service_url: str) -> str:
     return token_service_url.replace("://", "://europe.")
 
 
+_PASSWORD = "client_certificate_password"
 _TRUE = ("1", "true", "yes", "on")
 _FALSE = ("0", "false", "no", "off")
 
@@ -419,21 +473,24 @@ def _credential(given: Mapping[str, Any], environ: Mapping[str, str]) -> dict[st
     both = options or variables
     if len(both) > 1:
         raise ValueError(
-            f"{' and '.join(both)} are both given, and tokens are got with one alone: leave out all but one."
+            f"{', '.join(both[:-1])} and {both[-1]} are {'both' if len(both) == 2 else 'all'} given, and "
+            "tokens are got with one alone: leave out all but one."
         )
     has_id = given.get("client_id") or environ.get("CLIENT_ID")
-    if options == ["token"] and not has_id:
-        raise ValueError("token is given without client_id (or CLIENT_ID): nobody is there to speak as.")
+    if options and not has_id:
+        raise ValueError(
+            f"{options[0]} is given without client_id (or CLIENT_ID): nobody is there to speak as."
+        )
     found: dict[str, Any] = {name: given[name] for name in options}
     if not options:
         found = {name.lower(): environ[name] for name in variables}
-    password = given.get("client_certificate_password")
+    password, variable = given.get(_PASSWORD), environ.get(_PASSWORD.upper())
     if "client_certificate_path" in found:
-        password = password or environ.get("CLIENT_CERTIFICATE_PASSWORD") or None
-    elif password or given.get("client_certificate_send_chain"):
-        option = "client_certificate_password" if password else "client_certificate_send_chain"
-        raise ValueError(f"{option} is given without client_certificate_path (or CLIENT_CERTIFICATE_PATH).")
-    return {**dict.fromkeys(CREDENTIALS), **found, "client_certificate_password": password}
+        password = password or variable or None
+    elif password or (variable and not options):
+        name = _PASSWORD if password else _PASSWORD.upper()
+        raise ValueError(f"{name} is given without client_certificate_path (or CLIENT_CERTIFICATE_PATH).")
+    return {**dict.fromkeys(CREDENTIALS), **found, _PASSWORD: password}
 
 
 def _allow_unauthenticated(given: Mapping[str, Any], environ: Mapping[str, str]) -> bool:

@@ -7,19 +7,21 @@ import importlib.util
 import sys
 import traceback
 from pathlib import Path
+from socket import socket
 from types import ModuleType, TracebackType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from cadenza.apps import App
 
-__all__ = ["BotError", "load_app"]
+__all__ = ["BotError", "load_app", "start"]
 
 MAIN_FILES = ("main.py", "src/main.py")
 
 
 class BotError(Exception):
-    """A path leads to no app. The message is one line that says what was looked for, and where.
+    """A path leads to no app, or to one that cannot start. The message is one line that says what was
+    looked for, and where.
 
     Where the bot's own code failed, the error that it raised is the `__cause__`.
     """
@@ -55,6 +57,17 @@ def load_app(path: str | Path) -> App:
             "module:app"
         )
     return _app_of(_import(module), name, module)
+
+
+async def start(app: App, path: str, port: int | None = None, *, sock: socket | None = None) -> None:
+    """Serve the `app` of the bot at `path` until it stops. Raises `BotError` if its credentials cannot be
+    used, which starting it again would not change; and what `App.start` raises."""
+    from cadenza.apps import InvalidCredentialsError
+
+    try:
+        await app.start(port, sock=sock)
+    except InvalidCredentialsError as error:
+        raise BotError(f"{path} cannot be run: {_describe(error)}") from None
 
 
 def _find_file(path: Path) -> Path | None:

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from cadenza.state import StateError
 
-from .bot import BotError, load_app
+from .bot import BotError, load_app, start
 from .workers import UnfitError, run_workers
 
 
@@ -48,4 +48,4 @@ def run(
 
 async def _serve(path: str, port: int | None) -> None:
     app = load_app(path)  # inside the loop, so that a bot which starts itself is told that it must not
-    await app.start(port)
+    await start(app, path, port)

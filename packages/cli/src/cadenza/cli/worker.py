@@ -27,13 +27,14 @@ from typing import Final
 
 from cadenza.state import StateError, StateUnavailableError
 
-from .bot import BotError, load_app
+from .bot import BotError, load_app, start
 
 ORPHAN_SECONDS: Final = 60.0
 """How long a worker may take to stop when there is nobody left who would wait for it, or kill it."""
 
 HOPELESS: Final = os.EX_CONFIG if os.name == "posix" else 78
-"""The status of a worker whose bot cannot be loaded: starting it again would change nothing."""
+"""The status of a worker whose bot cannot be loaded, or not with its credentials: starting it again would
+change nothing."""
 
 
 def main(path: str, number: int, line: socket.socket) -> None:
@@ -83,7 +84,7 @@ async def _serve(path: str, line: socket.socket) -> None:
 
     app.events.on("start", started)
     signal.signal(signal.SIGTERM, terminated)
-    await app.start(sock=socket.socket(fileno=descriptors[0]))
+    await start(app, path, sock=socket.socket(fileno=descriptors[0]))
 
 
 def _watch(line: socket.socket) -> None:

@@ -11,8 +11,10 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Literal, cast
 
 import aiohttp
-from cadenza.api import ApiClient, ApiClientSettings
+from cadenza.api import AiohttpTransport, ApiClient, ApiClientSettings, ConnectError, Request, Response
+from cadenza.api.clients.streaming import StreamedResponse
 from cadenza.apps import App
+from cadenza.apps.budget import BudgetTransport
 from cadenza.apps.events import ActivityResponseEvent, ErrorEvent, StartEvent
 from cadenza.cli import BotError, load_app
 from cadenza.testing import (
@@ -56,6 +58,7 @@ class Session:
         self._turns: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
         if observe is not None:
             teams.service.observers.append(observe)
+            teams.token_service.observers.append(observe)
         app.events.on("activity_response", self._over)
         app.events.on("error", self._failed)
 
@@ -170,22 +173,65 @@ async def open_session(
     """Run the bot at `path` and the emulator, each on a loopback port of its own, while the block lasts.
 
     The bot has no credentials, whatever the environment or its code says, and the emulator is where it
-    believes Teams and the token service to be. Every OAuth connection that it names exists, without single
-    sign-on. Raises `BotError` if there is no bot.
+    believes Teams and the token service to be: its requests to them go there, through its own rate budget,
+    and nowhere else. Every OAuth connection that it names exists, without single sign-on. Raises `BotError`
+    if there is no bot.
     """
     async with Teams(faults=faults) as teams, teams.serve() as url:
         teams.token_service.any_connection = True
         with _environment(url):
             app = load_app(path)
-            await app.api.close()
-            # No token, and this token service, whatever the bot's code gave.
-            app.api = ApiClient(url, api_client_settings=ApiClientSettings(oauth_url=url))
+            await _confine(app, url)
             session = Session(teams, app, observe, turn_seconds=turn_seconds)
             try:
                 teams.connect(await _serve(app))
                 yield session
             finally:
                 await app.stop()
+
+
+class EmulatorOnly(AiohttpTransport):
+    """Reaches what is below one URL, and nothing else: what it is handed may have been kept by a bot that
+    spoke to Teams, and name a URL of Teams."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__()
+        self._url = url
+
+    async def send(self, request: Request) -> Response:
+        self._check(request)
+        return await super().send(request)
+
+    @asynccontextmanager
+    async def open(self, request: Request) -> AsyncIterator[StreamedResponse]:
+        self._check(request)
+        async with super().open(request) as response:
+            yield response
+
+    def _check(self, request: Request) -> None:
+        if not request.url.startswith(f"{self._url}/"):
+            where = request.url.partition("?")[0]
+            raise ConnectError(
+                f"{request.method} {where}: in a chat the bot reaches the emulated Teams only ({self._url})",
+                request,
+            )
+
+
+async def _confine(app: App, url: str) -> None:
+    """Let what the bot asks of Teams and of the token service go to `url`, without a token, whatever way and
+    token its code has given it. How it paces and repeats its requests stays as it is."""
+    way, retry = EmulatorOnly(url), app.api.retry
+    await app.api.close()
+    if app._owns_wire:
+        await app._wire.close()
+    app._wire, app._owns_wire = way, True  # which the App closes when it stops
+    app.api = ApiClient(
+        url,
+        transport=BudgetTransport(way, app.budget, default_tenant=app._settings.tenant_id or ""),
+        retry=retry,
+        api_client_settings=ApiClientSettings(oauth_url=url),
+        agentic_token=lambda _: None,
+    )
 
 
 async def _serve(app: App) -> str:

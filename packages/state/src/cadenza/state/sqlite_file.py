@@ -13,11 +13,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import sqlite3
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -233,6 +236,7 @@ class SQLiteFile:
             raise StateError(
                 f"The folder of the state file {self.path} does not exist: create it, or choose another path."
             )
+        self._create()
         try:
             connection = sqlite3.connect(self.path, timeout=self._patience, isolation_level=None)
             self._connection = connection
@@ -243,6 +247,14 @@ class SQLiteFile:
             connection.execute("COMMIT")
         except sqlite3.Error as error:
             raise self._explain(error) from error
+
+    def _create(self) -> None:
+        """An empty file for its owner alone, if there is none: it will hold messages, and tokens of users.
+        SQLite gives the files beside it the same mode. What is there already keeps the mode that it has."""
+        flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY
+        # One at a time: to close a file takes away the locks that this process has on it.
+        with _creating, suppress(OSError):  # SQLite says why it cannot be created
+            os.close(os.open(self.path, flags, 0o600))
 
     def _use_wal(self, connection: sqlite3.Connection) -> None:
         """Turn on the write-ahead log; SQLite does not wait by itself while another process does so, too."""
@@ -350,3 +362,4 @@ def _boot() -> str:
 
 
 _boot_id: str | None = None
+_creating = threading.Lock()

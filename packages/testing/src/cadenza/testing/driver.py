@@ -30,7 +30,8 @@ class Driver:
     ) -> None:
         self.service = service
         self.files = Files(lambda: self.url, self._report)
-        self.token_service = TokenService(lambda: self.url, self._report)
+        self.token_service = TokenService(lambda: self.url, self._report, self.now)
+        service.connection_of = self.token_service.connection_of
         self._url = url
         self._identity: IdentityProvider | None = None
         self._now = now

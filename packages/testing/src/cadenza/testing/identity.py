@@ -19,8 +19,9 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit
 
-from cadenza.api import CHINA, PUBLIC, US_GOV, US_GOV_DOD, CadenzaError, CloudEnvironment
+from cadenza.api import CadenzaError, CloudEnvironment
 from cadenza.testing import answers
+from cadenza.testing.clouds import CHINA, CLOUDS, PUBLIC, documented
 from cadenza.testing.exchange import Reply
 from cadenza.testing.keys import KeyRing, SigningKey, encode_token
 from cadenza.testing.registration import Registration
@@ -35,7 +36,6 @@ __all__ = ["IdentityProvider", "InvalidTokenError", "concerns"]
 LIFETIME_SECONDS = 3600
 """How long a token is good (Entra: 60 to 90 minutes; the Bot Framework: one hour)."""
 
-CLOUDS = (PUBLIC, US_GOV, US_GOV_DOD, CHINA)
 OPENID_HOSTS = frozenset(urlsplit(cloud.openid_metadata_url).netloc for cloud in CLOUDS)
 LOGIN_HOSTS = frozenset(urlsplit(cloud.login_endpoint).netloc for cloud in CLOUDS) | {
     "login.windows.net",
@@ -121,8 +121,8 @@ class IdentityProvider:
 
     @property
     def cloud(self) -> CloudEnvironment:
-        """The bot's; the public one if there is no bot."""
-        return PUBLIC if self.bot is None else self.bot.cloud
+        """The bot's, as it is documented (`clouds.py`); the public one if there is no bot."""
+        return PUBLIC if self.bot is None else documented(self.bot.cloud)
 
     # -- signing
 
@@ -175,7 +175,7 @@ class IdentityProvider:
             "scp": "access_as_user",
         }
         app = "1fec8e78-bce4-4aaf-ab1b-5451cc387264"  # Teams, on a desktop and on a telephone
-        good = self._entra_claims(cloud or self.cloud, str(tenant), app, version)
+        good = self._entra_claims(documented(cloud or self.cloud), str(tenant), app, version)
         if "aud" not in claims:
             good["aud"] = audience or self._client_id()
         return self.sign(
@@ -237,7 +237,7 @@ class IdentityProvider:
     ) -> str:
         """A token of Entra for an app itself, as the token endpoint gives it. The resources of bots take
         those of version 1."""
-        cloud = cloud or self.cloud
+        cloud = documented(cloud or self.cloud)
         version = "2.0" if resource == cloud.token_exchange_resource or GUID.fullmatch(resource) else "1.0"
         good = self._entra_claims(cloud, self.tenant_id(tenant), client_id, version)
         principal = str(uuid.uuid5(uuid.NAMESPACE_URL, f"{good['tid']}/{client_id}"))
@@ -264,6 +264,11 @@ class IdentityProvider:
         import jwt
 
         try:
+            if token.count(".") != 2:
+                raise InvalidTokenError(
+                    "this is no token of the identity provider but opaque; if it is the bot's own, name it: "
+                    "Registration(token=...)"
+                )
             key = self.entra_keys.find(jwt.get_unverified_header(token).get("kid"))
             if key is None:
                 raise InvalidTokenError("the token is not of this identity provider: it has no such key")
@@ -283,6 +288,8 @@ class IdentityProvider:
         scheme, _, token = (authorization or "").partition(" ")
         if scheme.lower() != "bearer" or not token.strip():
             return "the request carries no bearer token"
+        if bot is not None and bot.token is not None and token.strip() == bot.token:
+            return None
         try:
             claims = self.verify(token.strip())
         except InvalidTokenError as error:
@@ -292,6 +299,8 @@ class IdentityProvider:
         agentic = bot is not None and parent == bot.client_id
         if bot is None or not (app == bot.client_id or agentic):
             return f"the token is of the app {app!r}, which is not the bot"
+        if bot.tenant_id is not None and not agentic and claims.get("tid") != self.tenant_id(bot.tenant_id):
+            return f"the token is of the tenant {claims.get('tid')!r}, and the bot is in {bot.tenant_id!r}"
         scopes = (cloud.bot_scope, cloud.agent_bot_scope) if agentic else (cloud.bot_scope,)
         audiences = [resource_of(scope) for scope in scopes]
         if str(claims.get("aud")).rstrip("/") not in audiences:

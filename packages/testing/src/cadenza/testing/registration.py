@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from cadenza.api import PUBLIC, CloudEnvironment
+from cadenza.testing import clouds
 
 __all__ = ["Registration"]
 
@@ -16,7 +17,8 @@ class Registration:
     `tenant_id`: the one tenant that the app is in; None: it is a multi-tenant app, which every tenant knows.
     `certificate`: PEM; a private key in it is not looked at. `managed_identity`: the client id of the managed
     identity of the machine that the bot runs on, or "system"; if it is not the bot's own client id, it is a
-    federated credential of the bot.
+    federated credential of the bot. `token`: a text that counts as a good token of the bot, besides those
+    that the identity provider gives it: for a bot that is given opaque ones by a provider of its own.
     """
 
     client_id: str
@@ -25,11 +27,13 @@ class Registration:
     certificate: str | bytes | None = field(default=None, repr=False)
     managed_identity: str | None = None
     cloud: CloudEnvironment = PUBLIC
+    token: str | None = field(default=None, repr=False)
 
     @property
     def service_url(self) -> str | None:
         """A service URL of its cloud, as activities carry it; None if the cloud lists no host."""
-        host = next((one for one in self.cloud.service_hosts if not one.startswith("*")), None)
+        hosts = clouds.documented(self.cloud).service_hosts
+        host = next((one for one in hosts if not one.startswith("*")), None)
         if host is None:
             return None
-        return f"https://{host}/{'emea' if host == PUBLIC.service_hosts[0] else 'teams'}/"
+        return f"https://{host}/{'emea' if host in clouds.PUBLIC.service_hosts else 'teams'}/"

@@ -144,6 +144,11 @@ class Rules:
     targeted_lifetime: float = 24 * 3600.0
     """7 "Targeted": how long such a message is there."""
 
+    # -- signing in
+    sign_in_card: Verdict = "flag"
+    """api-surface.md 1.10, sign_in: in a group chat or a channel an OAuth card is targeted at who is to sign
+    in, and in a channel it has no tokenExchangeResource. The SDKs do so; no source says that Teams minds."""
+
 
 SOURCES: Mapping[str, str] = {
     name: f"teams-protocol.md {row}"
@@ -187,5 +192,8 @@ SOURCES: Mapping[str, str] = {
         "token": "8, last line: every request carries the bot's token",
         "typing-while-open": "1.4, last row but one",
     }.items()
+} | {
+    "sign-in-card": "api-surface.md 1.10, sign_in",
+    "sign-in-link": "api-surface.md 1.10, sign_in: the state of the link names the card's connection",
 }
-"""The row of teams-protocol.md behind each rule whose breach is a violation."""
+"""The row of teams-protocol.md (or of another document) behind each rule whose breach is a violation."""

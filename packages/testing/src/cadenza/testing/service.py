@@ -20,7 +20,7 @@ from dataclasses import replace
 from typing import Any, Literal, get_args
 from urllib.parse import parse_qsl, unquote
 
-from cadenza.testing import answers, conduct, files, operations, roster, shape, targeted
+from cadenza.testing import answers, conduct, files, oauth_cards, operations, roster, shape, targeted
 from cadenza.testing.conversation import Conversation, ConversationType, Stream
 from cadenza.testing.directory import ChannelType, Directory, MeetingRecord, TeamRecord, meeting_id
 from cadenza.testing.exchange import (
@@ -79,6 +79,8 @@ class Service:
         self.violations: list[Violation] = []
         self.observers: list[Observer] = []
         self.on_oauth_card: CardObserver | None = None
+        self.connection_of: Callable[[Any], str | None] = lambda url: None
+        """Names the OAuth connection that a link to sign in is for."""
         self.conversations: dict[str, Conversation] = {}
         self._directory = Directory(self.conversations)
         self._faults: list[list[Any]] = []  # each with the number of requests that it counted
@@ -198,6 +200,10 @@ class Service:
         arrivals = self._judge_rates(exchange, body, now)
         if exchange.refusal is None and body is not None and (streaming or kind == "plain" or kind == "put"):
             shape.check_size(exchange, body, self.rules, self._report)
+            if conversation is not None and body.get("attachments"):
+                oauth_cards.judge_cards(
+                    conversation, exchange, body, self.rules, self._report, self.connection_of
+                )
         plan = self._plan(exchange)
         counts = self.rules.refused_counts or (plan.apply and exchange.refusal is None)
         if counts:

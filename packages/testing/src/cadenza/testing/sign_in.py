@@ -29,8 +29,7 @@ class SignIn(Person):
     is shown once all are answered. Where the card asks for a resource that is not that of the app, no token
     is asked for: each client sends `signin/failure` (`resourcematchfailed`), and the card is shown. In a
     channel nothing of this happens. A card that is not targeted is everybody's who is in the chat: each of
-    them exchanges a token, though the bot may have asked one only. No source says that this is wrong, so it
-    is no violation.
+    them exchanges a token, though the bot may have asked one only (see `Rules.sign_in_card`).
 
     Nobody calls for these activities. A deed that waits for the bot's answer waits for theirs, too, if they
     have set out by then: in process always, over HTTP only where the bot answers after its turn (else
@@ -44,6 +43,9 @@ class SignIn(Person):
     exchanges: tuple[Delivery, ...] = ()
     """What the clients have sent by themselves, in order."""
 
+    _silently: tuple[str, ...] = ()
+    """The connections that single sign-on has signed this person in to."""
+
     @property
     def consents(self) -> bool:
         """Whether this person, or the administrator, has consented to single sign-on. If not, the token
@@ -55,7 +57,10 @@ class SignIn(Person):
         self.teams.token_service.set_consent(self._id, consents)
 
     def is_signed_in(self, connection_name: str) -> bool:
-        """Whether the token service holds a token of this person for that connection."""
+        """Whether the token service holds a token of this person for that connection. LookupError for a
+        connection that the bot has not, where it has any."""
+        if self.teams.token_service.connections:
+            self.teams.token_service.known_connection(connection_name)
         return self.teams.token_service.token(self._id, connection_name, self.teams.now()) is not None
 
     @overload
@@ -132,7 +137,14 @@ class SignIn(Person):
             )
         titles = [button.title for one in messages if not one.deleted for button in one.sign_in_buttons]
         what = "sign-in button" if title is None else f"sign-in button {title!r}"
-        raise LookupError(f"no {what} is on the screen; there are: {', '.join(titles) or 'none'}")
+        why = ""
+        if self._silently:
+            names = ", ".join(repr(name) for name in self._silently)
+            why = (
+                f"; {self.name} was signed in silently to {names}: to see the card, add the connection with "
+                "sso=False, or set user.consents = False"
+            )
+        raise LookupError(f"no {what} is on the screen; there are: {', '.join(titles) or 'none'}{why}")
 
     def _exchange_tokens(self, message: ScreenMessage) -> list[Delivery]:
         """Send what the clients send by themselves about the OAuth card of a message that has just come."""
@@ -147,7 +159,12 @@ class SignIn(Person):
 
         def ended(name: str, status: int | None) -> None:
             statuses.append(status if name == EXCHANGE else None)
-            if len(statuses) == len(activities) and 200 not in statuses:
+            if len(statuses) < len(activities):
+                return
+            if 200 in statuses:
+                names = [str(card.get("connectionName")) for card in cards]
+                self._silently = tuple(dict.fromkeys((*self._silently, *names)))
+            else:
                 self.teams.service.reveal(self.conversation_id, message, self._id, self.teams.now())
 
         sent = [

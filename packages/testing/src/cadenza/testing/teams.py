@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+import warnings
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -116,8 +117,22 @@ class Teams:
                 await server.close()
 
     def connect(self, bot: Bot | str) -> None:
-        """Deliver what users do to `bot`: an object with `process`, or the URL of a messaging endpoint."""
+        """Deliver what users do to `bot`: an object with `process`, or the URL of a messaging endpoint.
+
+        Warns of an App that has credentials while no bot is registered: it would ask the real identity
+        platform for a token, and the bot would not take what is delivered without one.
+        """
         self.courier.connect(bot)
+        if self._bot is None and _asks_for_tokens(credentials := getattr(bot, "credentials", None)):
+            warnings.warn(
+                f"the bot has credentials ({type(credentials).__name__}), and this Teams does not know it: "
+                "with them it asks the identity platform for a token before it answers. Take CLIENT_ID, "
+                "CLIENT_SECRET and the like out of the environment before the bot is made "
+                "(monkeypatch.delenv), or register the bot, with Teams(bot=Registration(...)) or "
+                "teams.register(...) before connect, and make the App with transport=teams.transport",
+                UserWarning,
+                stacklevel=2,
+            )
 
     # -- who may speak, and as whom
 
@@ -134,7 +149,7 @@ class Teams:
         self.service.find_problem = self.identity.find_problem
         self.token_service.client_id = bot.client_id
         self.token_service.mint = self._mint
-        self.token_service.url = lambda: self._served or bot.cloud.token_service_url
+        self.token_service.url = lambda: self._served or self.identity.cloud.token_service_url
         return bot
 
     @property
@@ -148,7 +163,9 @@ class Teams:
 
         msal speaks to nothing but https, so that with these a bot checks tokens but cannot get any.
         """
-        cloud = self.identity.cloud
+        from cadenza.api import PUBLIC
+
+        cloud = PUBLIC if self.identity.bot is None else self.identity.bot.cloud
         if self._served is None:
             return cloud
         return replace(
@@ -356,3 +373,23 @@ class Teams:
         if not self._users:
             raise LookupError("there is no user yet: call teams.user()")
         return self._users[0]
+
+
+def _asks_for_tokens(credentials: object) -> bool:
+    """Whether credentials of an App are such that the network is asked for a token with them."""
+    if credentials is None:
+        return False
+    from cadenza.api import (
+        CertificateCredentials,
+        ClientCredentials,
+        FederatedIdentityCredentials,
+        ManagedIdentityCredentials,
+    )
+
+    asking = (
+        ClientCredentials,
+        CertificateCredentials,
+        FederatedIdentityCredentials,
+        ManagedIdentityCredentials,
+    )
+    return isinstance(credentials, asking)

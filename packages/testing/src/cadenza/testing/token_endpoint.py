@@ -15,9 +15,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_plus
 
-from cadenza.api import PUBLIC, CloudEnvironment
+from cadenza.api import CloudEnvironment
+from cadenza.testing.clouds import CLOUDS, PUBLIC
 from cadenza.testing.exchange import Reply
-from cadenza.testing.identity import CLOUDS, InvalidTokenError, resource_of
+from cadenza.testing.identity import InvalidTokenError, resource_of
 from cadenza.testing.keys import base64url, certificate_of, thumbprints
 from cadenza.testing.managed_identity import principal_of
 
@@ -32,6 +33,8 @@ SKEW_SECONDS = 300
 """How far the clocks may be apart ("Certificate credentials": nbf and exp)."""
 
 ALGORITHMS = ("PS256", "RS256")
+AGENTIC_SUBJECT = "/eid1/"
+"""How the subject of an assertion begins that a blueprint has got by fmi_path."""
 
 
 class RefusedRequestError(Exception):
@@ -113,6 +116,8 @@ class TokenRequest:
     def _authenticate(self, client_id: str, secret: str | None) -> None:
         registration = self._find(client_id)
         assertion = self._form.get("client_assertion")
+        if registration is None and client_id in self._identity.registrations:
+            raise self._unknown(client_id)  # in this tenant
         if assertion is not None:
             if self._form.get("client_assertion_type") != ASSERTION_TYPE:
                 words = f"The parameter 'client_assertion_type' must be '{ASSERTION_TYPE}'."
@@ -165,9 +170,11 @@ class TokenRequest:
             raise RefusedRequestError(
                 401, "invalid_client", 50027, "JWT token is invalid or malformed."
             ) from None
-        if claims.get("iss") in (client_id, claims.get("sub")):
-            if registration is None:
-                raise self._unknown(client_id)
+        # An agentic identity has no registration of its own: its blueprint vouches for it.
+        agentic = str(claims.get("sub")).startswith(AGENTIC_SUBJECT)
+        if registration is None and not agentic:
+            raise self._unknown(client_id)
+        if registration is not None and claims.get("iss") in (client_id, claims.get("sub")):
             self._check_certificate(client_id, registration, assertion, header, claims)
         else:
             self._check_federated(client_id, registration, assertion, claims)
@@ -214,7 +221,10 @@ class TokenRequest:
     def _check_audience(self, claims: Mapping[str, Any]) -> None:
         names = {self._tenant, self._identity.tenant_id(self._tenant)}
         endings = ("/oauth2/v2.0/token", "/oauth2/token", "/v2.0")
-        if claims.get("aud") not in {f"{self._base}/{name}{end}" for name in names for end in endings}:
+        bases = {self._base, self._base.replace("http://", "https://", 1)}  # msal speaks of https alone
+        if claims.get("aud") not in {
+            f"{one}/{name}{end}" for one in bases for name in names for end in endings
+        }:
             raise RefusedRequestError(
                 401,
                 "invalid_client",
@@ -243,7 +253,7 @@ class TokenRequest:
         subject = str(claims.get("sub"))
         if claims.get("aud") == self._exchange:
             blueprint = str(claims.get("azp"))
-            if subject.startswith("/eid1/"):
+            if subject.startswith(AGENTIC_SUBJECT):
                 if subject.rpartition("/")[2] == client_id:
                     self._parent = blueprint
                     return

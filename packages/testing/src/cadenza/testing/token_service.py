@@ -19,12 +19,15 @@ import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
-from urllib.parse import parse_qsl
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, quote, urlencode
 
 from cadenza.testing import answers
-from cadenza.testing.exchange import Reply, ServiceRequest
+from cadenza.testing.exchange import Exchange, Reply, ServiceRequest
 from cadenza.testing.inbound import BOT, now_text
+
+if TYPE_CHECKING:
+    from cadenza.testing.person import Person
 
 __all__ = ["CODE_SECONDS", "OAuthConnection", "TokenService", "TokenServiceRequest", "UserToken"]
 
@@ -55,6 +58,9 @@ Mint = Callable[[dict[str, Any], float], str]
 
 NO_TOKEN = Reply(404)
 
+SECRET = "..."
+"""What is shown of a code or a token."""
+
 
 @dataclass(frozen=True, slots=True)
 class Operation:
@@ -80,6 +86,7 @@ OPERATIONS: Mapping[str, Operation] = {
     ),
     SIGN_IN_PAGE: Operation("GET", ("signin",)),
 }
+NAMES = [route.rpartition("/")[2] for route in OPERATIONS]
 
 
 @dataclass(slots=True)
@@ -155,10 +162,12 @@ class SsoToken:
 class TokenService:
     """The token service of the one bot; `teams.token_service`. `teams.add_connection` adds what it knows.
 
-    `url` is where it is reached.
+    `url` is where it is reached, `now` the time, for what is not told it.
     """
 
-    def __init__(self, url: Callable[[], str], report: Report) -> None:
+    def __init__(
+        self, url: Callable[[], str], report: Report, now: Callable[[], float] = lambda: 0.0
+    ) -> None:
         self.connections: dict[str, OAuthConnection] = {}
         """The bot's OAuth connections, by name."""
         self.any_connection = False
@@ -169,12 +178,16 @@ class TokenService:
         """Seconds that every answer takes."""
         self.requests: list[TokenServiceRequest] = []
         """What the bot has asked for, in order."""
+        self.observers: list[Callable[[Exchange], object]] = []
+        """Told of every request once it is answered, as of one to the service (with the index 0), but without
+        codes and tokens."""
         self.client_id: str | None = None
         """The bot's app id; None: nothing is known of it, and any is taken."""
         self.mint: Mint | None = None
         """What makes its tokens and those of single sign-on; None: they are texts."""
         self.url = url
         self._report = report
+        self._now = now
         self._tokens: dict[tuple[str, str], UserToken] = {}
         self._links: dict[str, Link] = {}
         self._codes: dict[str, Code] = {}
@@ -206,9 +219,17 @@ class TokenService:
         self, status: int | None, *, times: int | None = None, operation: str | None = None
     ) -> None:
         """Answer with that status from now on: `times` times, and to that operation (such as GetToken) only.
-        None: no longer."""
+        None: no longer. ValueError for a status below 400, or an operation that the service has not."""
+        if operation is not None and operation not in NAMES:
+            raise ValueError(
+                f"the token service has no operation {operation!r}; there are: {', '.join(NAMES)}"
+            )
+        if times is not None and times < 1:
+            raise ValueError(f"it fails at least once, not {times} times; fail_with(None) ends it")
         if status is None:
             self._failure = None
+        elif not 400 <= status <= 599:
+            raise ValueError(f"a failure is a status from 400 to 599, not {status}; None: no failure")
         else:
             known = answers.STATUS.get(status) if status >= 500 else None
             reply = known or answers.error(status, "ServiceError", f"The token service answers {status}.")
@@ -238,16 +259,34 @@ class TokenService:
         held = self._held(user_id, connection_name, now)
         return None if held is None else held.token
 
-    def give_token(
-        self, user_id: str, connection_name: str, now: float, token: str | None = None
-    ) -> UserToken:
-        """Hold a token of a user as if the user had signed in; `token`: that one. LookupError if the bot has
-        no such connection."""
-        connection = self._connection(connection_name)
+    def give_token(self, user: Person | str, connection_name: str, token: str | None = None) -> UserToken:
+        """Hold a token of a user (a `User`, or the id of an account) as if the user had signed in; `token`:
+        that one, else one is made. LookupError if the bot has no such connection."""
+        user_id = user if isinstance(user, str) else getattr(user, "account", {}).get("id")
+        if not isinstance(user_id, str):
+            raise TypeError(f"give_token is for a User or the id of an account, not {user!r}")
+        if not user_id.startswith("29:"):
+            raise ValueError(f"{user_id!r} is not the id of an account (29:...); give the User")
+        if not isinstance(connection_name, str):
+            raise TypeError(f"connection_name is the name of a connection, not {connection_name!r}")
+        if token is not None and not isinstance(token, str):
+            raise TypeError(f"a token is a text, not a {type(token).__name__}; left out, one is made")
+        return self._give(user_id, self.known_connection(connection_name), self._now(), token)
+
+    def known_connection(self, name: str) -> OAuthConnection:
+        """The bot's connection of that name. LookupError, which names those that there are, if there is
+        none."""
+        connection = self._connection(name)
         if connection is None:
+            known = ", ".join(self.connections) or "none"
             raise LookupError(
-                f"the bot has no connection {connection_name!r}: call teams.add_connection with that name"
+                f"the bot has no connection {name!r}; there are: {known}. teams.add_connection adds one"
             )
+        return connection
+
+    def _give(
+        self, user_id: str, connection: OAuthConnection, now: float, token: str | None = None
+    ) -> UserToken:
         held = UserToken(
             user_id,
             connection.name,
@@ -271,6 +310,11 @@ class TokenService:
     def is_link(self, url: Any) -> bool:
         """Whether that is a link to sign in that the service has given out."""
         return self._link(url) is not None
+
+    def connection_of(self, url: Any) -> str | None:
+        """The name of the connection that a link to sign in is for; None for another link."""
+        link = self._link(url)
+        return None if link is None else link.connection.name
 
     def visit(self, url: str, user_id: str, now: float) -> str:
         """Sign in and consent on the page of a link; returns the magic code (the first is always 123456).
@@ -322,6 +366,10 @@ class TokenService:
         )
         if len(self.requests) >= 2 * REMEMBERED:
             del self.requests[:REMEMBERED]
+        if self.observers:
+            shown = _shown(request, route, given, reply, now)
+            for observer in self.observers:
+                observer(shown)
         return reply
 
     def _answer(
@@ -404,7 +452,7 @@ class TokenService:
             if found is not None and found.user_id == user_id and found.connection.name == connection.name:
                 del self._codes[code]
                 if now < found.expires:
-                    held = self.give_token(user_id, connection.name, now)
+                    held = self._give(user_id, connection, now)
         return NO_TOKEN if held is None else Reply(200, _response(held, now))
 
     def _aad_tokens(
@@ -481,7 +529,7 @@ class TokenService:
             return answers.error(400, "BadRequest", "The token is not one that can be exchanged.")
         if user_id in self._unwilling and (user_id, connection.name) not in self._consented:
             return answers.error(412, "ConsentRequired", "The user or an administrator has not consented.")
-        return Reply(200, _response(self.give_token(user_id, connection.name, now), now))
+        return Reply(200, _response(self._give(user_id, connection, now), now))
 
     def _give_link(self, request: ServiceRequest, state: str, *, with_resource: bool) -> Reply:
         found = _read_state(state, self.client_id)
@@ -600,6 +648,33 @@ def _json_object(body: bytes | dict[str, Any] | None) -> dict[str, Any] | None:
         except (ValueError, RecursionError):
             return None
     return body if isinstance(body, dict) else None
+
+
+def _shown(
+    request: ServiceRequest, route: str, given: list[tuple[str, str]], reply: Reply | None, now: float
+) -> Exchange:
+    """What an observer is told of a request."""
+    query = urlencode([(name, SECRET if name == "code" else value) for name, value in given], quote_via=quote)
+    return Exchange(
+        0,
+        now,
+        request.method,
+        f"/{route}?{query}" if query else f"/{route}",
+        _without_tokens(_json_object(request.body)),
+        status=None if reply is None else reply.status,
+        answer=None if reply is None else _without_tokens(reply.body),
+        answered_at=now,
+        end="reset" if reply is None else "answer",
+    )
+
+
+def _without_tokens(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {
+            name: SECRET if name == "token" and isinstance(one, str) else _without_tokens(one)
+            for name, one in value.items()
+        }
+    return [_without_tokens(one) for one in value] if isinstance(value, list) else value
 
 
 def _object_id(user_id: str) -> str:

@@ -38,10 +38,10 @@ class EmulatorTransport:
                 reply = await self._answer(request)
         except TimeoutError:
             raise RequestTimeoutError(
-                f"{request.method} {request.url}: no answer within {self._timeout:g} s", request
+                f"{_shown(request)}: no answer within {self._timeout:g} s", request
             ) from None
         if reply is None:
-            raise ConnectionLostError(f"{request.method} {request.url}: the connection was reset", request)
+            raise ConnectionLostError(f"{_shown(request)}: the connection was reset", request)
         headers = dict(reply.headers)
         if reply.content_type is not None:
             headers.setdefault("content-type", reply.content_type)
@@ -53,7 +53,7 @@ class EmulatorTransport:
         if concerns(request.url, served=here):
             reply = await self._driver.identify(request)
             if reply is None:
-                raise ConnectError(f"{request.method} {request.url}: the connection was refused", request)
+                raise ConnectError(f"{_shown(request)}: the connection was refused", request)
             return reply
         if here:
             target = request.url[len(base) :]
@@ -67,3 +67,8 @@ class EmulatorTransport:
 
     async def close(self) -> None:
         """Do nothing: the transport holds nothing, and others may share it."""
+
+
+def _shown(request: Request) -> str:
+    """A request in the text of an error: without the query, where a code to sign in may be."""
+    return f"{request.method} {request.url.partition('?')[0]}"

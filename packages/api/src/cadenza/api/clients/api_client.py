@@ -16,7 +16,7 @@ from urllib.parse import quote, urlencode
 import pydantic  # not from it: its classes load when they are used
 from pydantic_core import PydanticSerializationError
 
-from ..clouds import PUBLIC, CloudEnvironment, is_http_url, is_loopback_url, origin
+from ..clouds import PUBLIC, CloudEnvironment, has_plain_path, is_http_url, is_loopback_url, origin
 from ..errors import (
     ApiError,
     ConnectError,
@@ -324,13 +324,15 @@ class ApiClient:
         if token and not self._trusted:
             raise UntrustedHostError(
                 f"the bot's token is not sent to {self.service_url!r}: it is no https URL of a host on the "
-                "cloud's allow-list. If you trust it, add its host with "
+                "cloud's allow-list, or has a query, a fragment or '..'. If you trust its host, add it with "
                 "with_overrides(cloud, service_hosts=(*cloud.service_hosts, ...)). Nothing was sent",
                 request,
             )
         if not self._is_http:
             raise ConnectError(
-                f"{self.service_url!r} is no http or https service URL; nothing was sent", request
+                f"{self.service_url!r} is no http or https service URL, or has a query, a fragment or '..'; "
+                "nothing was sent",
+                request,
             )
         signed = _with_token(request, token) if token else request
         try:
@@ -371,11 +373,13 @@ class ApiClient:
     @cached_property
     def _trusted(self) -> bool:
         """Whether the token may go below the service URL: no path changes the host."""
-        return self.cloud.trusts(f"{self.service_url}/")
+        url = f"{self.service_url}/"
+        return self.cloud.trusts(url) and has_plain_path(url)
 
     @cached_property
     def _is_http(self) -> bool:
-        return is_http_url(f"{self.service_url}/")
+        url = f"{self.service_url}/"
+        return is_http_url(url) and has_plain_path(url)
 
     async def _ask(self, request: Request, fresh: bool) -> str | None:
         """The token, from a source that may have to fetch it."""

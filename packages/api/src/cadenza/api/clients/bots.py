@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, Field
 
+from ..errors import ApiError
 from ..models.base import WireModel
 from ..models.token import SignInUrlResponse
+from .users import forget_parameter
 
 if TYPE_CHECKING:
     from ..models.credentials import Credentials
@@ -69,12 +73,14 @@ class BotSignInClient:
     async def get_url(self, params: GetBotSignInUrlParams) -> str:
         """The link to sign in. Raises InvalidResponseError for an empty answer."""
         path = ("api", "botsignin", "GetSignInUrl")
-        return await self._api.fetch(_link, "GET", *path, query=_query(params), text=True)
+        with _without_state():
+            return await self._api.fetch(_link, "GET", *path, query=_query(params), text=True)
 
     async def get_resource(self, params: GetBotSignInResourceParams) -> SignInUrlResponse:
         """The link to sign in, with what single sign-on needs beside it."""
         path = ("api", "botsignin", "GetSignInResource")
-        return await self._api.fetch(SignInUrlResponse.received, "GET", *path, query=_query(params))
+        with _without_state():
+            return await self._api.fetch(SignInUrlResponse.received, "GET", *path, query=_query(params))
 
 
 class BotTokenClient:
@@ -117,6 +123,16 @@ class BotTokenClient:
         login = self._api.unsigned(self._api.cloud.login_endpoint)
         path = (tenant, "oauth2", "v2.0", "token")
         return await login.fetch(GetBotTokenResponse.model_validate, "POST", *path, form=form)
+
+
+@contextmanager
+def _without_state() -> Iterator[None]:
+    """Errors name no state: it is long, and holds who asked, and where."""
+    try:
+        yield
+    except ApiError as error:
+        forget_parameter(error, "state")
+        raise
 
 
 def _query(params: GetBotSignInUrlParams) -> dict[str, str | int | bool | None]:

@@ -7,6 +7,8 @@ import warnings
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from pydantic import Field
+
 from ..errors import ApiError
 from ..models.base import WireModel
 from ..models.token import TokenExchangeRequest, TokenResponse, TokenStatus
@@ -16,12 +18,13 @@ if TYPE_CHECKING:
 
 
 class GetUserTokenParams(WireModel):
-    """Whose token, for which connection. ``code`` is the number that a sign-in page has shown."""
+    """Whose token, for which connection. ``code`` is the number that a sign-in page has shown; it is
+    left out of ``repr()``."""
 
     user_id: str
     connection_name: str
     channel_id: str | None = None
-    code: str | None = None
+    code: str | None = Field(default=None, repr=False)
 
 
 class GetUserAADTokenParams(WireModel):
@@ -95,7 +98,7 @@ class UserClient:
             return await self._api.fetch(_token, "GET", "api", "usertoken", "GetToken", query=query)
         except ApiError as error:
             if params.code:
-                _forget_code(error)
+                forget_parameter(error, "code")
             raise
 
     async def get_aad_tokens(self, params: GetUserAADTokenParams) -> dict[str, TokenResponse]:
@@ -171,10 +174,10 @@ class UserTokenClient:
         return await self._users.exchange_token(params)
 
 
-def _forget_code(error: ApiError) -> None:
-    """Take the code, which stands in the URL, out of what people log."""
+def forget_parameter(error: ApiError, name: str) -> None:
+    """Take a parameter of the query, which stands in the URL, out of what people log."""
     made = error.request
-    error.request = replace(made, url=re.sub(r"([?&]code=)[^&]*", r"\1...", made.url))
+    error.request = replace(made, url=re.sub(rf"([?&]{name}=)[^&]*", r"\1...", made.url))
     error.args = tuple(
         error.request
         if part is made

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from inspect import isawaitable
-from typing import Literal, Protocol, TypeAlias, runtime_checkable
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, runtime_checkable
 
-from .json_web_token import TokenProtocol
+if TYPE_CHECKING:  # an App needs its credentials before any model
+    from .json_web_token import TokenProtocol
 
-TokenValue: TypeAlias = str | TokenProtocol | None
+TokenValue: TypeAlias = "str | TokenProtocol | None"
 """A token, or an object that is one and says more of itself, such as a JsonWebToken."""
 
-TokenResult: TypeAlias = TokenValue | Awaitable[TokenValue]
-BasicTokenProvider: TypeAlias = Callable[[str | list[str], str | None], TokenResult]
+TokenResult: TypeAlias = "TokenValue | Awaitable[TokenValue]"
+BasicTokenProvider: TypeAlias = Callable[[str | list[str], str | None], "TokenResult"]
 """A function from scope and tenant to a token."""
 
 
@@ -60,13 +61,11 @@ class ClientCredentials:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CertificateCredentials:
-    """A client id with the file of its certificate and private key; ``send_certificate_chain`` sends the
-    certificates along, for a registration that trusts by subject name and issuer."""
+    """A client id with the file of its certificate and private key."""
 
     client_id: str
     certificate_path: str
     password: str | None = field(default=None, repr=False)
-    send_certificate_chain: bool = False
     tenant_id: str | None = None
 
 

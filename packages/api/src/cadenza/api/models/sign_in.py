@@ -34,9 +34,10 @@ class SignInExchangeToken(WireModel):
 
 
 class SignInStateVerifyQuery(WireModel):
-    """The value of ``signin/verifyState``: ``state`` is the magic code, or None if there was none."""
+    """The value of ``signin/verifyState``: ``state`` is the magic code, or None if there was none. It is left
+    out of ``repr()``."""
 
-    state: str | None = None
+    state: str | None = Field(default=None, repr=False)
 
 
 class SignInFailure(WireModel):

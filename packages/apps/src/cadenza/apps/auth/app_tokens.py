@@ -4,90 +4,17 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Hashable
-from dataclasses import dataclass, field, replace
-from enum import Enum, auto
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from .token_errors import TokenError
-
-MARGIN_SECONDS = 300.0
-"""A token is renewed this long before it expires, or a fifth of its lifetime if that is shorter. Ours."""
-
-RENEWAL_PAUSE_SECONDS = 30.0
-"""Time from a renewal that failed to the next, while the old token is good; less for one that lives only
-minutes. Ours."""
-
-PAUSE_SECONDS = 1.0
-"""The same when there is no token left: who asks meanwhile is told the failure again. Ours."""
-
-LONGEST_PAUSE_SECONDS = 60.0
-"""The identity platform may ask for longer pauses, but not for longer than this. Ours."""
-
-FRESH_SECONDS = 10.0
-"""A token that was asked for because the last one was refused is not asked for again so soon: if it is
-refused too, another one would be. Ours."""
+from .token_life import Life, Step
 
 ACQUIRE_SECONDS = 25.0
 """How long getting a token may take. Ours; a client waits for 30 s (`TOKEN_TIMEOUT`)."""
 
 MOST_TOKENS = 2048
 """How many tokens are kept: one for each scope, tenant and agentic user that is written as. Ours."""
-
-
-class Step(Enum):
-    """What is to be done when somebody asks for a token."""
-
-    USE = auto()
-    """Give the one that is there."""
-    USE_AND_RENEW = auto()
-    """Give the one that is there, and get a new one behind."""
-    WAIT = auto()
-    """Get one, and wait for it."""
-    FAIL = auto()
-    """Tell the last failure again: it is too early to try again."""
-
-
-@dataclass(frozen=True, slots=True)
-class Life:
-    """When a token may be used, and when one may be asked for. Times are seconds of one clock."""
-
-    asked_at: float = float("-inf")
-    """When the token that is there was asked for: its lifetime counts from then."""
-    expires_at: float = float("-inf")
-    afresh: bool = False
-    """Whether it was asked for because its forerunner was refused."""
-    failed_at: float = float("-inf")
-    """When the last attempt failed; minus infinity if it did not."""
-    retry_after: float = 0.0
-
-    def good(self, now: float) -> bool:
-        return now < self.expires_at
-
-    def step(self, now: float, fresh: bool) -> Step:
-        wanted = fresh and not (self.afresh and now - self.asked_at < FRESH_SECONDS)
-        if self.good(now) and not wanted:
-            due = now >= self.expires_at - self._margin
-            pause = min(RENEWAL_PAUSE_SECONDS, self._margin / 4)
-            return Step.USE_AND_RENEW if due and self._may_try(now, pause) else Step.USE
-        return Step.WAIT if self._may_try(now, PAUSE_SECONDS) else Step.FAIL
-
-    def after_success(self, asked_at: float, lifetime: float, afresh: bool) -> "Life":
-        return Life(asked_at, asked_at + lifetime, afresh)
-
-    def after_failure(self, now: float, retry_after: float | None) -> "Life":
-        pause = min(retry_after or 0.0, LONGEST_PAUSE_SECONDS)
-        return replace(self, failed_at=now, retry_after=pause)
-
-    @property
-    def failing(self) -> bool:
-        return self.failed_at != float("-inf")
-
-    @property
-    def _margin(self) -> float:
-        return min(MARGIN_SECONDS, (self.expires_at - self.asked_at) / 5)
-
-    def _may_try(self, now: float, pause: float) -> bool:
-        return now - self.failed_at >= max(pause, self.retry_after)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,8 +85,8 @@ class AppTokens:
         return entry.expires_on if entry is not None else None
 
     async def share(self, key: Hashable, ask: Callable[[], Awaitable[T]]) -> T:
-        """What `ask` gives or raises, which is called once for all who come while it is under way. Nothing is
-        kept. Raises `TokenError` if it takes too long."""
+        """What `ask` gives, which is called once for all who come while it is under way. Nothing is kept.
+        Raises `TokenError` if it takes too long, and what `ask` raises, each who waits one of its own."""
         task = self._shared.get(key)
         if not _runs(task):
 
@@ -188,7 +115,9 @@ class AppTokens:
     async def close(self) -> None:
         """Ask for nothing more; tokens that are there can be used still."""
         self._closed = True
-        running = set(self._running)
+        # One of an event loop that is gone can neither be cancelled nor waited for.
+        running = {task for task in self._running if _runs(task)}
+        self._running.clear()
         for task in running:
             task.cancel()
         if running:
@@ -258,7 +187,13 @@ class AppTokens:
         # Not awaited itself: who waits may be cancelled, and the others still need it.
         await asyncio.wait({task})
         if task.cancelled():
-            raise TokenError("No token: the App has been stopped.")
+            reason = "the App has been stopped" if self._closed else "the request for it was cancelled"
+            raise TokenError(f"No token: {reason}.")
+        error = task.exception()
+        if isinstance(error, TokenError):
+            raise _again(error)
+        if isinstance(error, Exception):
+            raise TokenError(f"No token: {type(error).__name__}: {error}.") from error
         return task.result()
 
 
@@ -269,7 +204,10 @@ def _runs(task: asyncio.Task[Any] | None) -> bool:
 
 def _again(error: TokenError) -> TokenError:
     """The same error for one more who waits: each raises one of its own."""
-    again = type(error)(*error.args)
+    try:
+        again = type(error)(*error.args)
+    except Exception:  # a user's own class may want to be made otherwise
+        again = TokenError(str(error))
     again.retry_after = error.retry_after
     again.__cause__ = error.__cause__
     return again

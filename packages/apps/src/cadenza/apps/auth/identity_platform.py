@@ -4,17 +4,19 @@ It keeps no tokens; `AppTokens` does.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import cache
 from math import isfinite
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from cadenza.api import CloudEnvironment, Transport
 from cadenza.api.clouds import is_loopback_url
 
 from .app_tokens import Grant
+from .certificate import Certificate, CertificateFile
 from .msal_http import MsalHttp, MsalRunner
+from .tenants import check_tenant
 from .token_errors import TokenError, refusal
 
 if TYPE_CHECKING:
@@ -25,9 +27,6 @@ ASSUMED_SECONDS = 300.0
 
 MOST_CLIENTS = 256
 """How many clients of msal are kept: one for each tenant, and for each agentic app. Ours."""
-
-Signer: TypeAlias = Callable[[Mapping[str, str]], str]
-"""Signs an assertion for msal's context (`client_id`, `token_endpoint`). Called in a thread."""
 
 
 class _Assertion:
@@ -44,8 +43,11 @@ class _Client:
     """One client id at one authority."""
 
     def __init__(self) -> None:
+        self.loop = asyncio.get_running_loop()
         self.lock = asyncio.Lock()
         self.application: ConfidentialClientApplication | None = None
+        self.certificate: Certificate | None = None
+        """That of `application`."""
         self.assertion = _Assertion()
 
 
@@ -56,11 +58,16 @@ class IdentityPlatform:
         self._login = cloud.login_endpoint.rstrip("/")
         login = urlsplit(self._login)
         plain = login.scheme == "http" and is_loopback_url(self._login)
-        self._http = MsalHttp(f"http://{login.netloc}" if plain else None)
+        self._http = MsalHttp(self._login, f"http://{login.netloc}" if plain else None)
+        self._machine_http = (
+            MsalHttp()
+        )  # where to, Azure says: by a fixed address, or by environment variables
         self._runner = MsalRunner(transport)
         self._clients: dict[tuple[str, str], _Client] = {}
 
     def authority(self, tenant: str) -> str:
+        """The authority of a tenant. Raises `InvalidCredentialsError` for what is none."""
+        check_tenant(tenant)
         return f"{self._login}/{tenant}"
 
     async def app_token(
@@ -70,14 +77,17 @@ class IdentityPlatform:
         scope: str,
         *,
         secret: str | None = None,
-        sign: Signer | None = None,
+        certificate: CertificateFile | None = None,
         assertion: str | None = None,
         fmi_path: str | None = None,
     ) -> Grant:
-        """A token of an app for a scope. It proves itself by a secret, by what `sign` makes, or by an
-        assertion, the token of somebody it trusts. Raises `TokenError`."""
+        """A token of an app for a scope. It proves itself by a secret, by a certificate, which is read anew,
+        or by an assertion, the token of somebody it trusts. Raises `TokenError`."""
         what = f"No token for client id {client_id} from {authority} ({scope})"
-        client = await self._client(what, authority, client_id, secret=secret, sign=sign, assertion=assertion)
+        shown = None if certificate is None else await self._runner.run(what, certificate.read)
+        client = await self._client(
+            what, authority, client_id, secret=secret, certificate=shown, assertion=assertion
+        )
         more = {} if fmi_path is None else {"fmi_path": fmi_path}
         try:
             answer = await self._runner.run(
@@ -123,7 +133,7 @@ class IdentityPlatform:
                 else msal.UserAssignedManagedIdentity(client_id=client_id)
             )
             client = msal.ManagedIdentityClient(
-                identity, http_client=self._http, token_cache=_no_tokens(), http_cache=_NoAnswers()
+                identity, http_client=self._machine_http, token_cache=_empty_cache(), http_cache=_NoAnswers()
             )
             answer: Mapping[str, Any] = client.acquire_token_for_client(resource=resource)
             return answer
@@ -141,33 +151,29 @@ class IdentityPlatform:
         client_id: str,
         *,
         secret: str | None = None,
-        sign: Signer | None = None,
+        certificate: Certificate | None = None,
         assertion: str | None = None,
     ) -> _Client:
         client = self._clients.get((authority, client_id))
-        if client is None:
+        if client is None or client.loop is not asyncio.get_running_loop():  # its lock may be held for ever
             if len(self._clients) >= MOST_CLIENTS:
                 del self._clients[next(iter(self._clients))]
             client = self._clients[authority, client_id] = _Client()
         if assertion is not None:
             client.assertion.text = assertion  # who else asks with this client may use the newer one, too
         async with client.lock:
-            if client.application is None:
+            if client.application is None or client.certificate != certificate:
                 credential: Any = secret
-                if sign is not None:
-                    credential = {"client_assertion": self._signing(sign)}
+                if certificate is not None:
+                    # msal names it by its SHA-256 thumbprint, and sends it along (x5c).
+                    credential = {"private_key": certificate.key, "public_certificate": certificate.public}
                 elif secret is None:
                     credential = {"client_assertion": client.assertion}
                 client.application = await self._runner.run(
                     what, lambda: self._new_application(authority, client_id, credential)
                 )
+                client.certificate = certificate
         return client
-
-    def _signing(self, sign: Signer) -> Signer:
-        def signed(context: Mapping[str, str]) -> str:
-            return sign({**context, "token_endpoint": self._http.sent(context["token_endpoint"])})
-
-        return signed
 
     def _new_application(
         self, authority: str, client_id: str, credential: Any
@@ -180,8 +186,9 @@ class IdentityPlatform:
             authority=self._http.shown(authority),
             # The cloud says where its identity platform is; nobody is asked whether that is true.
             instance_discovery=False,
+            azure_region=False,  # nor by MSAL_FORCE_REGION: regions are other hosts
             http_client=self._http,
-            token_cache=_no_tokens(),
+            token_cache=_empty_cache(),
             http_cache=_NoAnswers(),
         )
 
@@ -193,21 +200,21 @@ class _NoAnswers(dict[Any, Any]):
         pass
 
 
-def _no_tokens() -> Any:
-    return _no_tokens_type()()
+def _empty_cache() -> Any:
+    return _empty_cache_type()()
 
 
 @cache
-def _no_tokens_type() -> Any:
+def _empty_cache_type() -> Any:
     import msal
 
-    class NoTokens(msal.TokenCache):  # type: ignore[misc]  # msal has no types
+    class EmptyCache(msal.TokenCache):  # type: ignore[misc]  # msal has no types
         """A `token_cache` of msal that keeps nothing: whoever asks it wants a new one."""
 
         def add(self, *_: Any, **__: Any) -> None:
             pass
 
-    return NoTokens
+    return EmptyCache
 
 
 def _application(client: _Client) -> Any:
@@ -222,6 +229,8 @@ def _grant(what: str, answer: Mapping[str, Any]) -> Grant:
         lifetime = float(answer["expires_in"])
     except (KeyError, TypeError, ValueError):
         lifetime = ASSUMED_SECONDS
+    if lifetime <= 0:
+        raise TokenError(f"{what}: the token that came has expired already (expires_in is {lifetime:g}).")
     return Grant(token, lifetime if isfinite(lifetime) else ASSUMED_SECONDS)
 
 

@@ -17,7 +17,8 @@ An activity without serviceUrl is answered at the token's, and one without chann
 (msteams), here too. A key that says nothing of channels vouches for all, as in botbuilder.
 
 Apps of Entra ID may post activities if they are listed (`allowed_callers`): entra.py has the rules 2 to 7 of
-their tokens. Those say nothing of a service URL or a channel, so that of rule 6 the list of hosts remains.
+their tokens, which the log calls "Entra rule 6" and so on. Those say nothing of a service URL or a channel,
+so that of rule 6 above the list of hosts remains.
 """
 
 import asyncio
@@ -30,7 +31,7 @@ from importlib import import_module
 from typing import Any, Protocol
 
 from cadenza.api import CloudEnvironment, Transport
-from cadenza.api.clouds import is_loopback_url
+from cadenza.api.clouds import has_plain_path, is_loopback_url
 
 from .bearer import Token, bearer, check_claims, read_token
 from .entra import EntraIssuer, audiences_of, check_calling_app
@@ -188,8 +189,6 @@ class BotFrameworkTokens:
         if token.claims.get("iss") not in issuers:  # no reason to ask for a key
             raise RefusedError(f"rule 2: the issuer (iss) is {shown(token.claims.get('iss'))}")
         key = await self._keys.find(token.key_id)
-        if key is None:
-            raise RefusedError(f"rule 5: the service has no key {shown(token.key_id)}")
         claims = token.verified(key)
         check_claims(claims, issuers=issuers, audiences=self._audiences, now=time.time())
         caller = TeamsCaller(
@@ -230,10 +229,16 @@ def _service_url(claims: Mapping[str, Any]) -> str | None:
 
 
 def _check_host(cloud: CloudEnvironment, service_url: str | None) -> None:
-    if service_url and not cloud.trusts(service_url):
+    if not service_url:
+        return
+    if not cloud.trusts(service_url):
         raise ForbiddenError(
             f"rule 6: {shown(service_url)} is not https, or no host of this cloud. If it is yours, add it to "
             "service_hosts of the cloud: App(cloud=with_overrides(PUBLIC, service_hosts=(...)))"
+        )
+    if not has_plain_path(service_url):
+        raise ForbiddenError(
+            f"rule 6: {shown(service_url)} is no service URL: it has a query, a fragment or '..'"
         )
 
 

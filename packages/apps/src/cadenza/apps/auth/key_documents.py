@@ -105,6 +105,9 @@ def _signing_key(jwk: object) -> SigningKey:
         raise ValueError(f"the id of one is {shown(key_id)}")
     if jwk.get("kty") != "RSA" or jwk.get("use", "sig") != "sig" or jwk.get("alg", ALGORITHM) != ALGORITHM:
         raise ValueError(f"{shown(key_id)} is not for {ALGORITHM} signatures")
+    uses = jwk.get("key_ops", ["verify"])  # RFC 7517, 4.3
+    if not isinstance(uses, list) or "verify" not in uses:
+        raise ValueError(f"{shown(key_id)} is for {shown(uses)} (key_ops), not to verify signatures")
     modulus, exponent = _number(key_id, jwk.get("n")), _number(key_id, jwk.get("e"))
     sound = modulus & exponent & 1 and 2 < exponent < 2**32
     if not sound or not _MIN_BITS <= modulus.bit_length() <= _MAX_BITS:

@@ -2,64 +2,17 @@
 
 import asyncio
 import logging
-from dataclasses import dataclass, replace
 
 from cadenza.api import Request, Transport
 from cadenza.api.clients.streaming import open_response
 from cadenza.api.clouds import is_loopback_url
 
+from .freshness import Freshness
 from .key_documents import MAX_DOCUMENT_BYTES, SigningKey, read_keys, read_metadata
-
-REFRESH_SECONDS = 24 * 3600.0
-"""Age at which keys are fetched anew (teams-protocol.md section 8, key cache: botbuilder, one day)."""
-
-MAX_AGE_SECONDS = 5 * 24 * 3600.0
-"""Age beyond which keys are not used, though nothing newer can be had (the same section: "5 days")."""
-
-COOL_DOWN_SECONDS = 60.0
-"""Time from one fetch to the next: a token with a made-up key id must not cause a request each."""
-
-RETRY_SECONDS = 2.0
-"""The same after a fetch that failed; doubled with each further one, up to `COOL_DOWN_SECONDS`."""
+from .refusals import RefusedError, shown
 
 FETCH_SECONDS = 8.0
 """How long a fetch may take, both documents: ours, well below what the service waits for an answer."""
-
-
-@dataclass(frozen=True, slots=True)
-class Freshness:
-    """When keys may be used, and when they may be fetched. Times are seconds of one clock."""
-
-    fetched_at: float | None = None
-    """When the last fetch that succeeded was over."""
-    tried_at: float | None = None
-    """When the last fetch was over, whatever came of it."""
-    failures: int = 0
-    """Fetches that have failed since."""
-
-    def usable(self, now: float) -> bool:
-        return self._age(now) <= MAX_AGE_SECONDS
-
-    def stale(self, now: float) -> bool:
-        return self._age(now) > REFRESH_SECONDS
-
-    def may_fetch(self, now: float) -> bool:
-        if self.tried_at is None:
-            return True
-        wait = COOL_DOWN_SECONDS
-        if self.failures:
-            # Beyond some tens of failures the power would only be a needlessly large number.
-            wait = min(COOL_DOWN_SECONDS, RETRY_SECONDS * 2 ** min(self.failures - 1, 16))
-        return now - self.tried_at >= wait
-
-    def after_success(self, now: float) -> "Freshness":
-        return Freshness(now, now)
-
-    def after_failure(self, now: float) -> "Freshness":
-        return replace(self, tried_at=now, failures=self.failures + 1)
-
-    def _age(self, now: float) -> float:
-        return float("inf") if self.fetched_at is None else now - self.fetched_at
 
 
 class SigningKeys:
@@ -98,8 +51,13 @@ class SigningKeys:
             self._refresh(now)
         return self._keys.get(key_id)
 
-    async def find(self, key_id: str) -> SigningKey | None:
-        """The key with this id; None if the provider has none, or cannot be asked now."""
+    async def find(self, key_id: str) -> SigningKey:
+        """The key with this id. Raises `RefusedError` (rule 5) if the provider has none, or none can be had.
+
+        Both are a 401. Without keys nobody can be believed, and a 5xx instead would do harm: what answers so
+        again and again is sent nothing for hours (api-surface.md 3.3, P1), also when there are keys again.
+        After a 401 the next activity comes as ever.
+        """
         key = self.known(key_id)
         if key is None:
             fetch = self._refresh(_now())
@@ -107,7 +65,11 @@ class SigningKeys:
                 # Not awaited itself: who waits may be cancelled, and the others still need it.
                 await asyncio.wait({fetch})
                 key = self.known(key_id)
-        return key
+        if key is not None:
+            return key
+        if self._freshness.usable(_now()):
+            raise RefusedError(f"rule 5: the keys of {self._metadata_url} have no key {shown(key_id)}")
+        raise RefusedError(f"rule 5: the keys of {self._metadata_url} cannot be had, so nobody is let in")
 
     async def close(self) -> None:
         """Stop fetching."""

@@ -15,6 +15,7 @@ from typing import Any, NoReturn, TypeVar
 from urllib.parse import urlencode, urlsplit
 
 from cadenza.api import Request, Response, Transport, TransportError
+from cadenza.api.clouds import origin
 from cadenza.api.errors import retry_after_seconds
 
 from .token_errors import TokenError, refusal
@@ -48,12 +49,24 @@ class _UnansweredError(BaseException):
 class _Exchange:
     """The answers that one run of msal is given, and the request that it came to beyond them."""
 
-    def __init__(self, answers: Iterable[Response]) -> None:
+    def __init__(self, answers: Iterable[tuple[Request, Response]]) -> None:
         self.answers = iter(answers)
         self.wanted: Request | None = None
+        self.strayed: str | None = None
+        """What was wrong with a request that is not made: it is not the one which was answered, or goes
+        elsewhere."""
+
+    def refuse(self, reason: str) -> NoReturn:
+        self.strayed = reason
+        raise _UnansweredError
 
     def answer(self, request: Request) -> Response:
-        answer = next(self.answers, None)
+        made, answer = next(self.answers, (request, None))
+        if (request.method, request.url) != (made.method, made.url):
+            self.refuse(
+                f"msal did not do the same again: {_named(request)} was asked for where {_named(made)} was "
+                "before"
+            )
         if answer is None:
             self.wanted = request
             raise _UnansweredError
@@ -78,10 +91,13 @@ class MsalAnswer:
 
 
 class MsalHttp:
-    """The `http_client` of msal. With `plain`, the origin of an identity platform on this machine that speaks
-    http, msal is told that it speaks https: it takes no other."""
+    """The `http_client` of msal. With `only`, a URL, it asks nobody but its origin: the metadata of the
+    identity platform name the endpoints, and msal would send the secret to whatever they name. With `plain`,
+    the origin of an identity platform on this machine that speaks http, msal is told that it speaks https: it
+    takes no other."""
 
-    def __init__(self, plain: str | None = None) -> None:
+    def __init__(self, only: str | None = None, plain: str | None = None) -> None:
+        self._only = only
         self._plain = plain
 
     def get(
@@ -112,7 +128,13 @@ class MsalHttp:
         if params:
             url += ("&" if "?" in url else "?") + urlencode(params)
         named = {name: str(value) for name, value in (headers or {}).items() if value is not None}
-        answer = MsalAnswer(_EXCHANGE.get().answer(Request(method, url, named, body)))
+        exchange = _EXCHANGE.get()
+        if self._only is not None and ((asked := origin(url)) is None or asked != origin(self._only)):
+            exchange.refuse(
+                f"its metadata name an endpoint at {_host(url)!r}, which is not {_host(self._only)}, the "
+                "login endpoint of the cloud: nothing was sent there"
+            )
+        answer = MsalAnswer(exchange.answer(Request(method, url, named, body)))
         answer.text = self.shown(answer.text)
         return answer
 
@@ -130,19 +152,21 @@ class MsalRunner:
         if self._threads is None:
             self._threads = ThreadPoolExecutor(2, thread_name_prefix="cadenza-msal")
         loop = asyncio.get_running_loop()
-        answers: list[Response] = []
+        answers: list[tuple[Request, Response]] = []
         while len(answers) <= MOST_REQUESTS:
             try:
-                wanted, result = await loop.run_in_executor(
+                exchange, result = await loop.run_in_executor(
                     self._threads, copy_context().run, _attempt, call, tuple(answers)
                 )
             except TokenError:
                 raise
             except Exception as error:  # ValueError mostly; what it repeats of an answer may be too much
                 _refused(what, error, answers)
-            if wanted is None:
+            if exchange.strayed is not None:
+                raise TokenError(f"{what}: {exchange.strayed}.")
+            if exchange.wanted is None:
                 return result  # type: ignore[return-value]  # it is what `call` returned
-            answers.append(await self._send(what, wanted))
+            answers.append((exchange.wanted, await self._send(what, exchange.wanted)))
         raise TokenError(f"{what}: more than {MOST_REQUESTS} requests would be needed.")
 
     def close(self) -> None:
@@ -182,19 +206,33 @@ class MsalRunner:
             await asyncio.sleep(max(PAUSE_SECONDS, pause or 0.0))
 
 
-def _attempt(call: Callable[[], T], answers: tuple[Response, ...]) -> tuple[Request | None, T | None]:
-    """In the thread: the next request that msal wants to make, or the result."""
+def _attempt(
+    call: Callable[[], T], answers: tuple[tuple[Request, Response], ...]
+) -> tuple[_Exchange, T | None]:
+    """In the thread: what `call` returns, or the exchange with the next request that msal wants to make."""
     exchange = _Exchange(answers)
     _EXCHANGE.set(exchange)
     try:
-        result = call()
+        return exchange, call()
     except _UnansweredError:
-        return exchange.wanted, None
+        return exchange, None
     except Exception:
-        if exchange.wanted is not None:  # msal has made something else of it
-            return exchange.wanted, None
-        raise
-    return exchange.wanted, result
+        if exchange.wanted is None and exchange.strayed is None:
+            raise
+        return exchange, None  # msal has made something else of it
+
+
+def _host(url: str) -> str:
+    """Where a URL leads, for errors: without userinfo, and not at any length."""
+    try:
+        return urlsplit(url).netloc.rpartition("@")[2][:100]
+    except ValueError:
+        return ""
+
+
+def _named(request: Request) -> str:
+    """A request without its query, which may say more than is for logs."""
+    return f"{request.method} {request.url.partition('?')[0]}"
 
 
 def _checked(what: str, host: str, response: Response) -> Response:
@@ -225,9 +263,9 @@ def _said(response: Response) -> tuple[object, object]:
     return error if isinstance(error, str) else None, body.get("error_description") or body.get("message")
 
 
-def _refused(what: str, error: Exception, answers: list[Response]) -> NoReturn:
-    if answers and answers[-1].status >= 400:
-        raise refusal(what, *_said(answers[-1])) from error
+def _refused(what: str, error: Exception, answers: list[tuple[Request, Response]]) -> NoReturn:
+    if answers and (last := answers[-1][1]).status >= 400:
+        raise refusal(what, *_said(last)) from error
     raise TokenError(f"{what}: {error}") from error
 
 

@@ -7,7 +7,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Protocol
 
 from cadenza.api import TokenSource, Transport
@@ -18,19 +18,11 @@ from .certificate import CertificateFile
 from .credentials import credentials_of
 from .identity_platform import IdentityPlatform
 from .providers import GivenToken, ProviderTokens
-from .token_errors import InvalidCredentialsError, MissingCredentialsError, TokenError
+from .tenants import check_tenant, own_agent
+from .token_errors import InvalidCredentialsError, MissingCredentialsError
 
 if TYPE_CHECKING:
     from cadenza.api import AgenticIdentity, Credentials
-
-__all__ = [
-    "AppTokenProvider",
-    "AppTokenSource",
-    "InvalidCredentialsError",
-    "MissingCredentialsError",
-    "OutboundTokens",
-    "TokenError",
-]
 
 Key = tuple[str, str, tuple[str, ...]]
 """Authority, scope, identity."""
@@ -60,16 +52,14 @@ class OutboundTokens:
         self._cloud = settings.cloud
         self._tokens = AppTokens(logger)
         self._platform = IdentityPlatform(settings.cloud, transport)
-        self._providers = ProviderTokens(settings.token, self._tokens) if settings.token is not None else None
+        self._providers = ProviderTokens(settings.token, self._tokens)
         self._certificate: CertificateFile | None = None
         if settings.client_certificate_path is not None:
             self._certificate = CertificateFile(
-                settings.client_certificate_path,
-                settings.client_certificate_password,
-                send_chain=settings.client_certificate_send_chain,
+                settings.client_certificate_path, settings.client_certificate_password
             )
 
-    @property
+    @cached_property
     def credentials(self) -> "Credentials | None":
         """What there is to get tokens with; None if nothing."""
         return credentials_of(self._settings)
@@ -89,8 +79,6 @@ class OutboundTokens:
         """Ask for nothing more."""
         await self._tokens.close()
         self._platform.close()
-        if self._providers is not None:
-            self._providers.close()
 
     # Sources ------------------------------------------------------------------------------------------
 
@@ -100,25 +88,77 @@ class OutboundTokens:
 
     def app(self, scope: str, tenant_id: str | None = None) -> AppTokenSource | None:
         """Where the app's own tokens for `scope` come from; None without a client id. They are of
-        `tenant_id`, else of the settings' own, else, as the bot service wants it, of the cloud's."""
-        settings = self._settings
-        if settings.client_id is None:
+        `tenant_id`, else of the settings' own, else, as the bot service wants it, of the cloud's. Raises
+        `InvalidCredentialsError`, a ValueError, for a tenant that is none."""
+        from cadenza.api import TokenCredentials
+
+        if self._settings.client_id is None:
             return None
-        if settings.credential is None:
-            return NoTokens()
-        tenant = tenant_id or settings.tenant_id
-        if self._providers is not None:
-            return _Given(partial(self._providers.app, scope, tenant))
-        return _Kept(self._tokens, *self._app(scope, tenant or self._cloud.login_tenant))
+        tenant = tenant_id or self._settings.tenant_id
+        if tenant is not None:
+            check_tenant(tenant)
+        match self.credentials:
+            case None:
+                return NoTokens(
+                    "The App has a client_id, but nothing to get tokens with: give it client_secret (or "
+                    "CLIENT_SECRET), client_certificate_path, managed_identity_client_id, or token, a "
+                    "function that returns a bot token."
+                )
+            case TokenCredentials():
+                return _Given(partial(self._providers.app, scope, tenant))
+            case credentials:
+                return self._kept(self._app(credentials, scope, tenant or self._cloud.login_tenant))
 
     def agentic(self, identity: "AgenticIdentity", scope: str | None = None) -> AppTokenSource:
         """Where the tokens to write as an agentic identity come from: of its user, or of its app if it names
         no user. They are for `scope`, else the bot service's for agents.
 
-        Whether there are any is found out when one is needed; then a `MissingCredentialsError` (a ValueError)
-        says what is missing.
+        Where there are none, a `MissingCredentialsError` (a ValueError) says what is missing when one is
+        needed.
         """
-        return _Agentic(self, identity, scope or self._cloud.agent_bot_scope)
+        from cadenza.api import ManagedIdentityCredentials, TokenCredentials
+
+        scope = scope or self._cloud.agent_bot_scope
+        app_id, user_id = identity.agentic_app_id, identity.agentic_user_id
+        tenant = identity.tenant_id or self._settings.tenant_id
+
+        def nothing(reason: str) -> AppTokenSource:
+            return NoTokens(f"No token for the agentic identity {app_id or ''!r}: {reason}.")
+
+        if not app_id:
+            return nothing("it names no agentic_app_id")
+        if self.credentials is None:
+            return nothing(
+                "the App has no credentials: give it client_id and client_secret, or agentic_token"
+            )
+        if tenant is None:
+            return nothing("it names no tenant_id, and the App has none either (or TENANT_ID)")
+        try:
+            check_tenant(tenant)
+        except InvalidCredentialsError as error:
+            return nothing(str(error).removesuffix("."))
+        match self.credentials:
+            case TokenCredentials() if user_id:
+                return _Given(partial(self._providers.agentic_user, scope, app_id, user_id, tenant))
+            case TokenCredentials():
+                return _Given(partial(self._providers.agentic_app, scope, app_id, tenant))
+            case ManagedIdentityCredentials():
+                return nothing(
+                    "the bot is a managed identity, which cannot have agents. Give the App a registration of "
+                    "its own that trusts the managed identity (client_id is then another one than "
+                    "managed_identity_client_id), or agentic_token"
+                )
+            case credentials if user_id:
+                return self._kept(self._agentic_user(credentials, scope, app_id, user_id, tenant))
+            case credentials:
+                return self._kept(self._agentic_app(credentials, scope, app_id, tenant))
+
+    def answering(self, identity: "AgenticIdentity") -> "AgenticIdentity":
+        """As whom to answer what was sent to that identity. Raises ValueError, which says why not as it: it
+        is not one of the bot's own, or anybody may have sent it."""
+        if self._settings.allow_unauthenticated:
+            raise ValueError("unauthenticated requests are accepted, so that anybody may have named it")
+        return own_agent(identity, self._settings.client_id, self._settings.tenant_id)
 
     async def agentic_token(
         self, scope: str | None, app_id: str, user_id: str | None, tenant_id: str | None
@@ -134,68 +174,30 @@ class OutboundTokens:
         )
         return await self.agentic(identity, scope).get(fresh=False)
 
-    def agentic_source(self, identity: "AgenticIdentity", scope: str) -> AppTokenSource:
-        """As `agentic`, but raises at once."""
-        app_id, user_id = identity.agentic_app_id, identity.agentic_user_id
-        tenant = identity.tenant_id or self._settings.tenant_id
-        missing = None
-        if not app_id:
-            missing = "it names no agentic_app_id"
-        elif self._settings.client_id is None or self._settings.credential is None:
-            missing = "the App has no credentials: give it client_id and client_secret, or agentic_token"
-        elif tenant is None:
-            missing = "it names no tenant_id, and the App has none either (or TENANT_ID)"
-        if missing is not None or not app_id or tenant is None:
-            raise MissingCredentialsError(f"No token for the agentic identity {app_id or ''!r}: {missing}.")
-        providers = self._providers
-        if providers is not None:
-            if user_id:
-                return _Given(partial(providers.agentic_user, scope, app_id, user_id, tenant))
-            return _Given(partial(providers.agentic_app, scope, app_id, tenant))
-        if self._is_machine:
-            raise MissingCredentialsError(
-                f"No token for the agentic identity {app_id!r}: the bot is a managed identity, which cannot "
-                "have agents. Give the App a registration of its own that trusts the managed identity "
-                "(client_id is then another one than managed_identity_client_id), or agentic_token."
-            )
-        if user_id:
-            return _Kept(self._tokens, *self._agentic_user(scope, app_id, user_id, tenant))
-        return _Kept(self._tokens, *self._agentic_app(scope, app_id, tenant))
-
     # How each is got ----------------------------------------------------------------------------------
 
-    @property
-    def _is_machine(self) -> bool:
-        """Whether the bot's own id is that of a managed identity."""
-        settings = self._settings
-        return (
-            settings.credential == "managed_identity_client_id"
-            and (settings.managed_identity_client_id or "").lower() == (settings.client_id or "").lower()
-        )
-
-    def _app(self, scope: str, tenant: str, fmi_path: str | None = None) -> tuple[Key, Acquire]:
+    def _app(
+        self, credentials: "Credentials", scope: str, tenant: str, fmi_path: str | None = None
+    ) -> tuple[Key, Acquire]:
         """The app's own token; with `fmi_path`, the proof of an agentic app that was made from it."""
-        settings, client_id = self._settings, self._settings.client_id or ""
-        if self._is_machine:
-            return self._machine(scope.removesuffix("/.default"), settings.managed_identity_client_id)
+        from cadenza import api
+
+        if isinstance(credentials, api.ManagedIdentityCredentials):
+            return self._machine(scope.removesuffix("/.default"), credentials.client_id)
         authority = self._platform.authority(tenant)
 
         async def acquire(fresh: bool) -> Grant:
-            assertion = None
-            if settings.managed_identity_client_id is not None:
-                identity = settings.managed_identity_client_id
-                machine = None if identity.lower() == "system" else identity
-                resource = self._cloud.token_exchange_resource
-                assertion = await self._get(*self._machine(resource, machine), fresh)
-            return await self._platform.app_token(
-                authority,
-                client_id,
-                scope,
-                secret=settings.client_secret,
-                sign=None if self._certificate is None else self._certificate.assertion,
-                assertion=assertion,
-                fmi_path=fmi_path,
+            ask = partial(
+                self._platform.app_token, authority, credentials.client_id, scope, fmi_path=fmi_path
             )
+            match credentials:
+                case api.ClientCredentials(client_secret=secret):
+                    return await ask(secret=secret)
+                case api.FederatedIdentityCredentials(managed_identity_client_id=machine):
+                    trusted = self._machine(self._cloud.token_exchange_resource, machine)
+                    return await ask(assertion=await self._get(trusted, fresh))
+                case _:
+                    return await ask(certificate=self._certificate)
 
         return (authority, scope, _APP if fmi_path is None else ("proof", fmi_path)), acquire
 
@@ -207,23 +209,27 @@ class OutboundTokens:
 
         return (_MACHINE, resource, (client_id or "system",)), acquire
 
-    def _agentic_app(self, scope: str, app_id: str, tenant: str) -> tuple[Key, Acquire]:
+    def _agentic_app(
+        self, credentials: "Credentials", scope: str, app_id: str, tenant: str
+    ) -> tuple[Key, Acquire]:
         """An agentic app's token: it proves itself by a token of the app that it was made from."""
         authority = self._platform.authority(tenant)
 
         async def acquire(fresh: bool) -> Grant:
-            proof = await self._get(*self._app(self._exchange_scope, tenant, app_id), fresh)
+            proof = await self._get(self._app(credentials, self._exchange_scope, tenant, app_id), fresh)
             return await self._platform.app_token(authority, app_id, scope, assertion=proof)
 
         return (authority, scope, ("agentic app", app_id)), acquire
 
-    def _agentic_user(self, scope: str, app_id: str, user_id: str, tenant: str) -> tuple[Key, Acquire]:
+    def _agentic_user(
+        self, credentials: "Credentials", scope: str, app_id: str, user_id: str, tenant: str
+    ) -> tuple[Key, Acquire]:
         """An agentic user's token, which the agentic app is given for its own."""
-        authority = self._platform.authority(tenant)
+        authority, exchange = self._platform.authority(tenant), self._exchange_scope
 
         async def acquire(fresh: bool) -> Grant:
-            credential = await self._get(*self._agentic_app(self._exchange_scope, app_id, tenant), fresh)
-            proof = await self._get(*self._app(self._exchange_scope, tenant, app_id), False)
+            credential = await self._get(self._agentic_app(credentials, exchange, app_id, tenant), fresh)
+            proof = await self._get(self._app(credentials, exchange, tenant, app_id), False)
             return await self._platform.user_token(
                 authority, app_id, scope, user_id=user_id, assertion=proof, credential=credential
             )
@@ -234,8 +240,11 @@ class OutboundTokens:
     def _exchange_scope(self) -> str:
         return f"{self._cloud.token_exchange_resource}/.default"
 
-    async def _get(self, key: Key, acquire: Acquire, fresh: bool) -> str:
-        return await self._tokens.get(key, acquire, fresh=fresh)
+    async def _get(self, way: tuple[Key, Acquire], fresh: bool) -> str:
+        return await self._tokens.get(*way, fresh=fresh)
+
+    def _kept(self, way: tuple[Key, Acquire]) -> "_Kept":
+        return _Kept(self._tokens, *way)
 
 
 class AppTokenProvider:
@@ -267,16 +276,15 @@ class AppTokenProvider:
 
 
 class NoTokens:
-    """Stands where a client id came without anything to get tokens with."""
+    """Stands where there are none, and says why when one is needed."""
 
     expires_on: float | None = None
 
+    def __init__(self, reason: str) -> None:
+        self._reason = reason
+
     async def get(self, *, fresh: bool) -> str | None:
-        raise MissingCredentialsError(
-            "The App has a client_id, but nothing to get tokens with: give it client_secret (or "
-            "CLIENT_SECRET), client_certificate_path, managed_identity_client_id, or token, a function that "
-            "returns a bot token."
-        )
+        raise MissingCredentialsError(self._reason)
 
 
 class _Kept:
@@ -306,22 +314,3 @@ class _Given:
         given = await self._ask()
         self.expires_on = given.expires_on
         return given.token
-
-
-class _Agentic:
-    """Tokens of an agentic identity, for which there may turn out to be none."""
-
-    def __init__(self, tokens: OutboundTokens, identity: "AgenticIdentity", scope: str) -> None:
-        self._tokens = tokens
-        self._identity = identity
-        self._scope = scope
-        self._source: AppTokenSource | None = None
-
-    @property
-    def expires_on(self) -> float | None:
-        return None if self._source is None else self._source.expires_on
-
-    async def get(self, *, fresh: bool) -> str | None:
-        if self._source is None:
-            self._source = self._tokens.agentic_source(self._identity, self._scope)
-        return await self._source.get(fresh=fresh)

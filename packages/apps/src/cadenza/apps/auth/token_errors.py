@@ -2,6 +2,11 @@
 
 from cadenza.api import CadenzaError
 
+_MACHINE = (
+    "This machine does not have it: assign it there (in Azure: Identity), and give its client id, which is "
+    "not its object id, as managed_identity_client_id."
+)
+
 HINTS = {
     "AADSTS7000215": "The secret is wrong: give the secret's value, not its id.",
     "AADSTS7000222": "The secret has expired: make a new one in the app's registration.",
@@ -14,9 +19,13 @@ HINTS = {
     "AADSTS700211": "The app's registration trusts no federated credential of such an issuer.",
     "AADSTS700212": "The app's registration trusts no federated credential with such an audience.",
     "AADSTS700213": "The app's registration trusts no federated credential with such a subject.",
+    "Identity not found": _MACHINE,
+    "No User Assigned or Delegated Managed Identity found for specified "
+    "ClientId/ResourceId/PrincipalId": _MACHINE,
 }
 """What to do, by the codes of Entra ID
-(https://learn.microsoft.com/entra/identity-platform/reference-error-codes)."""
+(https://learn.microsoft.com/entra/identity-platform/reference-error-codes), and by the words of a machine in
+Azure and of App Service."""
 
 
 class TokenError(CadenzaError):
@@ -37,7 +46,7 @@ class InvalidCredentialsError(TokenError, ValueError):
 def refusal(what: str, error: object, description: object) -> TokenError:
     """The error for an answer of the identity platform: its words in one line, and what to do."""
     said = ": ".join(" ".join(str(part).split()) for part in (error, description) if part)
-    code = str(description).partition(":")[0].strip() if description else ""
+    code = str(description).partition(":")[0].strip().removesuffix(".") if description else ""
     hint = HINTS.get(code, "")
     text = f"{what}: {said or 'the identity platform gave neither a token nor a reason'}"
     return TokenError(f"{text}{'' if text.endswith('.') else '.'}{' ' if hint else ''}{hint}")

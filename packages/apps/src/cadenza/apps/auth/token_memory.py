@@ -2,10 +2,9 @@
 
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from .key_documents import SigningKey
-from .keys import SigningKeys
 
 MAX_REMEMBERED = 2000
 """Ours. The Bot Framework uses a token for about an hour, for all that it sends to a bot."""
@@ -13,12 +12,20 @@ MAX_REMEMBERED = 2000
 T = TypeVar("T")
 
 
+class KnownKeys(Protocol):
+    """The keys of a provider, as far as they are known."""
+
+    def known(self, key_id: str) -> SigningKey | None:
+        """The key with this id, one object as long as it is the same key; None if it does not count now."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class _Entry(Generic[T]):
-    bearer: T
+    holder: T
     expires: float
     key: SigningKey
-    keys: SigningKeys
+    keys: KnownKeys
 
 
 class TokenMemory(Generic[T]):
@@ -41,13 +48,13 @@ class TokenMemory(Generic[T]):
         if now >= entry.expires or entry.keys.known(entry.key.key_id) is not entry.key:
             del self._entries[digest]
             return None
-        return entry.bearer
+        return entry.holder
 
-    def remember(self, token: str, bearer: T, expires: float, key: SigningKey, keys: SigningKeys) -> None:
-        """`key` is the one of `keys` that has signed the token."""
+    def remember(self, token: str, holder: T, expires: float, key: SigningKey, keys: KnownKeys) -> None:
+        """`key` is the one of `keys` that has signed the token; `expires` is in seconds since 1970."""
         while len(self._entries) >= self._size:
             del self._entries[next(iter(self._entries))]
-        self._entries[_digest(token)] = _Entry(bearer, expires, key, keys)
+        self._entries[_digest(token)] = _Entry(holder, expires, key, keys)
 
 
 def _digest(token: str) -> bytes:

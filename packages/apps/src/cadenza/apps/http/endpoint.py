@@ -11,7 +11,11 @@
     503  the bot is shutting down, or the activity could not be written down: the service sends it again
     504  an invoke's handler took too long, or the turn of what expects its replies here
     200  acknowledged, and the turn runs behind; an invoke: the status and body that its handler chose;
+         signin/tokenExchange and signin/verifyState: as sign_in/handlers.py says, 412 and the token service's
+         statuses among it;
          what expects its replies here (expected_replies.py): all that its turn has sent
+
+While the keys of the provider cannot be had, the answer is 401 as well, and not 5xx (auth/keys.py says why).
 
 `GET /health`: 200 while the App takes activities, 503 when it is shutting down.
 """

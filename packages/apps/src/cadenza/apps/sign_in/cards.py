@@ -29,14 +29,18 @@ __all__ = ["audience", "encoded_state", "sign_in_activity"]
 
 def audience(activity: Activity) -> Literal["personal", "groupChat", "channel"]:
     """Who would see a message that is not targeted. The conversation's type decides, then whether a channel
-    or a team is named, then `isGroup`: any of them may be missing. A new type is taken for a group."""
+    or a team is named, then `isGroup`, and at last the id, which begins with "19:" where others are: any
+    of them may be missing. A new type is taken for a group."""
     conversation = activity.conversation
     kind = (conversation.conversation_type or "").lower()
     if kind == "personal":
         return "personal"
     if kind == "channel" or (not kind and (activity.channel or activity.team)):
         return "channel"
-    return "groupChat" if kind or conversation.is_group else "personal"
+    others = conversation.is_group
+    if others is None:
+        others = conversation.id.startswith("19:")
+    return "groupChat" if kind or others else "personal"
 
 
 def encoded_state(

@@ -89,7 +89,9 @@ class OAuthFlow:
         user has closed the page.
 
         Neither says which connection it was about. Where not one alone is pending, the handlers of all that
-        are pending are called; where none is, those of every flow.
+        are pending are called; where none is, those of every flow, or none if the user has just signed in.
+        Each client of the user says that it cannot: for each pending sign-in and `event.code` that is told
+        once.
         """
         self._on_failure.append(checked(func, "on_signin_failure", "event"))
         return func

@@ -2,44 +2,62 @@
 
     what comes               and then                                  the answer
     signin/tokenExchange     the token is exchanged                    200
-                             the service does not take it              412, so that the user sees the button
-    signin/verifyState       the code is good for a connection         200
+                             the service does not take it, or the      412, so that the user sees the button
+                             bot does not sign in to that connection
+    signin/verifyState       the code is good for a connection, or     200
+                             was: the user is signed in
                              it is good for none                       412
                              the user has closed the page              200, `sign_in_failure`
                              there is no code, or no sender            404
-    signin/failure           single sign-on is impossible              200, `sign_in_failure`
+    signin/failure           single sign-on is impossible              200, `sign_in_failure`, once
     six digits, while a      good: `sign_in`; no other handler         -
     sign-in is pending       runs. Else a message like any other
-    any of these, while the  an error, as of any handler               of the token service's status, or 500
-    token service is down
+    any of these, while the  an error, as of any handler; digits       of the token service's status; 500 for
+    token service is down    reach no other handler                    401 and 403, which are about the bot's
+                                                                       own credentials, and for no status
 
-They stand before the bot's own handlers of the same, which run in any case, once. Source: api-surface.md 1.7.
+Whatever comes, and however often: `sign_in` and `on_signin` come once for each sign-in, since pending.py lets
+one alone complete it. A state that cannot be reached keeps nobody from signing in: then nothing is pending.
+
+These handlers stand before the bot's own of the same invokes, which run in any case, once; what those raise
+is told to `on_error`, and changes nothing about the sign-in and its answer. Source: api-surface.md 1.7.
 """
 
 from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from cadenza import api as teams
 from cadenza.api import HttpStatusError, InvokeResponse
 from cadenza.state import StateError
 
-from ..events import ErrorEvent, EventEmitter, SignInEvent, SignInFailureEvent
+from ..events import EventEmitter, SignInEvent, SignInFailureEvent
 from ..filters import Found, own_words
 from ..routing.responses import error_body
 from ..routing.router import Route
-from .flow import key_of
-from .tokens import Connections, Redeemed, refuses
+from .connections import Connections
+from .pending import NONE, SignIns
+from .tokens import refuses
 
 if TYPE_CHECKING:
     from cadenza.api import TokenResponse
 
     from ..context import ActivityContext
 
-__all__ = ["SignInHandlers", "failed_response"]
+__all__ = ["INVOKES", "ROUTE", "SignInHandlers", "failed_response", "sign_in_response"]
+
+Outcome: TypeAlias = Literal["new", "known", "refused"]
+"""What a code has led to: the user has signed in by it, or had before, or neither."""
+
+INVOKES = ("signin/tokenExchange", "signin/verifyState", "signin/failure")
+ROUTE = "sign-in"
+"""The name of the routes here."""
+
+OWN_STATUSES = frozenset({401, 403})
+"""What the token service answers where it does not take the bot's own token."""
 
 CANCELLED = "CancelledByUser"
 """The `state` of a signin/verifyState whose user has closed the page."""
@@ -64,146 +82,246 @@ class SignInHandlers:
 
     def routes(self) -> list[Route]:
         """To be registered before all others."""
-        return [
-            Route("sign-in", self.exchange, "invoke", ("signin/tokenExchange",)),
-            Route("sign-in", self.verify, "invoke", ("signin/verifyState",)),
-            Route("sign-in", self.failure, "invoke", ("signin/failure",)),
-            Route("sign-in", self.typed_code, "message", find=_find_code),
+        answers = (self.exchange, self.verify, self.failure)
+        invokes = [
+            Route(ROUTE, _before_all(answer), "invoke", (name,))
+            for name, answer in zip(INVOKES, answers, strict=True)
         ]
+        return [*invokes, Route(ROUTE, self.typed_code, "message", find=_find_code)]
 
-    async def exchange(self, ctx: ActivityContext[Any]) -> InvokeResponse[Any] | None:
+    async def exchange(self, ctx: ActivityContext[Any]) -> InvokeResponse[Any]:
         """signin/tokenExchange. Of its repetitions, by all clients of a user, one alone comes here
-        (turns/claims.py)."""
+        (turns/claims.py); but each card has an id of its own."""
         value = _value(ctx)
-        flows = self._connections.flows
-        given = _text(value, "connectionName") or self._connections.default
+        name = _text(value, "connectionName") or self._connections.default or ""
         token = _text(value, "token")
-        known = _has_sender(ctx)
-        detail = "There is no token to exchange." if known else "The activity does not say who sent it."
-        if token and known:
-            try:
-                response = await ctx.user_tokens.exchange(given, token)
-            except HttpStatusError as error:
-                if not refuses(error):
-                    await ctx.next()
-                    raise
-                detail = _detail(error, token)
-            except Exception:
-                await ctx.next()
-                raise
-            else:
-                await self._signed_in(ctx, flows.spelled(given), response)
-                await ctx.next()
-                return None
-        await ctx.next()
+        if not token:
+            detail = "There is no token to exchange."
+        elif not _has_sender(ctx):
+            detail = "The activity does not say who sent it."
+        else:
+            detail = await self._exchange(ctx, name, token)
+        if not detail:
+            return InvokeResponse()
         body = teams.TokenExchangeInvokeResponse(
-            id=_text(value, "id"), connection_name=given, failure_detail=detail
+            id=_text(value, "id"), connection_name=name, failure_detail=detail
         )
         return InvokeResponse(412, body)
 
-    async def verify(self, ctx: ActivityContext[Any]) -> InvokeResponse[Any] | None:
+    async def _exchange(self, ctx: ActivityContext[Any], name: str, token: str) -> str:
+        """What is wrong; "" if the user is signed in."""
+        sign_ins = await self._sign_ins(ctx)
+        if not self._connections.concerns(name, sign_ins or NONE):
+            return (
+                f"This bot does not sign in to an OAuth connection {name[:64]!r}: it has neither added it "
+                "(add_oauth_flow), nor named it as its default, nor asked for it in this chat."
+            )
+        known = sign_ins or NONE
+        behind_us = known.completion(name) is not None and not known.waits_for(name)
+        # Another card, another client, or a code came first, unless they have signed out since.
+        if behind_us and await ctx._user_tokens.held(name) is not None:
+            return ""
+        try:
+            response = await ctx._user_tokens.exchange(name, token)
+        except HttpStatusError as error:
+            if not refuses(error):
+                raise
+            return _detail(error, token)
+        if await self._complete(ctx, name, sign_ins, fresh=True):
+            await self._tell(ctx, name, response)
+        return ""
+
+    async def verify(self, ctx: ActivityContext[Any]) -> InvokeResponse[Any]:
         """signin/verifyState. It does not say for which connection: those that are pending are tried first,
         then the others, since what was pending may be forgotten."""
         code = _text(_value(ctx), "state")
         if not code or not _has_sender(ctx):
-            await ctx.next()
             return InvokeResponse(404, error_body("NotFound", "There is no state, or no user, to verify."))
+        sign_ins = await self._sign_ins(ctx)
         if code == CANCELLED:
-            await self._failed(ctx, CANCELLED, "The user has closed the page to sign in.")
-            await ctx.next()
-            return None
-        try:
-            names = await self._connections.pending.of(ctx.activity)
-            keys = {key_of(name) for name in names}
-            names += [name for name in self._all() if key_of(name) not in keys]
-            redeemed = await ctx.user_tokens.redeem(code, names, check=len(names) > 1)
-        except Exception:
-            await ctx.next()
-            raise
-        if redeemed is not None:
-            await self._redeemed(ctx, redeemed)
-        await ctx.next()
-        if redeemed is None:
+            names = self._concerned(sign_ins or NONE)
+            await self._tell_failure(ctx, names, CANCELLED, "The user has closed the page to sign in.")
+            return InvokeResponse()
+        names = self._connections.candidates(sign_ins or NONE)
+        if await self._redeem(ctx, code, names, sign_ins) == "refused":
             body = error_body("PreconditionFailed", "The code is not valid for any connection of the bot.")
             return InvokeResponse(412, body)
-        return None
+        return InvokeResponse()
 
-    async def failure(self, ctx: ActivityContext[Any]) -> None:
-        """signin/failure: Teams could not sign the user in silently, or not at all."""
+    async def failure(self, ctx: ActivityContext[Any]) -> InvokeResponse[Any]:
+        """signin/failure: Teams could not sign the user in silently, or not at all. Each client of the user
+        says so: the bot hears of it once, as long as the sign-in is pending."""
         value = _value(ctx)
         code, message = _text(value, "code"), _text(value, "message")
+        try:
+            sign_ins, names = await self._connections.pending.fail(ctx.activity, code)
+        except StateError:
+            self._warn_of_state()
+            sign_ins, names = NONE, []
+        if not (sign_ins.pending or sign_ins.completed):
+            names = self._connections.known
+        elif not names:
+            return InvokeResponse()  # told before, or signed in meanwhile
         self._logger.warning("Teams could not sign a user in: %.64r.%s", code, HINTS.get(code, ""))
-        await self._failed(ctx, code or None, message or None)
-        await ctx.next()
+        await self._tell_failure(ctx, names, code or None, message or None)
+        return InvokeResponse()
 
     async def typed_code(self, ctx: ActivityContext[Any]) -> object:
         """A message of six digits: maybe the code of a page, for a pending sign-in. If it is not, the message
-        goes on; also if nobody can tell, since it may be something else."""
-        names = await self._connections.pending.of(ctx.activity)
-        if names:
+        goes on. If nobody can tell, it does not: the user is told that something went wrong, and says it
+        again."""
+        pending = self._connections.pending
+        try:
+            tried = await pending.guess(ctx.activity)
+        except StateError:
+            self._warn_of_state()
+            tried = NONE
+        if tried.pending:
             try:
-                redeemed = await ctx.user_tokens.redeem(own_words(ctx.activity) or "", names, check=True)
-            except Exception as error:
-                self._logger.error("A typed code could not be redeemed.", exc_info=error)
-                await self._events.dispatch("error", ErrorEvent(error, ctx))
-                redeemed = None
-            if redeemed is not None and redeemed.new:
-                await self._redeemed(ctx, redeemed)
+                outcome = await self._redeem(ctx, own_words(ctx.activity) or "", tried.names, tried)
+            except Exception:
+                await self._spare(ctx, tried)
+                raise
+            if outcome == "new":
                 return None
-            if redeemed is not None:  # signed in elsewhere: the code is none of this connection's
-                await self._finish(ctx, redeemed.connection_name)
         return await ctx.next()
 
-    def _all(self) -> list[str]:
-        """Every connection that the App knows."""
-        flows, default = self._connections.flows, self._connections.default
-        return [*flows, *([] if default in flows else [default])]
+    async def _spare(self, ctx: ActivityContext[Any], tried: SignIns) -> None:
+        try:
+            await self._connections.pending.spare(ctx.activity, tried)
+        except StateError:
+            self._warn_of_state()
 
-    async def _redeemed(self, ctx: ActivityContext[Any], redeemed: Redeemed) -> None:
-        name = self._connections.flows.spelled(redeemed.connection_name)
-        if redeemed.new:
-            await self._signed_in(ctx, name, redeemed.response)
-        else:
-            await self._finish(ctx, name)
+    async def _redeem(
+        self, ctx: ActivityContext[Any], code: str, names: list[str], sign_ins: SignIns | None
+    ) -> Outcome:
+        """Find among `names` the connection that `code` is for. Raises what the token service raises, but for
+        refusals: those lead to the next one.
 
-    async def _signed_in(
-        self, ctx: ActivityContext[Any], connection_name: str, response: TokenResponse
-    ) -> None:
-        await self._finish(ctx, connection_name)
-        event = SignInEvent(ctx, response, connection_name)
-        flow = self._connections.flows.get(connection_name)
+        A connection that the user is signed in to is never asked with the code, since its token would be
+        given for any. If it is pending, they have signed in meanwhile, by another card, another client, or
+        this very code, the answer to which was lost: so that is completed now.
+        """
+        known, tokens = sign_ins or NONE, ctx._user_tokens
+        outcome: Outcome = "refused"
+        refused = held = False
+        for name in names:
+            pending = known.waits_for(name)
+            response = await tokens.held(name)
+            if response is None:
+                response = await tokens.redeem(name, code)
+                if response is None:
+                    refused = True
+                elif await self._complete(ctx, name, sign_ins, fresh=True):
+                    await self._tell(ctx, name, response)
+                    return "new"
+                else:
+                    outcome = "known"  # it was completed just now by something else
+            elif pending or known.completion(name) is not None:
+                outcome = "known"
+                if pending and await self._complete(ctx, name, sign_ins, fresh=False):
+                    await self._tell(ctx, name, response)
+            else:
+                held = True
+        return "known" if held and not refused else outcome
+
+    # What is known of the user's sign-ins
+
+    async def _sign_ins(self, ctx: ActivityContext[Any]) -> SignIns | None:
+        """Those of the sender; None where the state cannot be reached."""
+        try:
+            return await self._connections.pending.of(ctx.activity)
+        except StateError:
+            self._warn_of_state()
+            return None
+
+    async def _complete(
+        self, ctx: ActivityContext[Any], name: str, sign_ins: SignIns | None, *, fresh: bool
+    ) -> bool:
+        """Whether this completes a sign-in. Where nobody can say, it does: better told twice than never."""
+        if sign_ins is None:
+            return fresh
+        try:
+            return await self._connections.pending.complete(ctx.activity, name, sign_ins, fresh=fresh)
+        except StateError:
+            self._warn_of_state()
+            return True
+
+    def _concerned(self, sign_ins: SignIns) -> list[str]:
+        """What a failure that names nothing may be about: what is pending; or anything, unless the user has
+        just signed in."""
+        if sign_ins.pending or sign_ins.completed:
+            return sign_ins.names
+        return self._connections.known
+
+    def _warn_of_state(self) -> None:
+        self._logger.warning(
+            "The pending sign-ins of a user cannot be reached: taken as if there were none.", exc_info=True
+        )
+
+    # Telling the bot
+
+    async def _tell(self, ctx: ActivityContext[Any], name: str, response: TokenResponse) -> None:
+        name = self._connections.flows.spelled(name)
+        event = SignInEvent(ctx, response, name)
+        flow = self._connections.flows.get(name)
         if flow is not None:
             await flow.signed_in(event, self._events, self._logger)
         await self._events.dispatch("sign_in", event)
 
-    async def _finish(self, ctx: ActivityContext[Any], connection_name: str) -> None:
-        try:
-            await self._connections.pending.finish(ctx.activity, connection_name)
-        except StateError:
-            # The user is signed in: that it is still taken for pending, for some minutes, does no harm.
-            self._logger.warning("A completed sign-in is still recorded as pending.", exc_info=True)
-
-    async def _failed(self, ctx: ActivityContext[Any], code: str | None, message: str | None) -> None:
+    async def _tell_failure(
+        self, ctx: ActivityContext[Any], names: list[str], code: str | None, message: str | None
+    ) -> None:
         """Tell those whom it may concern: what failed is not named."""
         flows = self._connections.flows
-        names = await self._connections.pending.of(ctx.activity)
-        concerned = [flows.spelled(name) for name in names or list(flows) or [self._connections.default]]
+        concerned = [flows.spelled(name) for name in names]
         for name in concerned:
             if name in flows:
                 event = SignInFailureEvent(ctx, name, code, message)
                 await flows[name].failed(event, self._events, self._logger)
-        only = concerned[0] if len(concerned) == 1 else None
-        await self._events.dispatch("sign_in_failure", SignInFailureEvent(ctx, only, code, message))
+        if concerned:
+            only = concerned[0] if len(concerned) == 1 else None
+            await self._events.dispatch("sign_in_failure", SignInFailureEvent(ctx, only, code, message))
 
 
-def failed_response(activity: Any, error: Exception) -> InvokeResponse[Any] | None:
-    """What an invoke of signing in is answered with when the token service has answered with an error: its
-    status. None for everything else."""
-    if activity.type != "invoke" or not isinstance(error, HttpStatusError):
+def sign_in_response(ctx: ActivityContext[Any]) -> InvokeResponse[Any] | None:
+    """What an invoke of signing in has come to, if it is one, though something failed after that: Teams must
+    neither take the user for not signed in, nor send a token exchange again that is done."""
+    return ctx._user_tokens.answer if _is_sign_in(ctx.activity) else None
+
+
+def failed_response(ctx: ActivityContext[Any], error: Exception) -> InvokeResponse[Any] | None:
+    """What an invoke of signing in is answered with, if `error` is the one that the token service has
+    answered it with: its status. None for everything else, and where it did not take the bot's own token."""
+    if not isinstance(error, HttpStatusError) or not _is_sign_in(ctx.activity):
         return None
-    if getattr(activity, "name", None) not in ("signin/tokenExchange", "signin/verifyState"):
+    if error is not ctx._user_tokens.failure or error.status in OWN_STATUSES or error.status < 400:
         return None
     return InvokeResponse(error.status, error_body("SignInFailed", "The token service failed."))
+
+
+def _is_sign_in(activity: Any) -> bool:
+    return activity.type == "invoke" and getattr(activity, "name", None) in INVOKES
+
+
+def _before_all(
+    answer: Callable[[ActivityContext[Any]], Awaitable[InvokeResponse[Any]]],
+) -> Callable[[ActivityContext[Any]], Awaitable[InvokeResponse[Any] | None]]:
+    """A handler that answers by `answer`, and runs the bot's own handlers after it, whatever came of it. A
+    plain 200 is left to them."""
+
+    async def handle(ctx: ActivityContext[Any]) -> InvokeResponse[Any] | None:
+        tokens = ctx._user_tokens
+        try:
+            tokens.answer = await answer(ctx)
+        except Exception as error:
+            tokens.failure = error
+            await ctx.next()
+            raise
+        await ctx.next()
+        return None if tokens.answer.status == 200 else tokens.answer
+
+    return handle
 
 
 def _find_code(activity: Any) -> Found | None:

@@ -4,16 +4,22 @@ What completes a sign-in with a code (signin/verifyState, or digits typed by han
 connection the code is for (api-surface.md 3.3, P14). So it is kept, for a while, for each user of a
 conversation, in the state that the processes of a bot share: the newest first, the most likely one.
 
-The rules are pure functions of the list and the time; `PendingSignIns` applies them by compare-and-set.
+A sign-in comes to its end once, whatever completes it, and however often:
+
+    pending     a card was sent
+    completed   somebody found the user signed in, and took what is pending for the connection away by
+                compare-and-set: whoever did that tells the bot. All others find the mark that it leaves
+
+The rules are pure functions of what is kept and the time; `PendingSignIns` applies them by compare-and-set.
 """
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 from uuid import uuid4
 
@@ -25,16 +31,37 @@ from .flow import key_of
 if TYPE_CHECKING:
     from cadenza.api import Activity
 
-__all__ = ["Pending", "PendingSignIn", "PendingSignIns", "begun", "done", "live", "names", "withdrawn"]
+__all__ = [
+    "Completed",
+    "PendingSignIn",
+    "PendingSignIns",
+    "SignIns",
+    "begun",
+    "completed",
+    "guessed",
+    "live",
+    "spared",
+    "told",
+    "withdrawn",
+]
 
 PENDING_SECONDS = 900.0
-"""How long a sign-in is waited for. Ours: the codes of the token service last about as long."""
+"""How long a sign-in is waited for, and remembered. Ours: the codes of the token service last about as long.
+"""
 
 MOST_PENDING = 8
 """How many are kept for one user in one conversation. Ours."""
 
+MOST_GUESSES = 5
+"""How many typed codes are tried for a pending sign-in. Ours."""
+
+MOST_TOLD = 16
+"""How many failures are remembered for a pending sign-in. Ours: Teams has nine."""
+
 MOST_TRIES = 16
 """How often a change is tried while others change the same. Ours."""
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,90 +72,196 @@ class PendingSignIn:
     connection_name: str
     began: float
     """Seconds since 1970."""
+    guesses: int = 0
+    """How many typed codes were tried for it."""
+    told: tuple[str, ...] = ()
+    """The failures of single sign-on that the bot was told of."""
 
 
-Pending: TypeAlias = tuple[PendingSignIn, ...]
-"""The newest first."""
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """A sign-in that is behind us."""
+
+    id: str
+    connection_name: str
+    at: float
+    """Seconds since 1970."""
 
 
-def live(pending: Pending, now: float) -> Pending:
+@dataclass(frozen=True, slots=True)
+class SignIns:
+    """Those of one user in one conversation, the newest first."""
+
+    pending: tuple[PendingSignIn, ...] = ()
+    completed: tuple[Completed, ...] = ()
+    """One for each connection."""
+
+    def waits_for(self, connection_name: str) -> bool:
+        """Whether the user was asked to sign in there, and has not yet."""
+        key = key_of(connection_name)
+        return any(key_of(sign_in.connection_name) == key for sign_in in self.pending)
+
+    def completion(self, connection_name: str) -> Completed | None:
+        """The last time that they signed in there."""
+        key = key_of(connection_name)
+        return next((mark for mark in self.completed if key_of(mark.connection_name) == key), None)
+
+    @property
+    def names(self) -> list[str]:
+        """The connections that are pending, each once, that of the newest first."""
+        return _each_once(sign_in.connection_name for sign_in in self.pending)
+
+    @property
+    def all_names(self) -> list[str]:
+        """Those, and then the ones of which the sign-in is completed."""
+        return _each_once([*self.names, *(mark.connection_name for mark in self.completed)])
+
+
+NONE = SignIns()
+
+
+def live(known: SignIns, now: float) -> SignIns:
     """Those that are not too old."""
-    return tuple(sign_in for sign_in in pending if now - sign_in.began < PENDING_SECONDS)
+    return SignIns(
+        tuple(sign_in for sign_in in known.pending if now - sign_in.began < PENDING_SECONDS),
+        tuple(mark for mark in known.completed if now - mark.at < PENDING_SECONDS),
+    )
 
 
-def begun(pending: Pending, new: PendingSignIn, now: float) -> Pending:
+def begun(known: SignIns, new: PendingSignIn) -> SignIns:
     """With `new`. An older one for the same connection stays: its card is still to be seen, and `new` may
     have to be withdrawn."""
-    return (new, *live(pending, now))[:MOST_PENDING]
+    return replace(known, pending=(new, *known.pending)[:MOST_PENDING])
 
 
-def withdrawn(pending: Pending, id: str) -> Pending:
+def withdrawn(known: SignIns, id: str) -> SignIns:
     """Without that one: its card was not sent."""
-    return tuple(sign_in for sign_in in pending if sign_in.id != id)
+    return replace(known, pending=tuple(sign_in for sign_in in known.pending if sign_in.id != id))
 
 
-def done(pending: Pending, connection_name: str) -> Pending:
-    """Without all for that connection: the user is signed in."""
-    key = key_of(connection_name)
-    return tuple(sign_in for sign_in in pending if key_of(sign_in.connection_name) != key)
+def completed(known: SignIns, mark: Completed, seen: SignIns, *, fresh: bool) -> tuple[SignIns, bool]:
+    """The user is signed in to the connection of `mark`. Whether that completes a sign-in which nobody else
+    has completed: one that is pending; or, where `fresh` (they were not signed in when `seen` was read), one
+    that is pending no more, because its card is too old or the state was lost."""
+    key = key_of(mark.connection_name)
+    last = known.completion(mark.connection_name)
+    lost_to_another = last is not None and last != seen.completion(mark.connection_name)
+    if not known.waits_for(mark.connection_name) and (lost_to_another or not fresh):
+        return known, False
+    others = (other for other in known.completed if key_of(other.connection_name) != key)
+    return (
+        SignIns(
+            tuple(sign_in for sign_in in known.pending if key_of(sign_in.connection_name) != key),
+            (mark, *others)[:MOST_PENDING],
+        ),
+        True,
+    )
 
 
-def names(pending: Pending) -> list[str]:
-    """The connections, each once, that of the newest first."""
-    found: dict[str, str] = {}
-    for sign_in in pending:
-        found.setdefault(key_of(sign_in.connection_name), sign_in.connection_name)
-    return list(found.values())
+def guessed(known: SignIns) -> tuple[SignIns, SignIns]:
+    """A code was typed. Also gives those that it may be for."""
+    tried = tuple(sign_in for sign_in in known.pending if sign_in.guesses < MOST_GUESSES)
+    return _counted(known, tried, 1), replace(known, pending=tried)
+
+
+def spared(known: SignIns, tried: Iterable[PendingSignIn]) -> SignIns:
+    """Nobody could say whether the code was one of those: it does not count."""
+    return _counted(known, tried, -1)
+
+
+def told(known: SignIns, code: str) -> tuple[SignIns, list[str]]:
+    """Single sign-on has failed, with that code. Also gives the connections of which nobody was told so."""
+    code = code[:64]
+    news = {sign_in.id for sign_in in known.pending if code not in sign_in.told}
+    pending = tuple(
+        replace(sign_in, told=(*sign_in.told, code)[-MOST_TOLD:]) if sign_in.id in news else sign_in
+        for sign_in in known.pending
+    )
+    names = _each_once(sign_in.connection_name for sign_in in known.pending if sign_in.id in news)
+    return replace(known, pending=pending), names
 
 
 class PendingSignIns:
-    """The pending sign-ins of all users, in a store. Raises what the store raises."""
+    """The sign-ins of all users, in a store. Raises what the store raises."""
 
     def __init__(self, store: Store, now: Callable[[], float] = time.time) -> None:
         self._store = store
         self._now = now
 
-    async def of(self, activity: Activity) -> list[str]:
-        """The connections that the sender of `activity` is asked to sign in to, in its conversation: the
-        newest first."""
+    async def of(self, activity: Activity) -> SignIns:
+        """Those of the sender of `activity`, in its conversation."""
         item = await self._store.get(_key(activity))
-        return [] if item is None else names(live(_read(item.value), self._now()))
+        return NONE if item is None else live(_read(item.value), self._now())
 
     async def begin(self, activity: Activity, connection_name: str) -> PendingSignIn:
         """The sender of `activity` is going to be asked."""
-        now = self._now()
-        new = PendingSignIn(uuid4().hex, connection_name, now)
-        await self._change(activity, lambda pending: begun(pending, new, now))
+        new = PendingSignIn(uuid4().hex, connection_name, self._now())
+        await self._change(activity, lambda known: (begun(known, new), None))
         return new
 
     async def withdraw(self, activity: Activity, sign_in: PendingSignIn) -> None:
         """They were not asked after all."""
-        await self._change(activity, lambda pending: withdrawn(pending, sign_in.id))
+        await self._change(activity, lambda known: (withdrawn(known, sign_in.id), None))
 
-    async def finish(self, activity: Activity, connection_name: str) -> None:
-        """They have signed in."""
-        await self._change(activity, lambda pending: done(pending, connection_name))
+    async def complete(self, activity: Activity, connection_name: str, seen: SignIns, *, fresh: bool) -> bool:
+        """They are signed in. True for one caller alone, who tells the bot of it. `seen`: what `of` gave
+        before; `fresh`: after that they were not signed in."""
+        mark = Completed(uuid4().hex, connection_name, self._now())
+        return await self._change(activity, lambda known: completed(known, mark, seen, fresh=fresh))
 
-    async def _change(self, activity: Activity, rule: Callable[[Pending], Pending]) -> None:
+    async def guess(self, activity: Activity) -> SignIns:
+        """They have typed a code. Gives what it may be for."""
+        return await self._change(activity, guessed)
+
+    async def spare(self, activity: Activity, tried: SignIns) -> None:
+        """Nobody could say what the code was for."""
+        await self._change(activity, lambda known: (spared(known, tried.pending), None))
+
+    async def fail(self, activity: Activity, code: str) -> tuple[SignIns, list[str]]:
+        """Single sign-on has failed. Gives what is known, and the connections that this is news for."""
+
+        def rule(known: SignIns) -> tuple[SignIns, tuple[SignIns, list[str]]]:
+            after, news = told(known, code)
+            return after, (after, news)
+
+        return await self._change(activity, rule)
+
+    async def _change(self, activity: Activity, rule: Callable[[SignIns], tuple[SignIns, T]]) -> T:
         key, conflict = _key(activity), None
         for _ in range(MOST_TRIES):
             item = await self._store.get(key)
             version = 0 if item is None else item.version
-            before = () if item is None else _read(item.value)
-            after = rule(before)
+            before = NONE if item is None else live(_read(item.value), self._now())
+            after, answer = rule(before)
             if after == before:
-                return
+                return answer
             try:
-                if after:
-                    await self._store.put(key, _written(after), expected=version, seconds=PENDING_SECONDS)
-                else:
+                if after == NONE:
                     await self._store.delete(key, expected=version)
+                else:
+                    await self._store.put(key, _written(after), expected=version, seconds=PENDING_SECONDS)
             except ConflictError as error:
                 conflict = error
             else:
-                return
+                return answer
         assert conflict is not None
         raise conflict
+
+
+def _counted(known: SignIns, tried: Iterable[PendingSignIn], by: int) -> SignIns:
+    ids = {sign_in.id for sign_in in tried}
+    pending = tuple(
+        replace(sign_in, guesses=sign_in.guesses + by) if sign_in.id in ids else sign_in
+        for sign_in in known.pending
+    )
+    return replace(known, pending=pending)
+
+
+def _each_once(names: Iterable[str]) -> list[str]:
+    found: dict[str, str] = {}
+    for name in names:
+        found.setdefault(key_of(name), name)
+    return list(found.values())
 
 
 def _key(activity: Activity) -> str:
@@ -137,10 +270,13 @@ def _key(activity: Activity) -> str:
     return "/".join(("sign-in", *(quote(id_, safe=":@.;=", errors="surrogatepass") for id_ in ids)))
 
 
-def _written(pending: Pending) -> bytes:
-    return json.dumps([asdict(sign_in) for sign_in in pending]).encode()
+def _written(known: SignIns) -> bytes:
+    return json.dumps(asdict(known)).encode()
 
 
-def _read(raw: bytes) -> Pending:
-    found: list[dict[str, Any]] = json.loads(raw)
-    return tuple(PendingSignIn(item["id"], item["connection_name"], item["began"]) for item in found)
+def _read(raw: bytes) -> SignIns:
+    found: dict[str, list[dict[str, Any]]] = json.loads(raw)
+    return SignIns(
+        tuple(PendingSignIn(**{**item, "told": tuple(item["told"])}) for item in found["pending"]),
+        tuple(Completed(**item) for item in found["completed"]),
+    )

@@ -7,19 +7,15 @@ an error, here and wherever the answer is looked at later in the turn (api-surfa
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from cadenza import api as teams
 from cadenza.api import ConnectionLostError, HttpStatusError, NotFoundError, RequestTimeoutError
 
-from ..auth.outbound import TokenError
-from .flow import OAuthFlowRegistry, key_of
+from .flow import key_of
 from .options import SignInOptions
-from .pending import PendingSignIns
 
 if TYPE_CHECKING:
     from cadenza.api import (
@@ -27,12 +23,15 @@ if TYPE_CHECKING:
         ActivityInput,
         ApiClient,
         ConversationReference,
+        InvokeResponse,
         TokenResponse,
         TokenStatus,
     )
     from msgraph import GraphServiceClient
 
-__all__ = ["Connections", "Redeemed", "UserTokenSource", "UserTokens", "refuses"]
+    from .connections import Connections
+
+__all__ = ["UserTokens", "refuses"]
 
 FETCH_SECONDS = 4.0
 """The longest that a turn waits for the user's token before its handlers run. Ours: an invoke has 10 s."""
@@ -40,34 +39,8 @@ FETCH_SECONDS = 4.0
 RETRY_SECONDS = 4.0
 """How long a request that an invoke waits for is repeated. Ours: the invoke has 10 s for all of it."""
 
-RENEW_SECONDS = 60.0
-"""A user's token for Graph is asked for again this long before it expires. Ours."""
-
 REFUSALS = frozenset({400, 404, 412})
 """What the token service answers to a code or a token that it does not take (api-surface.md 1.7)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Connections:
-    """What an App knows of signing in."""
-
-    flows: OAuthFlowRegistry
-    default: str
-    """The connection that is meant where none is named."""
-    pending: PendingSignIns
-    api: Callable[[], ApiClient]
-    """A client that goes on working when a turn is over."""
-    new_graph: Callable[[UserTokenSource], GraphServiceClient]
-
-
-@dataclass(frozen=True, slots=True)
-class Redeemed:
-    """A code was good for `connection_name`."""
-
-    connection_name: str
-    response: TokenResponse
-    new: bool
-    """Whether the user was not signed in there before."""
 
 
 class UserTokens:
@@ -80,19 +53,30 @@ class UserTokens:
         self._known: dict[str, TokenResponse | Exception | None] = {}
         """By connection: what the token service has said last. None: the user is not signed in."""
         self._graph: tuple[str, GraphServiceClient] | None = None
+        self.answer: InvokeResponse[Any] | None = None
+        """What an invoke of signing in has come to, whatever the bot's own handlers made of it."""
+        self.failure: Exception | None = None
+        """What it was that kept an invoke of signing in from coming to anything."""
 
     # What is known
 
-    def known(self, connection_name: str) -> TokenResponse | None:
-        """The user's token; None if they are not signed in. Asks nobody: raises RuntimeError if nobody has
-        asked in this turn, and the error of who has asked in vain."""
-        try:
-            known = self._known[key_of(connection_name)]
-        except KeyError:
+    def known(self) -> TokenResponse | None:
+        """The user's token for the default connection; None if they are not signed in. Asks nobody: raises
+        RuntimeError if nobody has asked in this turn, and the error of who has asked in vain."""
+        name, flows = self._connections.default, self._connections.flows
+        if name is None:
             raise RuntimeError(
-                f"Nobody has asked in this turn whether the user is signed in to {connection_name!r}: "
-                "`await ctx.get_user_token()` or `ctx.sign_in()` first, or let the App ask before each turn "
-                "(its options default_connection_name and fetch_user_token)."
+                f"This bot has several OAuth flows ({self._connections.listed}) and no "
+                "default_connection_name: ask the one that you mean, as in `await flow.is_signed_in(ctx)`."
+            )
+        try:
+            known = self._known[key_of(name)]
+        except KeyError:
+            ask = "`await flow.is_signed_in(ctx)` of its flow" if name in flows else ""
+            ask = ask or "`await ctx.get_user_token()` or `ctx.sign_in()`"
+            raise RuntimeError(
+                f"Nobody has asked in this turn whether the user is signed in to {name!r}: {ask} first, or "
+                "let the App ask before each turn (its options default_connection_name and fetch_user_token)."
             ) from None
         if isinstance(known, Exception):
             raise known
@@ -107,6 +91,8 @@ class UserTokens:
         """Ask for the token of the default connection, for some seconds, so that it is known. Raises nothing:
         who wants to know is told what went wrong."""
         name = self._connections.default
+        if name is None:
+            return  # who wants to know is told so
         try:
             async with asyncio.timeout(FETCH_SECONDS) as limit:
                 await self.find(name, urgent=True)
@@ -135,40 +121,28 @@ class UserTokens:
         self.learn(connection_name, response)
         return response
 
-    async def redeem(self, code: str, connection_names: Sequence[str], *, check: bool) -> Redeemed | None:
-        """Find among `connection_names`, the likeliest first, the one that `code` is for; None without one.
-
-        The token service gives a token that it has, whatever the code: so that it gives one proves the code
-        only where the user had none before. With `check`, a connection that the user is signed in to already
-        is therefore never asked with the code. If no other is left, the sign-in was completed before: by
-        another card, another client, or a code that was sent twice. Without `check` the answer is taken as it
-        is; right where there is one connection only.
-
-        Raises what the token service raises, but for refusals: those lead to the next one.
-        """
-        held: Redeemed | None = None
-        refused = False
-        for name in connection_names:
-            if check and (response := await self._had(name)) is not None:
-                held = held or Redeemed(name, response, new=False)
-                continue
-            try:
-                response = await self._get(name, code, urgent=True)
-            except HttpStatusError as error:
-                if not refuses(error):
-                    raise
-                refused = True
-            else:
-                self.learn(name, response)
-                return Redeemed(name, response, new=True)
-        return None if refused else held
-
-    async def _had(self, connection_name: str) -> TokenResponse | None:
-        """The user's token before the code: as this turn knows already, else as the token service says."""
+    async def held(self, connection_name: str) -> TokenResponse | None:
+        """The user's token, as this turn knows already, else as the token service says. Raises as `find`."""
         known = self._known.get(key_of(connection_name), ...)
         if known is ... or isinstance(known, Exception):
             return await self.find(connection_name, urgent=True)
         return known
+
+    async def redeem(self, connection_name: str, code: str) -> TokenResponse | None:
+        """The user's token by `code`; None if the token service does not take the code for this connection.
+        Raises all else that it raises.
+
+        The token service gives a token that it has, whatever the code: so that it gives one proves the code
+        only where the user had none before (`held`).
+        """
+        try:
+            response = await self._get(connection_name, code, urgent=True)
+        except HttpStatusError as error:
+            if not refuses(error):
+                raise
+            return None
+        self.learn(connection_name, response)
+        return response
 
     async def sign_out(self, connection_name: str) -> None:
         await self._api.users.sign_out(teams.SignOutUserParams(**self._who(connection_name)))
@@ -206,14 +180,23 @@ class UserTokens:
     ) -> TokenResponse | None:
         """The user's token, or None: then they were asked to sign in, by an activity that `send` has sent."""
         flows, pending = self._connections.flows, self._connections.pending
-        name = flows.spelled(options.connection_name or self._connections.default)
+        name = self._connections.meant(options.connection_name)
         response = await self.find(name)
         if response is not None:
             return response
         from .cards import encoded_state, sign_in_activity
 
         state = encoded_state(name, ref, self._inbound.relates_to, app_id or "")
-        resource = await self._api.bots.sign_in.get_resource(teams.GetBotSignInResourceParams(state=state))
+        try:
+            params = teams.GetBotSignInResourceParams(state=state)
+            resource = await self._api.bots.sign_in.get_resource(params)
+        except HttpStatusError as error:
+            if refuses(error):
+                error.hint = (
+                    f"That was the link to sign in to the OAuth connection {name!r}: if the bot's Azure Bot "
+                    "resource has none of this name, add the OAuth connection in Azure."
+                )
+            raise
         activity = await sign_in_activity(self._inbound, name, resource, options, flows.get(name))
         # Before it is sent: a client may complete the sign-in before the answer to the card is read.
         sign_in = await pending.begin(self._inbound, name)
@@ -229,8 +212,7 @@ class UserTokens:
     def graph(self) -> GraphServiceClient:
         """A client of Microsoft Graph with the token of the default connection. Raises ValueError if the user
         is not signed in, and as `known`."""
-        name = self._connections.default
-        response = self.known(name)
+        response, name = self.known(), self._connections.meant()
         if response is None:
             raise ValueError(
                 f"The user is not signed in to {name!r}, so that nothing can be asked of Microsoft Graph in "
@@ -239,6 +221,8 @@ class UserTokens:
         if self._graph is None or self._graph[0] != response.token:
             params = teams.GetUserTokenParams(**self._who(name))
             api = self._connections.api
+            from ..graph import UserTokenSource
+
             source = UserTokenSource(response, lambda: api().users.get_token(params))
             self._graph = (response.token, self._connections.new_graph(source))
         return self._graph[1]
@@ -262,34 +246,6 @@ class UserTokens:
             "connection_name": connection_name,
             "channel_id": self._inbound.channel_id or "msteams",
         }
-
-
-class UserTokenSource:
-    """A user's token for Microsoft Graph, renewed by the token service. Nothing reads what is in it."""
-
-    def __init__(self, response: TokenResponse, renew: Callable[[], Awaitable[TokenResponse]]) -> None:
-        self._response = response
-        self._renew = renew
-
-    @property
-    def expires_on(self) -> float | None:
-        """Seconds since 1970, as the token service said; None if it did not."""
-        try:
-            expires = datetime.fromisoformat(self._response.expiration or "")
-        except ValueError:
-            return None
-        return (expires if expires.tzinfo else expires.replace(tzinfo=UTC)).timestamp()
-
-    async def get(self, *, fresh: bool) -> str:
-        """The token; one that the token service gives now, if `fresh`, or if the last one is about to expire.
-        Raises `TokenError` if the user has signed out meanwhile, and what the token service raises."""
-        expires = self.expires_on
-        if fresh or (expires is not None and expires - RENEW_SECONDS < time.time()):
-            try:
-                self._response = await self._renew()
-            except NotFoundError as error:
-                raise TokenError("The user is not signed in any more.") from error
-        return self._response.token
 
 
 def refuses(error: HttpStatusError) -> bool:
