@@ -14,15 +14,16 @@ from cadenza.api import TokenSource, Transport
 
 from ..settings import Settings
 from .app_tokens import Acquire, AppTokens, Grant
-from .certificate import CertificateFile
 from .credentials import credentials_of
-from .identity_platform import IdentityPlatform
-from .providers import GivenToken, ProviderTokens
 from .tenants import check_tenant, own_agent
 from .token_errors import InvalidCredentialsError, MissingCredentialsError
 
 if TYPE_CHECKING:
     from cadenza.api import AgenticIdentity, Credentials
+
+    from .certificate import CertificateFile
+    from .identity_platform import IdentityPlatform
+    from .providers import GivenToken, ProviderTokens
 
 Key = tuple[str, str, tuple[str, ...]]
 """Authority, scope, identity."""
@@ -50,14 +51,31 @@ class OutboundTokens:
     def __init__(self, settings: Settings, transport: Transport, logger: logging.Logger) -> None:
         self._settings = settings
         self._cloud = settings.cloud
+        self._transport = transport
         self._tokens = AppTokens(logger)
-        self._platform = IdentityPlatform(settings.cloud, transport)
-        self._providers = ProviderTokens(settings.token, self._tokens)
-        self._certificate: CertificateFile | None = None
-        if settings.client_certificate_path is not None:
-            self._certificate = CertificateFile(
-                settings.client_certificate_path, settings.client_certificate_password
-            )
+
+    # No App needs all of these, and one without credentials needs none.
+
+    @cached_property
+    def _certificate(self) -> "CertificateFile | None":
+        path, password = self._settings.client_certificate_path, self._settings.client_certificate_password
+        if path is None:
+            return None
+        from .certificate import CertificateFile
+
+        return CertificateFile(path, password)
+
+    @cached_property
+    def _platform(self) -> "IdentityPlatform":
+        from .identity_platform import IdentityPlatform
+
+        return IdentityPlatform(self._cloud, self._transport)
+
+    @cached_property
+    def _providers(self) -> "ProviderTokens":
+        from .providers import ProviderTokens
+
+        return ProviderTokens(self._settings.token, self._tokens)
 
     @cached_property
     def credentials(self) -> "Credentials | None":
@@ -78,7 +96,8 @@ class OutboundTokens:
     async def close(self) -> None:
         """Ask for nothing more."""
         await self._tokens.close()
-        self._platform.close()
+        if "_platform" in vars(self):
+            self._platform.close()
 
     # Sources ------------------------------------------------------------------------------------------
 
@@ -306,7 +325,7 @@ class _Kept:
 class _Given:
     """Tokens from the option `token`, which is asked each time."""
 
-    def __init__(self, ask: Callable[[], Awaitable[GivenToken]]) -> None:
+    def __init__(self, ask: "Callable[[], Awaitable[GivenToken]]") -> None:
         self._ask = ask
         self.expires_on: float | None = None
 
