@@ -59,9 +59,8 @@ class IdentityPlatform:
         login = urlsplit(self._login)
         plain = login.scheme == "http" and is_loopback_url(self._login)
         self._http = MsalHttp(self._login, f"http://{login.netloc}" if plain else None)
-        self._machine_http = (
-            MsalHttp()
-        )  # where to, Azure says: by a fixed address, or by environment variables
+        # Where to, Azure says: by a fixed address, or by environment variables.
+        self._machine_http = MsalHttp()
         self._runner = MsalRunner(transport)
         self._clients: dict[tuple[str, str], _Client] = {}
 
