@@ -31,7 +31,7 @@ _MISSING: Mapping[str, Mapping[str, str]] = {
         "issue 7: telemetry": "TEAMS_API_METER_NAME TEAMS_API_TRACER_NAME TeamsApiTelemetry",
     },
     "microsoft_teams.apps": {
-        "the App checks tokens itself: of activities (cadenza.apps.App.process too), of functions in App.func": (
+        "the App checks tokens: of activities (App.process too), of functions in App.func": (
             "InboundActivityTokenValidator TokenValidator validate_remote_function_request"
         ),
         "issue 7: plugins": (
