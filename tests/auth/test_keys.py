@@ -4,16 +4,18 @@ for a bounded time, and in nobody's way."""
 import asyncio
 import base64
 import contextlib
+import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 from auth.scene import KEYS_URL, METADATA_URL, ONE_FETCH, Bot, Provider
-from cadenza.api import PUBLIC, Request, with_overrides
+from cadenza.api import PUBLIC, HandlerTransport, Request, Response, with_overrides
 from cadenza.api.clients.streaming import StreamedResponse
 from cadenza.apps.auth.freshness import Freshness
 from cadenza.apps.auth.key_documents import SigningKey
+from cadenza.apps.auth.keys import SigningKeys
 from cadenza.apps.auth.token_memory import TokenMemory
 from cadenza.testing import VirtualClock
 from cadenza.testing.keys import SigningKey as TheirKey
@@ -478,3 +480,18 @@ def test_two_thousand_tokens_are_remembered_and_no_more() -> None:
     assert len(memory) == 2_000
     assert memory.recall("token-499", 0.0) is None
     assert memory.recall("token-500", 0.0) == 500
+
+
+def test_a_fetch_that_a_closed_loop_left_behind_keeps_nobody_from_stopping() -> None:
+    async def silent(request: Request) -> Response:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    keys = SigningKeys(METADATA_URL, HandlerTransport(silent), logger=logging.getLogger("test"))
+    loop = asyncio.new_event_loop()
+    waiting = loop.create_task(keys.find("one"))
+    loop.run_until_complete(asyncio.sleep(0))
+    loop.run_until_complete(asyncio.sleep(0))
+    loop.close()
+    asyncio.run(keys.close())
+    assert not waiting.done()

@@ -13,6 +13,7 @@ from auth.token_service import ADA, TokenService
 from cadenza.api import (
     GetUserTokenParams,
     HandlerTransport,
+    HttpStatusError,
     MessageActivity,
     NotFoundError,
     Request,
@@ -345,12 +346,95 @@ async def test_a_token_for_a_connection_that_is_none_of_the_bots_is_not_exchange
     assert (await exchange(app, "sso", "e-2", "TenantSeven")).status == 200
 
 
-async def test_an_app_that_signs_nobody_in_asks_no_token_service(app: App, service: TokenService) -> None:
-    for id, name in (("e-1", "graph"), ("e-2", "")):
-        assert (await exchange(app, "sso", id, name)).status == 412
-    assert (await verify(app, "123456")).status == 412
-    assert (await invoke(app, "signin/failure", {"code": "invokeerror"})).status == 200
-    assert service.asked == []
+async def test_a_card_from_before_a_restart_still_signs_in(app: App, service: TokenService) -> None:
+    service.exchanges["sso"] = "t"
+    service.codes["123456"] = (ADA, "graph")
+    assert (await exchange(app, "sso", "e-1")).status == 200
+    assert (await verify(app, "123456")).status == 200
+
+
+@pytest.mark.parametrize("slow", ["exchange", "code"])
+async def test_what_a_turn_has_asked_before_is_asked_again_where_another_was_quicker(
+    service: TokenService, slow: str
+) -> None:
+    app = new_app(service, default_connection_name="graph")
+    log = Log(app)
+    service.exchanges["sso"] = "t"
+    service.codes["123456"] = (ADA, "graph")
+    quicker = asyncio.Event()
+
+    @app.use
+    async def hold_the_first(ctx: ActivityContext[Any]) -> None:
+        if ctx.activity.type == "invoke" and not ctx.state.user.get("came"):
+            ctx.state.user["came"] = True
+            await ctx.state.save()
+            await quicker.wait()
+        await ctx.next()
+
+    signs_in_by_name(app)
+    await say(app, "graph")
+    first = asyncio.create_task(exchange(app, "sso", "e-1") if slow == "exchange" else verify(app, "123456"))
+    await asyncio.sleep(0.1)
+    assert (await exchange(app, "sso", "e-2")).status == 200
+    quicker.set()
+    assert (await first).status == 200
+    assert log.lines == ["in graph t"]
+    await app.stop()
+
+
+@pytest.mark.parametrize("status", [400, 503])
+async def test_one_connection_that_fails_keeps_no_code_from_another(
+    app: App, service: TokenService, status: int
+) -> None:
+    log = Log(app)
+    for name in ("typo", "github"):
+        app.add_oauth_flow(name)
+    service.answers["GetToken typo"] = status
+    service.codes["123456"] = (ADA, "github")
+    assert (await verify(app, "123456")).status == 200
+    assert log.lines == ["in github github-token"]
+
+
+@pytest.mark.parametrize(("status", "answer"), [(400, 412), (503, 503)])
+async def test_a_code_that_no_connection_takes_is_bad_unless_one_has_failed(
+    app: App, service: TokenService, status: int, answer: int
+) -> None:
+    for name in ("typo", "github"):
+        app.add_oauth_flow(name)
+    service.answers["GetToken typo"] = status
+    assert (await verify(app, "654321")).status == answer
+
+
+async def test_the_failure_of_the_token_service_is_the_answer_though_the_bots_own_handler_fails_as_well(
+    app: App, service: TokenService
+) -> None:
+    log = Log(app)
+    service.answers["exchange"] = 502
+
+    @app.on_signin_token_exchange
+    async def broken(ctx: ActivityContext[Any]) -> None:
+        raise KeyError("mine")
+
+    assert (await exchange(app, "sso", "e-1")).status == 502
+    (error,) = log.errors
+    assert isinstance(error, KeyError)
+    assert isinstance(error.__context__, HttpStatusError)
+
+
+async def test_a_state_that_is_down_keeps_nobody_from_being_asked(
+    app: App, service: TokenService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    signs_in_by_name(app)
+    put = app.state.store.put
+
+    async def down(key: str, value: bytes, **options: Any) -> int:
+        if key.startswith("sign-in/"):
+            raise StateUnavailableError("it is away")
+        return await put(key, value, **options)
+
+    monkeypatch.setattr(app.state.store, "put", down)
+    await say(app, "graph")
+    assert service.sent[0].card["connectionName"] == "graph"
 
 
 async def test_a_connection_that_azure_does_not_know_is_named_and_the_error_is_short(

@@ -219,7 +219,7 @@ AUTH: tuple[Mutation, ...] = (
     Mutation(
         "anybodys-cached-token",
         f"{_SIGN_IN}handlers.py",
-        "response = await tokens.held(name)",
+        "response = await tokens.find(name, urgent=True)",
         "response = None",
         "A code is not taken as good for a connection that the user is signed in to already.",
         _SIGN_INS,
@@ -249,11 +249,11 @@ AUTH: tuple[Mutation, ...] = (
         _SIGN_INS,
     ),
     Mutation(
-        "status-of-the-bots-own-errors",
+        "status-of-the-bots-own-credentials",
         f"{_SIGN_IN}handlers.py",
-        "error is not ctx._user_tokens.failure or",
+        "failure.status in OWN_STATUSES or",
         "",
-        "Only what the token service answered is passed on to Teams as its status.",
+        "That the token service did not take the bot's own token is not passed on to Teams as a status.",
         _SIGN_INS,
     ),
     Mutation(

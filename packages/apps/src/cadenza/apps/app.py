@@ -48,7 +48,7 @@ from .sending import Sendable, as_activity, asked_in_private, asker, send_activi
 from .settings import CREDENTIALS, AppOptions, Settings
 from .sign_in.connections import Connections
 from .sign_in.flow import OAuthFlow, OAuthFlowRegistry
-from .sign_in.handlers import INVOKES as SIGN_IN_INVOKES, ROUTE as SIGN_IN_ROUTE, SignInHandlers
+from .sign_in.handlers import SignInHandlers
 from .sign_in.options import BUTTON_TEXT, CARD_TEXT
 from .sign_in.pending import PendingSignIns
 from .signals import stop_signals
@@ -158,9 +158,9 @@ class App(Routes):
             default_connection,
             settings.default_connection_name,
             PendingSignIns(self.state.store),
-            watched=lambda: fetch_user_token or self._watches_sign_ins(),
             api=lambda: self.api,
             new_graph=self._graph.user_client,
+            logger=self.logger,
         )
         for route in SignInHandlers(self._connections, self.events, self.logger).routes():
             self.router.add(route)
@@ -383,12 +383,6 @@ class App(Routes):
                 "The App has a client_id, but nothing to get tokens with, such as client_secret: it cannot "
                 "answer anybody."
             )
-
-    def _watches_sign_ins(self) -> bool:
-        """Whether the bot wants to know who signs in."""
-        return any(self.events.listener_count(name) for name in ("sign_in", "sign_in_failure")) or (
-            self.router.handles(SIGN_IN_INVOKES, besides=SIGN_IN_ROUTE)
-        )
 
     def _function_host(self) -> FunctionHost:
         from .auth.entra import EntraTokens

@@ -121,7 +121,7 @@ class Pipeline:
         signed_in = sign_in_response(ctx)
         if signed_in is not None:
             return invoke_response(signed_in)
-        return chosen or failed_response(ctx, errors[0]) or FAILED
+        return chosen or failed_response(ctx) or FAILED
 
     async def ended(self, ctx: ActivityContext[Any], response: InvokeResponse[Any]) -> None:
         if self._events.listener_count("activity_response"):

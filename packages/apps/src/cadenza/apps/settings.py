@@ -151,7 +151,8 @@ class AppOptions(TypedDict, total=False):
     """Accept requests that nobody vouches for, for work on one machine. Anybody who reaches the port can
     then speak as any user. What answers them carries the bot's token only to the scheme, host and port of
     `service_url`, and only on this machine; what the bot asks of its own accord, to the cloud's token service
-    and to any loopback address."""
+    and to any loopback address. So set SERVICE_URL to the local Teams that you work with: else signing in
+    does not work there, since the token service is asked without the bot's token."""
 
     skip_auth: bool | None
     """Deprecated name of `dangerously_allow_unauthenticated_requests`."""

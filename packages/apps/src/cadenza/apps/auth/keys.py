@@ -73,14 +73,17 @@ class SigningKeys:
 
     async def close(self) -> None:
         """Stop fetching."""
-        if self._fetch is not None:
+        if self._fetch is not None and _is_of_this_loop(self._fetch):
             self._fetch.cancel()
             await asyncio.wait({self._fetch})
 
     def _refresh(self, now: float) -> asyncio.Task[None] | None:
         """The fetch that is under way, or a new one if it is time for one."""
-        if self._fetch is None and self._freshness.may_fetch(now):
-            self._fetch = asyncio.create_task(self._fetch_keys(), name="cadenza: signing keys")
+        if self._fetch is not None and _is_of_this_loop(self._fetch):
+            return self._fetch
+        if not self._freshness.may_fetch(now):
+            return None
+        self._fetch = asyncio.create_task(self._fetch_keys(), name="cadenza: signing keys")
         return self._fetch
 
     async def _fetch_keys(self) -> None:
@@ -130,6 +133,11 @@ class SigningKeys:
                 if len(body) > MAX_DOCUMENT_BYTES:
                     break  # it is refused for its length, and the rest need not come
         return bytes(body)
+
+
+def _is_of_this_loop(task: asyncio.Task[None]) -> bool:
+    # One of a loop that is gone will never be done.
+    return task.get_loop() is asyncio.get_running_loop()
 
 
 def _now() -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -71,11 +71,6 @@ class Router:
     def add(self, route: Route) -> None:
         self._routes.append(route)
         self._index = None
-
-    def handles(self, kinds: Collection[str], *, besides: str) -> bool:
-        """Whether a handler was registered for one of these kinds, other than by routes of the name
-        `besides`."""
-        return any(kind in kinds for route in self._routes if route.name != besides for kind in route.kinds)
 
     def use(self, middleware: Handler[Any], *, inside: bool = False) -> None:
         (self._inside if inside else self._outside).append(middleware)

@@ -4,11 +4,12 @@ the App has                    meant                             asked, if nobod
 a default_connection_name      that                              that, and all flows
 one flow                       its connection                    that
 several flows                  none: ValueError                  all flows
-nothing                        "graph", as in the reference      that, if the bot signs in at all
+nothing                        "graph", as in the reference      that
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -34,21 +35,19 @@ class Connections:
         fallback: str,
         pending: PendingSignIns,
         *,
-        watched: Callable[[], bool],
         api: Callable[[], ApiClient],
         new_graph: Callable[[UserTokenSource], GraphServiceClient],
+        logger: logging.Logger,
     ) -> None:
-        """`default`: the one that the App was given, if any; `fallback`: what is meant without flows.
-        `watched`: whether the bot wants to know who signs in. `api` gives a client that goes on working when
-        a turn is over."""
+        """`default`: the one that the App was given, if any; `fallback`: what is meant without flows. `api`
+        gives a client that goes on working when a turn is over."""
         self.flows = flows
         self.pending = pending
         self.api = api
         self.new_graph = new_graph
+        self._logger = logger
         self._default = default
         self._fallback = fallback
-        self._watched = watched
-        self._used = False
 
     @property
     def default(self) -> str | None:
@@ -68,7 +67,6 @@ class Connections:
                 f"No OAuth connection is named, and the bot has several flows ({self.listed}): use the one "
                 "that you mean, as in `await flow.sign_in(ctx)`, or give the App a default_connection_name."
             )
-        self._used = True
         return self.flows.spelled(name)
 
     @property
@@ -81,9 +79,13 @@ class Connections:
         """Every connection that the App itself knows."""
         if self._default is not None:
             return [*self.flows, *([] if self._default in self.flows else [self._default])]
-        if self.flows:
-            return list(self.flows)
-        return [self._fallback] if self._used or self._watched() else []
+        return list(self.flows) or [self._fallback]
+
+    def warn_of_state(self) -> None:
+        """To be called where a `StateError` was caught: it keeps nobody from signing in."""
+        self._logger.warning(
+            "The pending sign-ins of a user cannot be reached: taken as if there were none.", exc_info=True
+        )
 
     def candidates(self, sign_ins: SignIns) -> list[str]:
         """What a code may be for, the likeliest first."""

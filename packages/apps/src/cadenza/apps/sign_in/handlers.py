@@ -20,7 +20,8 @@ Whatever comes, and however often: `sign_in` and `on_signin` come once for each 
 one alone complete it. A state that cannot be reached keeps nobody from signing in: then nothing is pending.
 
 These handlers stand before the bot's own of the same invokes, which run in any case, once; what those raise
-is told to `on_error`, and changes nothing about the sign-in and its answer. Source: api-surface.md 1.7.
+is told to `on_error`, and changes nothing about the sign-in and its answer. A connection that fails keeps no
+code from the others. Source: api-surface.md 1.7.
 """
 
 from __future__ import annotations
@@ -47,14 +48,12 @@ if TYPE_CHECKING:
 
     from ..context import ActivityContext
 
-__all__ = ["INVOKES", "ROUTE", "SignInHandlers", "failed_response", "sign_in_response"]
+__all__ = ["SignInHandlers", "failed_response", "sign_in_response"]
 
 Outcome: TypeAlias = Literal["new", "known", "refused"]
 """What a code has led to: the user has signed in by it, or had before, or neither."""
 
 INVOKES = ("signin/tokenExchange", "signin/verifyState", "signin/failure")
-ROUTE = "sign-in"
-"""The name of the routes here."""
 
 OWN_STATUSES = frozenset({401, 403})
 """What the token service answers where it does not take the bot's own token."""
@@ -84,10 +83,10 @@ class SignInHandlers:
         """To be registered before all others."""
         answers = (self.exchange, self.verify, self.failure)
         invokes = [
-            Route(ROUTE, _before_all(answer), "invoke", (name,))
+            Route("sign-in", _before_all(answer), "invoke", (name,))
             for name, answer in zip(INVOKES, answers, strict=True)
         ]
-        return [*invokes, Route(ROUTE, self.typed_code, "message", find=_find_code)]
+        return [*invokes, Route("sign-in", self.typed_code, "message", find=_find_code)]
 
     async def exchange(self, ctx: ActivityContext[Any]) -> InvokeResponse[Any]:
         """signin/tokenExchange. Of its repetitions, by all clients of a user, one alone comes here
@@ -119,7 +118,7 @@ class SignInHandlers:
         known = sign_ins or NONE
         behind_us = known.completion(name) is not None and not known.waits_for(name)
         # Another card, another client, or a code came first, unless they have signed out since.
-        if behind_us and await ctx._user_tokens.held(name) is not None:
+        if behind_us and await ctx._user_tokens.find(name, urgent=True) is not None:
             return ""
         try:
             response = await ctx._user_tokens.exchange(name, token)
@@ -156,7 +155,7 @@ class SignInHandlers:
         try:
             sign_ins, names = await self._connections.pending.fail(ctx.activity, code)
         except StateError:
-            self._warn_of_state()
+            self._connections.warn_of_state()
             sign_ins, names = NONE, []
         if not (sign_ins.pending or sign_ins.completed):
             names = self._connections.known
@@ -174,7 +173,7 @@ class SignInHandlers:
         try:
             tried = await pending.guess(ctx.activity)
         except StateError:
-            self._warn_of_state()
+            self._connections.warn_of_state()
             tried = NONE
         if tried.pending:
             try:
@@ -190,13 +189,13 @@ class SignInHandlers:
         try:
             await self._connections.pending.spare(ctx.activity, tried)
         except StateError:
-            self._warn_of_state()
+            self._connections.warn_of_state()
 
     async def _redeem(
         self, ctx: ActivityContext[Any], code: str, names: list[str], sign_ins: SignIns | None
     ) -> Outcome:
-        """Find among `names` the connection that `code` is for. Raises what the token service raises, but for
-        refusals: those lead to the next one.
+        """Find among `names` the connection that `code` is for. What the token service refuses leads to the
+        next one, and so does its failing; that is raised if no other has taken the code.
 
         A connection that the user is signed in to is never asked with the code, since its token would be
         given for any. If it is pending, they have signed in meanwhile, by another card, another client, or
@@ -205,25 +204,37 @@ class SignInHandlers:
         known, tokens = sign_ins or NONE, ctx._user_tokens
         outcome: Outcome = "refused"
         refused = held = False
+        failure: Exception | None = None
         for name in names:
             pending = known.waits_for(name)
-            response = await tokens.held(name)
-            if response is None:
-                response = await tokens.redeem(name, code)
+            by_code = False
+            try:
+                # Asked now, whatever the turn knows: something else may have completed it meanwhile.
+                response = await tokens.find(name, urgent=True)
                 if response is None:
-                    refused = True
-                elif await self._complete(ctx, name, sign_ins, fresh=True):
+                    by_code, response = True, await tokens.redeem(name, code)
+            except Exception as error:
+                if not isinstance(error, HttpStatusError) or not refuses(error):
+                    failure = failure or error
+                response = None
+            if response is None:
+                refused = True
+            elif by_code:
+                if await self._complete(ctx, name, sign_ins, fresh=True):
                     await self._tell(ctx, name, response)
                     return "new"
-                else:
-                    outcome = "known"  # it was completed just now by something else
+                outcome = "known"  # it was completed just now by something else
             elif pending or known.completion(name) is not None:
                 outcome = "known"
                 if pending and await self._complete(ctx, name, sign_ins, fresh=False):
                     await self._tell(ctx, name, response)
             else:
                 held = True
-        return "known" if held and not refused else outcome
+        if outcome == "known":
+            return outcome
+        if failure is not None:
+            raise failure
+        return "known" if held and not refused else "refused"
 
     # What is known of the user's sign-ins
 
@@ -232,7 +243,7 @@ class SignInHandlers:
         try:
             return await self._connections.pending.of(ctx.activity)
         except StateError:
-            self._warn_of_state()
+            self._connections.warn_of_state()
             return None
 
     async def _complete(
@@ -244,7 +255,7 @@ class SignInHandlers:
         try:
             return await self._connections.pending.complete(ctx.activity, name, sign_ins, fresh=fresh)
         except StateError:
-            self._warn_of_state()
+            self._connections.warn_of_state()
             return True
 
     def _concerned(self, sign_ins: SignIns) -> list[str]:
@@ -253,11 +264,6 @@ class SignInHandlers:
         if sign_ins.pending or sign_ins.completed:
             return sign_ins.names
         return self._connections.known
-
-    def _warn_of_state(self) -> None:
-        self._logger.warning(
-            "The pending sign-ins of a user cannot be reached: taken as if there were none.", exc_info=True
-        )
 
     # Telling the bot
 
@@ -290,14 +296,13 @@ def sign_in_response(ctx: ActivityContext[Any]) -> InvokeResponse[Any] | None:
     return ctx._user_tokens.answer if _is_sign_in(ctx.activity) else None
 
 
-def failed_response(ctx: ActivityContext[Any], error: Exception) -> InvokeResponse[Any] | None:
-    """What an invoke of signing in is answered with, if `error` is the one that the token service has
-    answered it with: its status. None for everything else, and where it did not take the bot's own token."""
-    if not isinstance(error, HttpStatusError) or not _is_sign_in(ctx.activity):
+def failed_response(ctx: ActivityContext[Any]) -> InvokeResponse[Any] | None:
+    """What an invoke of signing in is answered with, if the token service has failed: its status. None for
+    everything else, and where it did not take the bot's own token."""
+    failure = ctx._user_tokens.failure if _is_sign_in(ctx.activity) else None
+    if not isinstance(failure, HttpStatusError) or failure.status in OWN_STATUSES or failure.status < 400:
         return None
-    if error is not ctx._user_tokens.failure or error.status in OWN_STATUSES or error.status < 400:
-        return None
-    return InvokeResponse(error.status, error_body("SignInFailed", "The token service failed."))
+    return InvokeResponse(failure.status, error_body("SignInFailed", "The token service failed."))
 
 
 def _is_sign_in(activity: Any) -> bool:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from cadenza import api as teams
 from cadenza.api import ConnectionLostError, HttpStatusError, NotFoundError, RequestTimeoutError
+from cadenza.state import StateError
 
 from .flow import key_of
 from .options import SignInOptions
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from msgraph import GraphServiceClient
 
     from .connections import Connections
+    from .pending import PendingSignIn
 
 __all__ = ["UserTokens", "refuses"]
 
@@ -121,19 +123,12 @@ class UserTokens:
         self.learn(connection_name, response)
         return response
 
-    async def held(self, connection_name: str) -> TokenResponse | None:
-        """The user's token, as this turn knows already, else as the token service says. Raises as `find`."""
-        known = self._known.get(key_of(connection_name), ...)
-        if known is ... or isinstance(known, Exception):
-            return await self.find(connection_name, urgent=True)
-        return known
-
     async def redeem(self, connection_name: str, code: str) -> TokenResponse | None:
         """The user's token by `code`; None if the token service does not take the code for this connection.
         Raises all else that it raises.
 
         The token service gives a token that it has, whatever the code: so that it gives one proves the code
-        only where the user had none before (`held`).
+        only where the user had none before (`find`).
         """
         try:
             response = await self._get(connection_name, code, urgent=True)
@@ -199,15 +194,26 @@ class UserTokens:
             raise
         activity = await sign_in_activity(self._inbound, name, resource, options, flows.get(name))
         # Before it is sent: a client may complete the sign-in before the answer to the card is read.
-        sign_in = await pending.begin(self._inbound, name)
+        sign_in: PendingSignIn | None = None
+        try:
+            sign_in = await pending.begin(self._inbound, name)
+        except StateError:
+            self._connections.warn_of_state()
         try:
             await send(activity)
         except (ConnectionLostError, RequestTimeoutError):
             raise  # the user may see the card all the same
         except Exception:
-            await pending.withdraw(self._inbound, sign_in)
+            await self._withdraw(sign_in)
             raise
         return None
+
+    async def _withdraw(self, sign_in: PendingSignIn | None) -> None:
+        try:
+            if sign_in is not None:
+                await self._connections.pending.withdraw(self._inbound, sign_in)
+        except StateError:
+            self._connections.warn_of_state()
 
     def graph(self) -> GraphServiceClient:
         """A client of Microsoft Graph with the token of the default connection. Raises ValueError if the user
