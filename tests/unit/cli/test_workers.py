@@ -199,8 +199,9 @@ def test_a_second_signal_kills_the_workers(run: Run, bot: Path) -> None:
     command = run(2)
     workers = command.serving(2)
     assert post(command.port, "slow") == 200
-    until((bot / "took").exists)
-    os.kill(int((bot / "took").read_text()), signal.SIGSTOP)  # it will never end by itself
+    took = bot / "took"
+    until(lambda: took.exists() and took.read_text().endswith("\n"))  # it is there before anything is in it
+    os.kill(int(took.read_text()), signal.SIGSTOP)  # it will never end by itself
     command.process.send_signal(signal.SIGTERM)
     command.waits_for("Stopping: waiting for 2 workers")
     time.sleep(0.6)  # within half a second two signals are one
