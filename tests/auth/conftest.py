@@ -4,7 +4,10 @@ from typing import Any
 import pytest
 from auth.outbound import Outbound
 from auth.scene import Bot, Provider
+from auth.sign_in import new_app
+from auth.token_service import TokenService
 from blockbuster import blockbuster_ctx
+from cadenza.apps import App
 from cadenza.testing import VirtualClock
 
 VARIABLES = (
@@ -76,3 +79,18 @@ async def outbound(provider: Provider, clock: VirtualClock) -> AsyncIterator[Out
     yield scene
     for app in scene.apps:
         await app.stop()
+
+
+@pytest.fixture
+async def service(clock: VirtualClock) -> AsyncIterator[TokenService]:
+    """The token service of the tests of signing in; it fails those that ask it wrongly."""
+    service = TokenService()
+    yield service
+    assert service.wrong == []
+
+
+@pytest.fixture
+async def app(service: TokenService) -> AsyncIterator[App]:
+    app = new_app(service)
+    yield app
+    await app.stop()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -28,20 +27,6 @@ from cadenza.apps import ActivityContext, App, ErrorEvent, SignInOptions
 from cadenza.testing import VirtualClock
 
 Message = ActivityContext[MessageActivity]
-
-
-@pytest.fixture
-async def service(clock: VirtualClock) -> AsyncIterator[TokenService]:
-    service = TokenService()
-    yield service
-    assert service.wrong == []
-
-
-@pytest.fixture
-async def app(service: TokenService) -> AsyncIterator[App]:
-    app = new_app(service)
-    yield app
-    await app.stop()
 
 
 def errors_of(app: App) -> list[Exception]:

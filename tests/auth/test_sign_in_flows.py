@@ -4,7 +4,6 @@ connections and several processes (api-surface.md 1.7 and 3.3 P14)."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -33,20 +32,6 @@ from cadenza.testing import VirtualClock
 from unit.apps.sharing import DurableInbox
 
 Message = ActivityContext[MessageActivity]
-
-
-@pytest.fixture
-async def service(clock: VirtualClock) -> AsyncIterator[TokenService]:
-    service = TokenService()
-    yield service
-    assert service.wrong == []
-
-
-@pytest.fixture
-async def app(service: TokenService) -> AsyncIterator[App]:
-    app = new_app(service)
-    yield app
-    await app.stop()
 
 
 # signin/tokenExchange

@@ -4,7 +4,6 @@ nothing about that (apps/sign_in/pending.py and handlers.py)."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -26,20 +25,6 @@ from cadenza.state import Item, MemoryState, StateUnavailableError
 from cadenza.testing import VirtualClock
 
 Message = ActivityContext[MessageActivity]
-
-
-@pytest.fixture
-async def service(clock: VirtualClock) -> AsyncIterator[TokenService]:
-    service = TokenService()
-    yield service
-    assert service.wrong == []
-
-
-@pytest.fixture
-async def app(service: TokenService) -> AsyncIterator[App]:
-    app = new_app(service)
-    yield app
-    await app.stop()
 
 
 # Codes that say nothing

@@ -28,6 +28,7 @@ from cadenza.state import LocalStorage, MemoryState, State, Storage
 
 from .auth.inbound import Caller, RefusedError, doorkeeper
 from .auth.outbound import AppTokenProvider, OutboundTokens
+from .auth.tasks import runs_here
 from .budget import BudgetStatistics, BudgetTransport, RateBudget
 from .collector import calm_collector
 from .context import ActivityContext
@@ -457,7 +458,7 @@ class App(Routes):
         try:
             initializing = self._initializing
             # One of an event loop that is gone cannot be waited for.
-            if initializing is not None and initializing.get_loop() is asyncio.get_running_loop():
+            if initializing is not None and runs_here(initializing):
                 await asyncio.wait({initializing})
             await self.server.stop_listening()
             finalize = self._finalize_seconds()

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Hashable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from .tasks import runs_here
 from .token_errors import TokenError
 from .token_life import Life, Step
 
@@ -88,7 +89,7 @@ class AppTokens:
         """What `ask` gives, which is called once for all who come while it is under way. Nothing is kept.
         Raises `TokenError` if it takes too long, and what `ask` raises, each who waits one of its own."""
         task = self._shared.get(key)
-        if not _runs(task):
+        if not runs_here(task):
 
             async def bounded() -> T:
                 try:
@@ -116,7 +117,7 @@ class AppTokens:
         """Ask for nothing more; tokens that are there can be used still."""
         self._closed = True
         # One of an event loop that is gone can neither be cancelled nor waited for.
-        running = {task for task in self._running if _runs(task)}
+        running = {task for task in self._running if runs_here(task)}
         self._running.clear()
         for task in running:
             task.cancel()
@@ -126,7 +127,7 @@ class AppTokens:
     def _new_entry(self, key: Hashable) -> _Entry:
         if len(self._entries) >= MOST_TOKENS:
             for old, entry in self._entries.items():
-                if not _runs(entry.request):
+                if not runs_here(entry.request):
                     del self._entries[old]
                     break
         entry = self._entries[key] = _Entry()
@@ -134,7 +135,7 @@ class AppTokens:
 
     def _request(self, entry: _Entry, acquire: Acquire, fresh: bool) -> asyncio.Task[str | TokenError]:
         """The request that is under way, or a new one."""
-        if not _runs(entry.request):
+        if not runs_here(entry.request):
             entry.request = self._start(self._renew(entry, acquire, fresh))
         assert entry.request is not None
         return entry.request
@@ -195,11 +196,6 @@ class AppTokens:
         if isinstance(error, Exception):
             raise TokenError(f"No token: {type(error).__name__}: {error}.") from error
         return task.result()
-
-
-def _runs(task: asyncio.Task[Any] | None) -> bool:
-    # One of an event loop that is gone will never be done.
-    return task is not None and not task.done() and task.get_loop() is asyncio.get_running_loop()
 
 
 def _again(error: TokenError) -> TokenError:

@@ -10,6 +10,7 @@ from cadenza.api.clouds import is_loopback_url
 from .freshness import Freshness
 from .key_documents import MAX_DOCUMENT_BYTES, SigningKey, read_keys, read_metadata
 from .refusals import RefusedError, shown
+from .tasks import runs_here
 
 FETCH_SECONDS = 8.0
 """How long a fetch may take, both documents: ours, well below what the service waits for an answer."""
@@ -73,17 +74,17 @@ class SigningKeys:
 
     async def close(self) -> None:
         """Stop fetching."""
-        if self._fetch is not None and _is_of_this_loop(self._fetch):
-            self._fetch.cancel()
-            await asyncio.wait({self._fetch})
+        fetch = self._fetch
+        if fetch is not None and runs_here(fetch):
+            fetch.cancel()
+            await asyncio.wait({fetch})
 
     def _refresh(self, now: float) -> asyncio.Task[None] | None:
         """The fetch that is under way, or a new one if it is time for one."""
-        if self._fetch is not None and _is_of_this_loop(self._fetch):
-            return self._fetch
-        if not self._freshness.may_fetch(now):
-            return None
-        self._fetch = asyncio.create_task(self._fetch_keys(), name="cadenza: signing keys")
+        if not runs_here(self._fetch):
+            if not self._freshness.may_fetch(now):
+                return None
+            self._fetch = asyncio.create_task(self._fetch_keys(), name="cadenza: signing keys")
         return self._fetch
 
     async def _fetch_keys(self) -> None:
@@ -116,8 +117,6 @@ class SigningKeys:
                     metadata.issuer,
                     self._issuer,
                 )
-        finally:
-            self._fetch = None
 
     async def _get(self, url: str) -> bytes:
         if not url.startswith("https://") and not is_loopback_url(url):
@@ -133,11 +132,6 @@ class SigningKeys:
                 if len(body) > MAX_DOCUMENT_BYTES:
                     break  # it is refused for its length, and the rest need not come
         return bytes(body)
-
-
-def _is_of_this_loop(task: asyncio.Task[None]) -> bool:
-    # One of a loop that is gone will never be done.
-    return task.get_loop() is asyncio.get_running_loop()
 
 
 def _now() -> float:

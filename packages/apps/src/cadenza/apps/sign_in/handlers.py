@@ -138,7 +138,8 @@ class SignInHandlers:
             return InvokeResponse(404, error_body("NotFound", "There is no state, or no user, to verify."))
         sign_ins = await self._sign_ins(ctx)
         if code == CANCELLED:
-            names = self._concerned(sign_ins or NONE)
+            known = sign_ins or NONE
+            names = self._concerned(known, known.names)
             await self._tell_failure(ctx, names, CANCELLED, "The user has closed the page to sign in.")
             return InvokeResponse()
         names = self._connections.candidates(sign_ins or NONE)
@@ -157,9 +158,8 @@ class SignInHandlers:
         except StateError:
             self._connections.warn_of_state()
             sign_ins, names = NONE, []
-        if not (sign_ins.pending or sign_ins.completed):
-            names = self._connections.known
-        elif not names:
+        names = self._concerned(sign_ins, names)
+        if not names:
             return InvokeResponse()  # told before, or signed in meanwhile
         self._logger.warning("Teams could not sign a user in: %.64r.%s", code, HINTS.get(code, ""))
         await self._tell_failure(ctx, names, code or None, message or None)
@@ -258,12 +258,10 @@ class SignInHandlers:
             self._connections.warn_of_state()
             return True
 
-    def _concerned(self, sign_ins: SignIns) -> list[str]:
-        """What a failure that names nothing may be about: what is pending; or anything, unless the user has
-        just signed in."""
-        if sign_ins.pending or sign_ins.completed:
-            return sign_ins.names
-        return self._connections.known
+    def _concerned(self, sign_ins: SignIns, pending: list[str]) -> list[str]:
+        """What a failure that names nothing may be about: what is `pending`; or anything, where nothing is
+        known of the user."""
+        return self._connections.known if sign_ins == NONE else pending
 
     # Telling the bot
 
