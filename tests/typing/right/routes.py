@@ -258,4 +258,5 @@ app.use(outside, inside=True)
 
 async def by_hand(ctx: ActivityContext[MessageActivity], api: ApiClient, log: logging.Logger) -> None:
     await bare(ctx)
+    assert isinstance(ctx.stream, HttpStream)  # and not that of a plugin's channel
     await asks(ctx, api, ctx.stream, app, logger=log)

@@ -109,6 +109,20 @@ async def test_a_card_that_the_answer_to_a_click_replaces_is_shown_again(
     assert "| Thank you\n" in printed
 
 
+async def test_a_button_that_shows_a_hidden_part_is_clicked_like_others(
+    make_bot: MakeBot, chat: Chat
+) -> None:
+    path = make_bot(
+        "more = {'type': 'TextBlock', 'id': 'more', 'text': 'There is more', 'isVisible': False}\n"
+        "action = {'type': 'Action.ToggleVisibility', 'title': 'More', 'targetElements': ['more']}\n"
+        "await ctx.send({'type': 'AdaptiveCard', 'body': [more], 'actions': [action]})",
+    )
+    exit_status, printed = await chat(path, "hi", "/click More")
+    assert exit_status == 0
+    assert printed.count("| [ More ]\n") == 2
+    assert printed.count("| There is more\n") == 1
+
+
 async def test_a_dialog_is_shown_and_submitted_until_it_closes_with_a_notice(chat: Chat) -> None:
     exit_status, printed = await chat(
         "examples/dialogs",

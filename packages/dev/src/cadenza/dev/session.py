@@ -13,7 +13,7 @@ from typing import Any, Literal, cast
 import aiohttp
 from cadenza.api import AiohttpTransport, ApiClient, ApiClientSettings, ConnectError, Request, Response
 from cadenza.api.clients.streaming import StreamedResponse
-from cadenza.apps import App
+from cadenza.apps import AiohttpAdapter, App, HostedServerAdapter
 from cadenza.apps.budget import BudgetTransport
 from cadenza.apps.events import ActivityResponseEvent, ErrorEvent, StartEvent
 from cadenza.cli import BotError, load_app
@@ -84,14 +84,10 @@ class Session:
 
         Raises LookupError if there is no such button, and ValueError if it sends nothing to a bot.
         """
-        before = {message.id: message.attachments for message in self._user.screen.messages}
-        await self._turn(self._user.click(title, inputs=dict(inputs)))
-        # The answer to the click may have replaced a card: a change that no request of the bot made.
-        for message in self._user.screen.messages:
-            replaced = before.get(message.id, message.attachments) != message.attachments
-            if replaced and self._observe is not None:
-                now = self.teams.now()
-                self._observe(ScreenChange(now, self._user.conversation_id, "edited", message))
+        if self._user.toggles(title):
+            self._user.toggle(title)
+        else:
+            await self._turn(self._user.click(title, inputs=dict(inputs)))
 
     async def submit(self, title: str, inputs: Mapping[str, str]) -> None:
         """Submit the dialog that is open, by the button with that title, or by its first if that is "".
@@ -235,7 +231,10 @@ async def _confine(app: App, url: str) -> None:
 
 
 async def _serve(app: App) -> str:
-    """Let the bot listen on loopback, whatever `host` it was given; returns its messaging endpoint."""
+    """Let the bot listen on loopback, whatever `host` it was given; returns its messaging endpoint. Of a bot
+    in an application that others run, the bot alone."""
+    if isinstance(app.server, HostedServerAdapter):
+        app.server = AiohttpAdapter()
     with _hushed(app.logger):  # that everybody may speak is what is wanted here
         await app.initialize()
     await app.server.start(LOOPBACK, 0)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["CARD_CONTENT", "Click", "buttons_of", "chip_clicked", "clicked", "fill_in"]
+__all__ = ["CARD_CONTENT", "Click", "buttons_of", "chip_clicked", "clicked", "elements_of", "fill_in"]
 
 CARD_CONTENT = "application/vnd.microsoft.card.adaptive"
 TEAMS_CLICKS = ("imBack", "messageBack", "invoke", "task/fetch")
@@ -27,18 +27,30 @@ class Click:
 
 
 def buttons_of(value: Any) -> Iterator[dict[str, Any]]:
-    """Every button of a card, or of a list of cards, wherever it is in them."""
+    """Every button of a card, or of a list of cards, wherever it is in what they show."""
     if isinstance(value, list):
         for item in value:
             yield from buttons_of(item)
-    elif isinstance(value, dict):
+    elif isinstance(value, dict) and value.get("isVisible") is not False:
         for name, child in value.items():
-            if name in ("actions", "buttons") and isinstance(child, list):
+            if name in ("actions", "buttons", "menuActions") and isinstance(child, list):
                 yield from (action for action in child if isinstance(action, dict))
             elif name in ("selectAction", "tap", "inlineAction") and isinstance(child, dict):
                 yield child
             if name != "data":
                 yield from buttons_of(child)
+
+
+def elements_of(value: Any) -> Iterator[dict[str, Any]]:
+    """Every object of a card, or of a list of cards, but those in the data of actions."""
+    if isinstance(value, list):
+        for item in value:
+            yield from elements_of(item)
+    elif isinstance(value, dict):
+        yield value
+        for name, child in value.items():
+            if name != "data" or isinstance(child, list):
+                yield from elements_of(child)
 
 
 def fill_in(card: dict[str, Any] | None, action: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
@@ -71,7 +83,12 @@ def fill_in(card: dict[str, Any] | None, action: dict[str, Any], given: dict[str
 def clicked(action: dict[str, Any], inputs: dict[str, Any]) -> Click:
     """What a click on a button of a card sends. ValueError if it sends nothing to the bot."""
     data = action.get("data")
+    if action.get("isEnabled") is False:
+        raise ValueError(f"the button {action.get('title')!r} is disabled")
     match action.get("type"):
+        case "Action.ToggleVisibility":
+            title = action.get("title")
+            raise ValueError(f"a click on {title!r} shows or hides parts of the card: call user.toggle()")
         case "Action.Submit":
             merged = {**(data if isinstance(data, dict) else {}), **inputs}
             teams = merged.get("msteams")

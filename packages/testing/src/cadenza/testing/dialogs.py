@@ -10,8 +10,9 @@ from typing import Any, Literal
 from cadenza.testing.acceptance import find_problem
 from cadenza.testing.buttons import CARD_CONTENT, buttons_of, chip_clicked, clicked, fill_in
 from cadenza.testing.delivery import Answer, AnswerError, Delivery
+from cadenza.testing.living_cards import LivingCards
 from cadenza.testing.outline import outline
-from cadenza.testing.person import THEME, Person
+from cadenza.testing.person import THEME
 from cadenza.testing.results import ExtensionAnswer
 from cadenza.testing.screen import ScreenMessage
 
@@ -46,7 +47,7 @@ class Dialog:
         return "\n".join([f"[dialog {self.title!r}]", *(f"    {line}" for line in lines)])
 
 
-class Dialogs(Person):
+class Dialogs(LivingCards):
     """The part of `User` that is about buttons and dialogs."""
 
     dialog: Dialog | None = None
@@ -69,8 +70,10 @@ class Dialogs(Person):
         A title is looked for in `message`, else from the newest message to the oldest. `inputs` is what the
         user filled in; other inputs of the card have the values that it gives them. Action.Submit sends a
         message with `value` (or what its `data.msteams` says; a suggested one a `suggestedActions/submit`
-        invoke), Action.Execute an `adaptiveCard/action` invoke whose answer may replace the card, imBack and
-        messageBack a message with text, `task/fetch` an invoke whose answer may open `dialog`.
+        invoke), Action.Execute an `adaptiveCard/action` invoke whose answer may replace the card (in a chat
+        of several people on this person's screen alone), imBack and messageBack a message with text,
+        `task/fetch` an invoke whose answer may open `dialog`. An Action.ToggleVisibility sends nothing: see
+        `toggle`.
 
         LookupError if no such button is on the screen, or no such input on the card. ValueError if the click
         sends nothing to a bot: a link, for instance, or a card whose required input is empty. `AnswerError`
@@ -96,7 +99,7 @@ class Dialogs(Person):
             return await self._ask(click.name, fields["value"], wait, message)
         activity = self._activity(click.type, about=message, **fields)
         if click.name == "adaptiveCard/action":
-            return await self._send(activity, wait, lambda answer: self._refresh(message, answer))
+            return await self._send(activity, wait, lambda answer: self._executed(message, card, answer))
         return await self._send(activity, wait)
 
     async def submit_dialog(
@@ -204,7 +207,7 @@ class Dialogs(Person):
             self.extension = ExtensionAnswer.read(body)
             self.notice = self.extension.text
 
-    def _refresh(self, message: ScreenMessage | None, answer: Answer) -> None:
+    def _executed(self, message: ScreenMessage | None, card: dict[str, Any] | None, answer: Answer) -> None:
         """Put the card of an Action.Execute's answer in the place of the one that was clicked."""
         self.notice = ""
         body = answer.body if isinstance(answer.body, dict) else {}
@@ -212,12 +215,7 @@ class Dialogs(Person):
         if body.get("type") == "application/vnd.microsoft.activity.message":
             self.notice = str(value)
         elif body.get("type") == CARD_CONTENT and isinstance(value, dict) and message is not None:
-            message.attachments = [
-                {"contentType": CARD_CONTENT, "content": value}
-                if attachment.get("contentType") == CARD_CONTENT
-                else attachment
-                for attachment in message.attachments
-            ]
+            self._put_card(message, card, value)
 
     def _find_button(
         self, title: str, message: ScreenMessage | None

@@ -92,6 +92,8 @@ class ScreenMessage:
     deleted: bool = False
     targeted_to: str | None = None  # the id of the only member who sees it
     hidden_from: frozenset[str] = frozenset()  # the ids of members who do not see its OAuth card
+    views: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    """The attachments as single members see them, by their ids: after a refresh, or a click on their card."""
     reactions: list[str] = field(default_factory=list)
     created_at: float = 0.0  # seconds on the caller's clock
     thread: str | None = None  # in a channel: the id of the message that began the thread it was sent to
@@ -210,10 +212,12 @@ class ScreenMessage:
         return found
 
     def seen_by(self, member_id: str) -> ScreenMessage | None:
-        """What one member sees of it: the message, a copy without the OAuth card that is hidden from that
-        member, or nothing."""
+        """What one member sees of it: the message, a copy with the cards of that member or without the OAuth
+        card that is hidden from that one, or nothing."""
         if self.targeted_to not in (None, member_id):
             return None
+        if member_id in self.views:
+            return replace(self, attachments=self.views[member_id], views={})
         if member_id not in self.hidden_from:
             return self
         rest = [one for one in self.attachments if one.get("contentType") != OAUTH_CONTENT]
@@ -335,11 +339,14 @@ class Screen:
 
     def seen_by(self, member_id: str) -> Screen:
         """The screen of one member: without the messages that are targeted to others, and the OAuth cards
-        that have signed this one in without being shown.
+        that have signed this one in without being shown; with cards as this one sees them.
 
         This same object where there are none, else a copy that does not change any more.
         """
-        if all(one.targeted_to in (None, member_id) and not one.hidden_from for one in self.messages):
+        if all(
+            one.targeted_to in (None, member_id) and not one.hidden_from and not one.views
+            for one in self.messages
+        ):
             return self
         seen = [shown for one in self.messages if (shown := one.seen_by(member_id)) is not None]
         return Screen(self.conversation_id, seen, self.typing, self.reactions)

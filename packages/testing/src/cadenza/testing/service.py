@@ -21,6 +21,7 @@ from typing import Any, Literal, get_args
 from urllib.parse import parse_qsl, unquote
 
 from cadenza.testing import answers, conduct, files, oauth_cards, operations, roster, shape, targeted
+from cadenza.testing.buttons import CARD_CONTENT
 from cadenza.testing.conversation import Conversation, ConversationType, Stream
 from cadenza.testing.directory import ChannelType, Directory, MeetingRecord, TeamRecord, meeting_id
 from cadenza.testing.exchange import (
@@ -35,13 +36,15 @@ from cadenza.testing.exchange import (
 )
 from cadenza.testing.faults import Action, Fault
 from cadenza.testing.rates import Arrivals
+from cadenza.testing.refreshes import cards_with_refresh, judge_refreshes
 from cadenza.testing.rules import SOURCES, Rules
 from cadenza.testing.screen import ChangeKind, Screen, ScreenChange, ScreenMessage
 
 __all__ = ["Observer", "Service"]
 
 CardObserver = Callable[[Conversation, ScreenMessage], object]
-"""Called with each message that has just been given an OAuth card, before anybody sees it."""
+"""Called with each message that has just been given an OAuth card, or a card that says how it is refreshed,
+before anybody sees it."""
 
 Observer = Callable[[Exchange | ScreenChange], object]
 """Called for each exchange once it has ended, and for each change of a screen."""
@@ -79,6 +82,7 @@ class Service:
         self.violations: list[Violation] = []
         self.observers: list[Observer] = []
         self.on_oauth_card: CardObserver | None = None
+        self.on_refresh: CardObserver | None = None
         self.connection_of: Callable[[Any], str | None] = lambda url: None
         """Names the OAuth connection that a link to sign in is for."""
         self.conversations: dict[str, Conversation] = {}
@@ -348,6 +352,35 @@ class Service:
         """Show a member the OAuth card of a message that was hidden from that one."""
         message.hidden_from -= {member_id}
         self._changed(self.conversation(conversation_id), "edited", message, now)
+
+    def replace_card(
+        self,
+        conversation_id: str,
+        message_id: str,
+        member_id: str,
+        old: dict[str, Any] | None,
+        new: dict[str, Any],
+        now: float,
+    ) -> None:
+        """Show one member a card in the place of `old` (None: of every card), until the message is edited.
+
+        In a personal chat that is the message for all who look. Nothing happens if the message is gone.
+        """
+        conversation = self.conversation(conversation_id)
+        message = conversation.messages.get(message_id)
+        if message is None or message.deleted:
+            return
+        attachments = [
+            {"contentType": CARD_CONTENT, "content": new}
+            if one.get("contentType") == CARD_CONTENT and (old is None or one.get("content") == old)
+            else one
+            for one in message.views.get(member_id, message.attachments)
+        ]
+        if conversation.type == "personal":
+            message.attachments = attachments
+        else:
+            message.views[member_id] = attachments
+        self._changed(conversation, "edited", message, now)
 
     def show(self, conversation_id: str, activity: dict[str, Any], now: float) -> ScreenMessage:
         """Show a message that came in the answer to an activity (`deliveryMode: expectReplies`)."""
@@ -709,6 +742,11 @@ class Service:
         message.channel_data = body.get("channelData")
         message.activity = body
         message.hidden_from = frozenset()
+        message.views = {}
+        if message.attachments and cards_with_refresh(message.attachments):
+            judge_refreshes(exchange, message.attachments, self._report)
+            if self.on_refresh is not None:
+                self.on_refresh(conversation, message)
         if self.on_oauth_card is not None and message.attachments and message.oauth_cards:
             self.on_oauth_card(conversation, message)
         if message.consents and conversation.type != "personal" and conversation.announced:

@@ -32,14 +32,27 @@ class Surfaces(Person):
         return Tab.read(await self._answer_to("tab/submit", value))
 
     async def search(
-        self, text: str, dataset: str = "", *, kind: str | None = None, skip: int = 0, top: int = 25
+        self,
+        text: str,
+        dataset: str = "",
+        *,
+        kind: str | None = None,
+        skip: int = 0,
+        top: int = 25,
+        inputs: dict[str, Any] | None = None,
     ) -> list[Choice]:
-        """Type into an Input.ChoiceSet that asks the bot (`application/search`, Data.Query)."""
+        """Type into an Input.ChoiceSet that asks the bot (`application/search`, Data.Query).
+
+        `inputs`: the values of the card's other inputs, which go with the search where its `associatedInputs`
+        is "auto".
+        """
         value: dict[str, Any] = {"queryText": text, "queryOptions": {"skip": skip, "top": top}}
         if kind is not None:
             value["kind"] = kind
         if dataset:
             value["dataset"] = dataset
+        if inputs is not None:
+            value["data"] = inputs
         body = await self._answer_to("application/search", value)
         if not isinstance(body["value"].get("results"), list):
             raise LookupError(f"the search failed: {body['value']!r}")

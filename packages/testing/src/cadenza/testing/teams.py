@@ -75,6 +75,7 @@ class Teams:
         self._users: list[User] = []
         self._silent: dict[str, list[Delivery]] = {}  # by conversation
         self.service.on_oauth_card = self._sign_in_silently
+        self.service.on_refresh = self._refresh_cards
 
         if bot is not None:
             self.register(bot)
@@ -284,12 +285,24 @@ class Teams:
         """What clients do by themselves about a message with an OAuth card that has just come."""
         if not self.courier.connected or conversation.type == "channel":
             return
-        users = {user.account["id"]: user for user in self._users if user.conversation is conversation}
-        for user in users.values():
-            sent = user._exchange_tokens(message)
-            if sent:
-                under_way = [one for one in self._silent.get(conversation.id, ()) if not one.done]
-                self._silent[conversation.id] = [*under_way, *sent]
+        for user in self._users_in(conversation):
+            self._note_silent(conversation, user._exchange_tokens(message))
+
+    def _refresh_cards(self, conversation: Conversation, message: ScreenMessage) -> None:
+        """What clients do by themselves about a message with a card that says how it is refreshed."""
+        if self.courier.connected:
+            for user in self._users_in(conversation):
+                self._note_silent(conversation, user._refresh_cards(message))
+
+    def _users_in(self, conversation: Conversation) -> Iterable[User]:
+        return {
+            user.account["id"]: user for user in self._users if user.conversation is conversation
+        }.values()
+
+    def _note_silent(self, conversation: Conversation, sent: list[Delivery]) -> None:
+        if sent:
+            under_way = [one for one in self._silent.get(conversation.id, ()) if not one.done]
+            self._silent[conversation.id] = [*under_way, *sent]
 
     # -- what happened
 

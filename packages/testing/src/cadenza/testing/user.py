@@ -22,6 +22,7 @@ class User(Talk, Extensions, Surfaces, SignIn, Membership):
     What a person does is delivered to the bot that is connected, as the activity that Teams would send:
 
     - messages (`talk.py`): say, edit, delete, undelete, react, unreact, read, typing;
+    - cards that change by themselves (`living_cards.py`): refresh_card, open_chat, toggle;
     - buttons and dialogs (`dialogs.py`): click, submit_dialog, close_dialog, give_feedback, open_config;
     - message extensions (`extensions.py`): query, select_item, query_link, open_command and so on;
     - tabs, searches, widgets, files (`surfaces.py`): open_tab, search, call_tool, accept_file and so on;
