@@ -86,6 +86,42 @@ async def cadenza_tokens(port: int, metadata_url: str) -> None:
     await _serve_cadenza(App(client_id=BOT_ID, client_secret="secret", cloud=cloud), port)
 
 
+async def bare_asgi(port: int, state: str) -> None:
+    """The floor of ASGI: Starlette on uvicorn reads the JSON and answers 200."""
+    from starlette.applications import Starlette
+    from starlette.requests import Request
+    from starlette.responses import Response
+    from starlette.routing import Route
+
+    async def messages(request: Request) -> Response:
+        await request.json()
+        return Response()
+
+    await _serve_asgi(Starlette(routes=[Route("/api/messages", messages, methods=["POST"])]), port)
+
+
+async def cadenza_asgi(port: int, state: str) -> None:
+    """An App as it is, mounted in a Starlette of somebody's."""
+    from cadenza.apps import App, AsgiAdapter
+    from starlette.applications import Starlette
+    from starlette.routing import Mount
+
+    asgi = AsgiAdapter()
+    app = App(http_server_adapter=asgi, dangerously_allow_unauthenticated_requests=True)
+
+    async def ignore(ctx: Any) -> None:
+        pass
+
+    app.on_message(ignore)
+    await _serve_asgi(Starlette(routes=[Mount("/", asgi)], lifespan=app.lifespan), port)
+
+
+async def _serve_asgi(asgi: Any, port: int) -> None:
+    import uvicorn
+
+    await uvicorn.Server(uvicorn.Config(asgi, host="127.0.0.1", port=port, access_log=False)).serve()
+
+
 async def _serve_cadenza(app: Any, port: int) -> None:
     async def ignore(ctx: Any) -> None:
         pass
@@ -185,6 +221,8 @@ BOTS: dict[str, Callable[[int, str], Coroutine[Any, Any, None]]] = {
     "cadenza-sqlite": cadenza_sqlite,
     "cadenza-redis": cadenza_redis,
     "cadenza-tokens": cadenza_tokens,
+    "bare-asgi": bare_asgi,
+    "cadenza-asgi": cadenza_asgi,
     "teams-apps": teams_apps,
     "teams-apps-unlogged": teams_apps_unlogged,
     "teams-apps-tokens": teams_apps_tokens,

@@ -32,6 +32,7 @@ PACKAGES = HERE.parent / "packages"
 OURS = [f"--editable={PACKAGES / name}" for name in ("api", "state", "apps")]
 ENVIRONMENTS = {
     "cadenza": [*OURS, "redis"],
+    "asgi": [*OURS, "starlette", "uvicorn", "httptools"],
     "teams-apps": ["microsoft-teams-apps"],
     "agents": ["microsoft-agents-hosting-aiohttp"],
 }
@@ -41,6 +42,8 @@ SUBJECTS = {
     "cadenza-sqlite": ("cadenza", "cadenza-apps"),
     "cadenza-redis": ("cadenza", "cadenza-apps"),
     "cadenza-tokens": ("cadenza", "cadenza-apps"),
+    "bare-asgi": ("asgi", "starlette"),
+    "cadenza-asgi": ("asgi", "cadenza-apps"),
     "teams-apps": ("teams-apps", "microsoft-teams-apps"),
     "teams-apps-unlogged": ("teams-apps", "microsoft-teams-apps"),
     "teams-apps-tokens": ("teams-apps", "microsoft-teams-apps"),

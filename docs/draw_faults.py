@@ -70,7 +70,7 @@ def tables() -> str:
     for meaning, group in groupby(rows(), key=lambda row: row.meaning):
         parts.append(f"## {meaning.rstrip('.')}\n\n{HEAD}")
         for row in group:
-            outcomes: dict[tuple[str, ...], list[str]] = {}
+            outcomes: dict[tuple[str, str, str, str], list[str]] = {}
             for fault in row.faults:
                 sight = sights[row.place, fault]
                 outcome = screen(sight), requests(sight), handler(sight), f"{sight.seconds:g}"

@@ -222,7 +222,7 @@ async def test_a14_the_error_of_a_handler_is_the_bots_own_and_not_one_of_authent
 # A15: the server
 
 
-async def test_a15_health_needs_no_token_and_says_when_the_bot_stops_while_its_turns_go_on(
+async def test_a15_the_probes_need_no_token_and_say_when_the_bot_stops_while_its_turns_go_on(
     serve: MakeBot, provider: Provider
 ) -> None:
     bot = serve()
@@ -234,15 +234,17 @@ async def test_a15_health_needs_no_token_and_says_when_the_bot_stops_while_its_t
 
     token = provider.token()
     async with served(bot) as client:
-        async with client.get("/health") as response:
-            assert (response.status, await response.json()) == (200, {"status": "ok"})
+        for path in ("/health", "/ready"):
+            async with client.get(path) as response:
+                assert (response.status, (await response.json())["status"]) == (200, "ok")
         async with client.post("/api/messages", json=message(), headers=bearer(token)) as response:
             assert response.status == 200
         stopping = asyncio.create_task(bot.app.stop())
         await asyncio.sleep(1)
         assert bot.heard == []
-        async with client.get("/health") as response:
-            assert (response.status, await response.json()) == (503, {"status": "stopping"})
+        for path, status in (("/health", 200), ("/ready", 503)):
+            async with client.get(path) as response:
+                assert (response.status, (await response.json())["status"]) == (status, "stopping")
         late = message(id="2")
         async with client.post("/api/messages", json=late, headers=bearer(token)) as response:
             assert response.status == 503

@@ -10,9 +10,11 @@ import asyncio
 import json
 import os
 import socket
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from cadenza.testing import Answer, Bot
@@ -32,8 +34,11 @@ def load_bot(name: str) -> dict[str, Any]:
     """The names that a bot defines, `app` among them."""
     file = BOTS / f"{name}.py"
     text = file.read_text()
-    namespace: dict[str, Any] = {"__name__": f"port_{name}", "__file__": str(file)}
-    exec(compile(ported(text) if OURS else text, file, "exec"), namespace)
+    # A module like any other: what reads annotations looks for it where modules are.
+    module = sys.modules[f"port_{name}"] = ModuleType(f"port_{name}")
+    namespace = module.__dict__
+    namespace["__file__"] = str(file)
+    exec(compile(ported(text) if OURS else text, file, "exec", dont_inherit=True), namespace)
     return namespace
 
 

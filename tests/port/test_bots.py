@@ -587,6 +587,36 @@ async def test_any_invoke_may_be_answered_with_a_dict(load: Load, user: User) ->
     assert any(line.startswith("invoke ") for line in bot["log"])
 
 
+# -- plugins
+
+
+async def test_a_plugin_is_given_what_it_asks_for_and_sees_what_is_sent(load: Load, user: User) -> None:
+    bot = load("plugins")
+    for text, answer in (("hi", "notes 1.0.0: 0 sent, kept"), ("again", "notes 1.0.0: 1 sent, kept")):
+        await user.say(text)
+        assert user.screen.last.text == answer
+        await until(lambda answer=answer: f"sent message '{answer}'" in bot["notes"].log)  # type: ignore[misc]
+    await user.say("stream")
+    await until(lambda: "sent message 'a stream'" in bot["notes"].log)
+    log = bot["notes"].log
+    assert log[0] == "init"
+    await until(lambda: log.count("response in msteams") == 3)
+
+
+async def test_a_plugin_raises_an_error_event(load: Load, user: User) -> None:
+    bot = load("plugins")
+    await user.say("report")
+    await until(lambda: bool(bot["errors"]))
+    assert bot["errors"] == ["low on paper, about message"]
+
+
+async def test_a_plugin_sees_activities_and_errors(load: Load, user: User) -> None:
+    bot = load("plugins")
+    with nullcontext() if OURS else suppress(DeliveryError):
+        await user.say("fail")
+    await until(lambda: {"activity 'fail'", "error as you wish"} <= set(bot["notes"].log))
+
+
 # -- feedback
 
 

@@ -28,8 +28,7 @@ CALLS: Mapping[str, Mapping[str, str]] = json.loads((HERE / "reference_parameter
 
 # What is not here, and why.
 MISSING: Mapping[str, str] = {
-    "App.container": "issue 7: plugins",
-    "App.plugins": "issue 7: plugins",
+    "App.container": "plugins are given what they ask for (DependencyMetadata), by the App itself",
     "App.activity_processor": "of the reference's App, for itself",
     "App.entra_token_validator": "of the reference's App, for itself",
     "App.event_manager": "of the reference's App, for itself; app.events is here",
@@ -57,9 +56,8 @@ MISSING: Mapping[str, str] = {
     "ReactionClient.service_url": "api.service_url",
     "ActivityContext.set_next": "of the reference's router, for itself",
     "ActivityEvent.token": "tokens are checked, and not kept: who sent it stands in the activity",
+    "PluginActivityEvent.token": "as that of ActivityEvent",
     "AppOptions.client": "App(transport=...)",
-    "AppOptions.plugins": "issue 7: plugins",
-    "AppOptions.telemetry": "issue 7: telemetry",
     "HttpServerAdapter.serve_static": "cadenza.apps.StaticServerAdapter: not every server can",
     "HttpStream.timed_out": "a stream goes on after its two minutes",
     "SentActivity.merge": "of the reference's client, for itself",

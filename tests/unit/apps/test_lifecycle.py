@@ -308,7 +308,7 @@ async def test_after_stop_activities_are_refused_with_503(app: App, event: Wire)
     assert response.status == 503
 
 
-async def test_while_stopping_open_connections_get_503_and_health_says_so(
+async def test_while_stopping_open_connections_get_503_and_ready_says_so(
     make_app: MakeApp, event: Wire
 ) -> None:
     app = make_app()
@@ -326,8 +326,8 @@ async def test_while_stopping_open_connections_get_503_and_health_says_so(
         await asyncio.sleep(1)
         async with client.post("/api/messages", json=event("message", text="late")) as response:
             assert response.status == 503
-        async with client.get("/health") as response:
-            assert (response.status, await response.json()) == (503, {"status": "stopping"})
+        async with client.get("/ready") as response:
+            assert (response.status, (await response.json())["status"]) == (503, "stopping")
     await stopping
     await serving
 

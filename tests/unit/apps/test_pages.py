@@ -68,6 +68,11 @@ async def get(client: aiohttp.ClientSession, path: str, method: str = "GET", **o
         return response
 
 
+def location(path: str, response: Any) -> str:
+    """Where a client is sent, as it understands it."""
+    return str(URL(path, encoded=True).join(URL(response.headers["Location"], encoded=True)))
+
+
 @pytest.mark.parametrize(
     ("path", "text", "kind"),
     [
@@ -155,7 +160,7 @@ async def test_a_directory_gets_its_slash_so_that_what_its_page_names_is_found(
     app.tab("hello", str(site))
     async with served(app) as client:
         response = await get(client, path)
-        assert (response.status, response.headers["Location"]) == (308, to)
+        assert (response.status, location(path, response)) == (308, to)
         assert (await get(client, path, allow_redirects=True)).status == 200
 
 
@@ -216,7 +221,7 @@ async def test_what_cannot_be_served_is_told_at_once(app: App, site: Path, tmp_p
     app.tab("hello", str(site))
     with pytest.raises(ValueError, match="There is a page at '/tabs/hello/' already"):
         app.page("other", str(site), "/tabs/hello")
-    for path in ("/api/messages", "/api/messages/", "/health"):
+    for path in ("/api/messages", "/api/messages/", "/health", "/ready"):
         with pytest.raises(ValueError, match="that is where the bot itself answers"):
             app.page("other", str(site), path)
     with pytest.raises(ValueError, match="that is where the bot itself answers"):
@@ -252,7 +257,7 @@ async def test_an_index_may_be_a_link_to_a_file_of_another_name(app: App, site: 
             assert (response.status, await response.text()) == (200, "<p>deep</p>")
             assert response.headers["Content-Type"] == "text/html; charset=utf-8"
         response = await get(client, "/tabs/hello/sub")
-        assert (response.status, response.headers["Location"]) == (308, "/tabs/hello/sub/")
+        assert (response.status, location("/tabs/hello/sub", response)) == (308, "/tabs/hello/sub/")
         assert (await get(client, "/tabs/hello/sub/index.html/")).status == 404
 
 

@@ -164,8 +164,6 @@ def test_the_connection_for_signing_in_has_the_references_default_and_can_be_nam
     ("option", "instead"),
     [
         ("client", "give it an AiohttpTransport"),
-        ("plugins", "middleware"),
-        ("telemetry", "not supported yet"),
     ],
 )
 def test_an_option_of_the_reference_that_means_nothing_here_says_what_to_do_instead(

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
-import sys
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -14,6 +11,7 @@ from cadenza.api import ConnectError, HandlerTransport, Request, Response
 from cadenza.apps.budget import BudgetTransport, Outbound, Priority, RateBudget, RateLimits, Window
 from cadenza.apps.budget.permits import State
 from cadenza.testing import VirtualClock
+from recorded_spans import recording
 
 LIMITS = RateLimits(conversation=(), tenant=Window(2, 1.0), margin=0.0)
 
@@ -265,49 +263,17 @@ async def test_a_request_that_fails_gives_its_permit_back(clock: VirtualClock) -
 # Metrics
 
 
-async def test_metrics_tell_the_queue_and_the_waits_where_opentelemetry_is_there(
-    clock: VirtualClock, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    meter = FakeMeter()
-    api: Any = ModuleType("opentelemetry.metrics")
-    api.get_meter = lambda name: meter
-    api.Observation = lambda value, attributes: (value, attributes["priority"])
-    monkeypatch.setitem(sys.modules, "opentelemetry", ModuleType("opentelemetry"))
-    monkeypatch.setitem(sys.modules, "opentelemetry.metrics", api)
-    budget = RateBudget(LIMITS)
-    for _ in range(2):
-        budget.answered(await budget.acquire(outbound(Priority.START)))
-    task = asyncio.create_task(budget.acquire(outbound(Priority.FINAL)))
-    await asyncio.sleep(0)
-    (observe,) = meter.gauges["cadenza.budget.waiting"]
-    assert (1, "final") in observe(None)
-    assert (0, "chunk") in observe(None)
-    await task
-    assert meter.recorded == [(0.0, "start"), (0.0, "start"), (1.0, "final")]
-    await budget.close()
-    del budget, task
-    gc.collect()
-    assert observe(None) == []  # OpenTelemetry keeps what it asks, but not the budget
-
-
-async def test_without_opentelemetry_nothing_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "opentelemetry.metrics", None)
-    budget = RateBudget(LIMITS)
-    await budget.acquire(outbound())
-    assert budget._metrics is None
-
-
-class FakeMeter:
-    def __init__(self) -> None:
-        self.gauges: dict[str, Any] = {}
-        self.recorded: list[tuple[float, str]] = []
-
-    def create_observable_gauge(self, name: str, callbacks: Any, unit: str, description: str) -> None:
-        self.gauges[name] = callbacks
-
-    def create_histogram(self, name: str, unit: str, description: str) -> FakeMeter:
-        assert (name, unit) == ("cadenza.budget.wait", "s")
-        return self
-
-    def record(self, value: float, attributes: dict[str, str]) -> None:
-        self.recorded.append((value, attributes["priority"]))
+async def test_metrics_tell_the_queue_and_the_waits_where_an_sdk_is_set_up(clock: VirtualClock) -> None:
+    with recording() as recorded:
+        budget = RateBudget(LIMITS)
+        for _ in range(2):
+            budget.answered(await budget.acquire(outbound(Priority.START)))
+        task = asyncio.create_task(budget.acquire(outbound(Priority.FINAL)))
+        await asyncio.sleep(0)
+        assert recorded.metrics()["cadenza.budget.waiting"] == {
+            **dict.fromkeys(("plain", "start", "chunk", "informative"), 0),
+            "final": 1,
+        }
+        await task
+        assert recorded.metrics()["cadenza.budget.wait"] == {"start": 2, "final": 1}
+        await budget.close()

@@ -513,6 +513,11 @@ if TYPE_CHECKING:
         TokenResponse as TokenResponse,
         TokenStatus as TokenStatus,
     )
+    from .telemetry import (
+        TEAMS_API_METER_NAME as TEAMS_API_METER_NAME,
+        TEAMS_API_TRACER_NAME as TEAMS_API_TRACER_NAME,
+        TeamsApiTelemetry as TeamsApiTelemetry,
+    )
 
 _NAMES: Final = {
     ".clients.aiohttp_transport": "AiohttpTransport",
@@ -692,6 +697,7 @@ _NAMES: Final = {
         TokenExchangeInvokeResponseType TokenExchangeRequest TokenExchangeResource TokenExchangeState
         TokenPostResource TokenRequest TokenResponse TokenStatus
     """,
+    ".telemetry": "TEAMS_API_METER_NAME TEAMS_API_TRACER_NAME TeamsApiTelemetry",
 }
 """By module, the names that it gives."""
 

@@ -8,6 +8,7 @@ What can go wrong here, beside what the service answers (cadenza.api.errors has 
     │   └── StreamDeliveryError            a text was not delivered: .undelivered
     │       └── DeliveryUnknownError       nobody knows whether it was
     ├── StateConflictError, StateDataError, TurnStateSealedError      ctx.state
+    ├── HostedAppError                     App.start where others run the server
     ├── AskTimeoutError, ShuttingDownError                            ctx.ask, App.process
     ├── ConnectError (cadenza.api)
     │   └── TurnLostError                  another process has this turn now; nothing was sent
@@ -17,6 +18,7 @@ What can go wrong here, beside what the service answers (cadenza.api.errors has 
     ├── FileError                          ctx.files: FileUrlExpiredError, FileScopeNotSupportedError,
     │                                      FileTooLargeError, FileAccessError, FileCredentialError,
     │                                      UploadUnconfirmedError
+    ├── NoServiceError                 ctx.api, where a plugin's channel has no REST service
     └── BodyTooLargeError, BrokenBodyError                            raised by HttpRequest.read of an adapter
 """
 
@@ -44,6 +46,8 @@ from .functions import ClientContext, FunctionContext
 from .http.adapter import (
     BodyTooLargeError,
     BrokenBodyError,
+    HostedAppError,
+    HostedServerAdapter,
     HttpHandler,
     HttpRequest,
     HttpResponse,
@@ -52,9 +56,10 @@ from .http.adapter import (
     StaticServerAdapter,
 )
 from .http.aiohttp_server import AiohttpAdapter
+from .log_fields import LogFields
 from .references import References
 from .routing.responses import InvokeResponse
-from .settings import AppOptions, StreamOptions
+from .settings import AppOptions, AppTelemetryOptions, StreamOptions
 from .sign_in.flow import OAuthFlow, OAuthFlowRegistry
 from .sign_in.options import SignInOptions
 from .stream import (
@@ -79,6 +84,18 @@ from .turns.guard import TurnLostError
 from .turns.runner import AskTimeoutError, ShuttingDownError
 
 if TYPE_CHECKING:
+    from .agent365 import (
+        Agent365Baggage,
+        Agent365BaggageEntries,
+        Agent365BaggageInclude,
+        Agent365BaggageKeys,
+        Agent365BaggageOptions,
+        Agent365BaggageValue,
+        Agent365ScopeOpener,
+        Agent365ScopeOptions,
+        agent365_baggage,
+        create_agent365_scope,
+    )
     from .files import (
         DownloadedFile,
         FileAccessError,
@@ -105,29 +122,67 @@ if TYPE_CHECKING:
         try_get_widget_model_context,
         validate_security_policy,
     )
+    from .http.asgi import AsgiAdapter
+    from .plugins import (
+        ChannelProtocol,
+        ChannelStream,
+        DependencyMetadata,
+        EventMetadata,
+        NoServiceError,
+        Plugin,
+        PluginActivityEvent,
+        PluginActivityResponseEvent,
+        PluginActivitySentEvent,
+        PluginBase,
+        PluginErrorEvent,
+        PluginOptions,
+        PluginStartEvent,
+        get_metadata,
+    )
+    from .telemetry import (
+        TEAMS_BOT_APPLICATION_METER_NAME,
+        TEAMS_BOT_APPLICATION_TRACER_NAME,
+        TeamsBotApplicationTelemetry,
+    )
 
 __all__ = [
+    "TEAMS_BOT_APPLICATION_METER_NAME",
+    "TEAMS_BOT_APPLICATION_TRACER_NAME",
     "ActivityContext",
     "ActivityEvent",
     "ActivityResponseEvent",
     "ActivitySentEvent",
+    "Agent365Baggage",
+    "Agent365BaggageEntries",
+    "Agent365BaggageInclude",
+    "Agent365BaggageKeys",
+    "Agent365BaggageOptions",
+    "Agent365BaggageValue",
+    "Agent365ScopeOpener",
+    "Agent365ScopeOptions",
     "AiohttpAdapter",
     "App",
     "AppOptions",
     "AppStatistics",
+    "AppTelemetryOptions",
     "AppTokenProvider",
+    "AsgiAdapter",
     "AskTimeoutError",
     "BodyTooLargeError",
     "BrokenBodyError",
     "BudgetStatistics",
+    "ChannelProtocol",
+    "ChannelStream",
     "ClientContext",
     "Command",
     "Condition",
     "DeliveryUnknownError",
+    "DependencyMetadata",
     "DisplayMode",
     "DownloadedFile",
     "ErrorEvent",
     "EventEmitter",
+    "EventMetadata",
     "FileAccessError",
     "FileActor",
     "FileCredentialError",
@@ -139,6 +194,8 @@ __all__ = [
     "FilesAccessor",
     "Filter",
     "FunctionContext",
+    "HostedAppError",
+    "HostedServerAdapter",
     "HtmlWidgetMarkdownOptions",
     "HttpHandler",
     "HttpRequest",
@@ -150,9 +207,19 @@ __all__ = [
     "InvalidCredentialsError",
     "InvokeResponse",
     "Limits",
+    "LogFields",
     "MissingCredentialsError",
+    "NoServiceError",
     "OAuthFlow",
     "OAuthFlowRegistry",
+    "Plugin",
+    "PluginActivityEvent",
+    "PluginActivityResponseEvent",
+    "PluginActivitySentEvent",
+    "PluginBase",
+    "PluginErrorEvent",
+    "PluginOptions",
+    "PluginStartEvent",
     "RateLimits",
     "References",
     "Scope",
@@ -173,6 +240,7 @@ __all__ = [
     "StreamGate",
     "StreamOptions",
     "StreamerProtocol",
+    "TeamsBotApplicationTelemetry",
     "TokenError",
     "TurnLostError",
     "TurnState",
@@ -181,9 +249,12 @@ __all__ = [
     "UploadUnconfirmedError",
     "WidgetNotification",
     "Window",
+    "agent365_baggage",
     "build_html_widget_markdown",
     "build_html_widget_message",
     "command",
+    "create_agent365_scope",
+    "get_metadata",
     "inject_widget_protocol",
     "mention",
     "scope",
@@ -195,6 +266,18 @@ __all__ = [
 ]
 
 _LAZY = {
+    ".agent365": (
+        "Agent365Baggage",
+        "Agent365BaggageEntries",
+        "Agent365BaggageInclude",
+        "Agent365BaggageKeys",
+        "Agent365BaggageOptions",
+        "Agent365BaggageValue",
+        "Agent365ScopeOpener",
+        "Agent365ScopeOptions",
+        "agent365_baggage",
+        "create_agent365_scope",
+    ),
     ".files": (
         "DownloadedFile",
         "FileAccessError",
@@ -220,6 +303,28 @@ _LAZY = {
         "inject_widget_protocol",
         "try_get_widget_model_context",
         "validate_security_policy",
+    ),
+    ".http.asgi": ("AsgiAdapter",),
+    ".plugins": (
+        "ChannelProtocol",
+        "ChannelStream",
+        "DependencyMetadata",
+        "EventMetadata",
+        "NoServiceError",
+        "Plugin",
+        "PluginActivityEvent",
+        "PluginActivityResponseEvent",
+        "PluginActivitySentEvent",
+        "PluginBase",
+        "PluginErrorEvent",
+        "PluginOptions",
+        "PluginStartEvent",
+        "get_metadata",
+    ),
+    ".telemetry": (
+        "TEAMS_BOT_APPLICATION_METER_NAME",
+        "TEAMS_BOT_APPLICATION_TRACER_NAME",
+        "TeamsBotApplicationTelemetry",
     ),
 }
 """What most bots need not, by its module: loaded when it is asked for."""

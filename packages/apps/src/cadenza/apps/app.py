@@ -7,7 +7,8 @@ import json
 import logging
 import os
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import cache, partial
 from socket import socket
@@ -24,9 +25,10 @@ from cadenza.api import (
     with_overrides,
 )
 from cadenza.api.clouds import origin
+from cadenza.api.telemetry import active
 from cadenza.state import LocalStorage, MemoryState, State, Storage
 
-from .auth.inbound import Caller, RefusedError, doorkeeper
+from .auth.inbound import Caller, Doorkeeper, RefusedError, doorkeeper
 from .auth.outbound import AppTokenProvider, OutboundTokens
 from .auth.tasks import runs_here
 from .budget import BudgetStatistics, BudgetTransport, RateBudget
@@ -36,9 +38,10 @@ from .events import ActivitySentEvent, EventEmitter, EventHandler, StartEvent, S
 from .expected_replies import CollectingTransport, ExpectedReplies, expects_replies
 from .functions.table import FunctionHost, FunctionTable, TabFunction
 from .graph import GraphClients
-from .http.adapter import HttpServerAdapter, SocketServerAdapter
+from .http.adapter import HostedAppError, HostedServerAdapter, HttpServerAdapter, SocketServerAdapter
 from .http.aiohttp_server import AiohttpAdapter
-from .http.endpoint import HealthEndpoint, MessagingEndpoint
+from .http.endpoint import MessagingEndpoint
+from .log_fields import with_fields
 from .pages import PageTable
 from .pipeline import ErrorHandler, LostHandler, Pipeline
 from .references import References
@@ -57,7 +60,7 @@ from .stream import AbortReason, HttpStream, StreamGate, StreamGates
 from .threads import to_threaded_conversation_id
 from .turn_state import TurnStateContainer
 from .turns.claims import Strategy
-from .turns.guard import GuardedTransport, TurnTransport
+from .turns.guard import Guard, GuardedTransport, TurnTransport
 from .turns.lanes import LaneStatistics
 from .turns.runner import FINALIZE_SECONDS, Admitted, ShuttingDownError, TurnRunner
 from .turns.turn import Turn, TurnStream
@@ -73,10 +76,15 @@ if TYPE_CHECKING:
     )
     from msgraph import GraphServiceClient
 
+    from .http.readiness import Readiness, Stage
+    from .plugins.channel import ChannelOutlet, ChannelProtocol
+    from .plugins.channel_stream import ChannelStream
+    from .plugins.table import PluginTable
+
 _ABSENT: Any = object()
 """What was not given, where None is a mistake."""
 
-HEALTH = "/health"
+HEALTH, READY = "/health", "/ready"
 MOST_APIS = 64
 """How many service URLs have a client that is kept."""
 
@@ -120,7 +128,7 @@ class App(Routes):
 
     def __init__(self, **options: Unpack[AppOptions]) -> None:
         settings = Settings.resolve(options, os.environ)
-        self.logger: logging.Logger = options.get("logger") or logging.getLogger("cadenza.apps")
+        self.logger = with_fields(options.get("logger") or logging.getLogger("cadenza.apps"))
         self.events = EventEmitter(self.logger)
         self.router = Router()
         # An empty storage is false: only None stands for "not given".
@@ -166,7 +174,7 @@ class App(Routes):
         for route in SignInHandlers(self._connections, self.events, self.logger).routes():
             self.router.add(route)
         self._settings = settings
-        self._doorkeeper = doorkeeper(
+        self._doorkeeper: Doorkeeper = doorkeeper(
             settings.client_id,
             settings.allow_unauthenticated,
             settings.cloud,
@@ -185,7 +193,7 @@ class App(Routes):
             logger=self.logger,
         )
         self._functions = FunctionTable()
-        self._pages = PageTable({self._settings.messaging_endpoint.rstrip("/") or "/", HEALTH})
+        self._pages = PageTable({self._settings.messaging_endpoint.rstrip("/") or "/", HEALTH, READY})
         self._gates = StreamGates()
         self._runner = TurnRunner(
             self.state.inbox,
@@ -199,11 +207,27 @@ class App(Routes):
             request_seconds=settings.request_seconds,
         )
         self._stream_options = options.get("stream") or {}
-        self._streams: WeakSet[HttpStream] = WeakSet()
+        self._streams: WeakSet[HttpStream | ChannelStream] = WeakSet()
+        self._plugins = self._with_plugins(options.get("plugins"))
         self._initializing: asyncio.Task[None] | None = None
+        self._readiness: Readiness | None = None
         self._started = False
         self._stop_wanted = asyncio.Event()
         self._stopping: asyncio.Task[None] | None = None
+        if isinstance(self.server, HostedServerAdapter):
+            self.server.attach(self.lifespan, self.logger)
+
+    def _with_plugins(self, plugins: Sequence[object] | None) -> PluginTable | None:
+        if not plugins:
+            return None
+        from .plugins.channel import ChannelDoorkeeper
+        from .plugins.table import PluginTable
+
+        table = PluginTable(plugins, self, self._bring)
+        if table.channels:
+            self._doorkeeper = ChannelDoorkeeper(self._doorkeeper, table.channels)
+            self.references.separate(table.channels)
+        return table
 
     # What it is ---------------------------------------------------------------------------------------
 
@@ -221,6 +245,11 @@ class App(Routes):
     @property
     def cloud(self) -> CloudEnvironment:
         return self._settings.cloud
+
+    @property
+    def plugins(self) -> tuple[Any, ...]:
+        """The plugins that it was given, in that order."""
+        return () if self._plugins is None else self._plugins.plugins
 
     @property
     def port(self) -> int | None:
@@ -336,8 +365,8 @@ class App(Routes):
     # Its life -----------------------------------------------------------------------------------------
 
     async def initialize(self) -> None:
-        """Start the state and add the routes to the server. `start` and `process` do this themselves; call it
-        where you run the server. A second call does nothing. Raises `StateError` if the state cannot work."""
+        """Start the state and add the routes to the server. `start`, `lifespan` and `process` do this
+        themselves. A second call does nothing. Raises `StateError` if the state cannot work."""
         if self._initializing is None:
             self._initializing = asyncio.create_task(self._initialize())
         try:
@@ -347,12 +376,16 @@ class App(Routes):
             raise
 
     async def _initialize(self) -> None:
+        if self._readiness is None:  # first of all, for a server that runs already
+            self._readiness = self._probed()
         if not _read_first_activity.cache_info().currsize:
             await asyncio.to_thread(_read_first_activity)
         await self._doorkeeper.start()
         if not self._settings.allow_unauthenticated:  # else no token leaves this machine
             await self._tokens.check()
         await self.state.start()
+        if self._plugins is not None:
+            await self._plugins.initialize(self._stop_wanted)
         self._runner.start()
         settings = self._settings
         messages = MessagingEndpoint(
@@ -363,7 +396,6 @@ class App(Routes):
             logger=self.logger,
         )
         self.server.register_route(settings.messaging_endpoint, messages)
-        self.server.register_route(HEALTH, HealthEndpoint(lambda: self._stopping is None))
         self._functions.register(self.server, self._function_host)
         self._pages.register(self.server, self.logger)
         if settings.allow_unauthenticated:
@@ -384,6 +416,27 @@ class App(Routes):
                 "The App has a client_id, but nothing to get tokens with, such as client_secret: it cannot "
                 "answer anybody."
             )
+
+    def _probed(self) -> Readiness:
+        from .http.readiness import HealthEndpoint, Readiness, ReadyEndpoint
+
+        readiness = Readiness(self.state, stage=self._stage, admits=self._admits, logger=self.logger)
+        self.server.register_route(HEALTH, HealthEndpoint(self._stage))
+        self.server.register_route(READY, ReadyEndpoint(readiness))
+        return readiness
+
+    def _stage(self) -> Stage:
+        if self._stopping is not None:
+            return "stopping"
+        task = self._initializing
+        initialized = task is not None and task.done() and not task.cancelled() and task.exception() is None
+        return "ok" if initialized else "starting"
+
+    def _admits(self) -> bool:
+        """Whether anybody at all would be let in."""
+        settings, plugins = self._settings, self._plugins
+        brought = plugins is not None and bool(plugins.channels)
+        return settings.allow_unauthenticated or settings.client_id is not None or brought
 
     def _function_host(self) -> FunctionHost:
         from .auth.entra import EntraTokens
@@ -413,12 +466,16 @@ class App(Routes):
         or this call is cancelled; then stop in good order. Meanwhile Python's garbage collector is set for
         many answers at once, unless you have set it yourself (collector.py).
 
-        The `start` event comes when the socket is open. Raises OSError if it cannot be opened, and
-        RuntimeError if the App was started or stopped before.
+        The `start` event comes when the socket is open. Raises OSError if it cannot be opened, RuntimeError
+        if the App was started or stopped before, and `HostedAppError` where the server is one that others
+        run (`lifespan` is for those).
         """
-        if self._started or self._stopping is not None:
-            raise RuntimeError("This App was started or stopped before: make a new one.")
-        self._started = True
+        if isinstance(self.server, HostedServerAdapter):
+            raise HostedAppError(
+                f"This App is served by others ({type(self.server).__name__}), so that it cannot be started: "
+                f"{self.server.how_to_run}."
+            )
+        self._start_once()
         await self.initialize()
         try:
             if sock is None:
@@ -429,10 +486,45 @@ class App(Routes):
             # The signals not beyond this: a second one ends the process.
             with calm_collector(), stop_signals(self._stop_wanted.set):
                 self.logger.info("Listening on %s port %s.", self._settings.host, self.port)
+                await self._start_plugins()
                 await self.events.dispatch("start", StartEvent(self.port))
                 await self._stop_wanted.wait()
         finally:
             await self.stop()
+
+    @asynccontextmanager
+    async def lifespan(self, host: object = None) -> AsyncIterator[None]:
+        """Run the App within the block, in a server that is somebody else's: it is initialized, the `start`
+        event comes (whose port is None), and when the block is left it stops as `stop` does.
+
+            api = FastAPI(lifespan=app.lifespan)      # Starlette too; web_app.cleanup_ctx takes it as well
+            api.mount("/bot", asgi)                   # an AsgiAdapter
+
+        or, in a lifespan of your own, `async with app.lifespan():`. `host` is what frameworks give to such a
+        function, and is not looked at. Signals and the garbage collector are left to the host. Raises what
+        `initialize` raises, having stopped again, and RuntimeError if the App was started or stopped before,
+        or initialized in another event loop.
+        """
+        initialized = self._initializing
+        if initialized is not None and initialized.get_loop() is not asyncio.get_running_loop():
+            raise RuntimeError(
+                "This App was initialized in another event loop than that of its host: initialize it there, "
+                "or leave that to its lifespan."
+            )
+        self._start_once()
+        try:
+            await self.initialize()
+            self.logger.info("Running in a server of somebody else's.")
+            await self._start_plugins()
+            await self.events.dispatch("start", StartEvent(None))
+            yield
+        finally:
+            await self.stop()
+
+    def _start_once(self) -> None:
+        if self._started or self._stopping is not None:
+            raise RuntimeError("This App was started or stopped before: make a new one.")
+        self._started = True
 
     async def _serve_on(self, sock: socket) -> None:
         if not isinstance(self.server, SocketServerAdapter):
@@ -469,10 +561,13 @@ class App(Routes):
             await self._runner.drain(seconds)
             await self._runner.shut_down(self._settings.stop_seconds + finalize, finalize)
             await self._finalize_streams(finalize)
+            await self._stop_plugins()
             await self.server.stop()
             await self.events.settle()
             await self.events.dispatch("stop", StopEvent())
         finally:
+            if self._readiness is not None:
+                await self._readiness.close()
             await self._doorkeeper.close()
             await self._functions.close()
             await self._tokens.close()
@@ -490,7 +585,7 @@ class App(Routes):
             return FINALIZE_SECONDS
         return max(FINALIZE_SECONDS, 1.0 + len(self._open_streams()) / a_second)
 
-    def _open_streams(self) -> list[HttpStream]:
+    def _open_streams(self) -> list[HttpStream | ChannelStream]:
         return [stream for stream in self._streams if not stream.closed]
 
     async def _finalize_streams(self, seconds: float) -> None:
@@ -531,7 +626,19 @@ class App(Routes):
             return InvokeResponse(refusal.status, error_body(refusal.code, str(refusal)))
         except InvalidActivityError as error:
             return InvokeResponse(400, error_body("BadRequest", str(error)))
-        admitted = await self._admit(parsed, caller)
+        return await self._outcome(await self._admit(parsed, caller))
+
+    async def _bring(self, activity: dict[str, Any]) -> InvokeResponse[Any]:
+        """Take an activity of a plugin through everything, as `process` does."""
+        if self._stopping is not None:
+            return SHUTTING_DOWN
+        if self._plugins is not None and self._plugins.is_initializing():
+            raise RuntimeError("on_init of a plugin cannot bring an activity: the App is not ready yet.")
+        await self.initialize()
+        return await self._outcome(await self._admit(teams.parse_activity(activity), Caller()))
+
+    async def _outcome(self, admitted: Admitted | None) -> InvokeResponse[Any]:
+        """The response to an activity, when its turn is over."""
         if admitted is None:
             return SHUTTING_DOWN
         await asyncio.wait({admitted.over})
@@ -543,15 +650,26 @@ class App(Routes):
     async def _admit(self, activity: Activity, caller: Caller) -> Admitted | None:
         if self._stopping is not None:
             return None
-        url = activity.service_url or caller.service_url or self._settings.service_url
+        channel = self._channel(activity.channel_id)
+        url = activity.service_url or caller.service_url or ("" if channel else self._settings.service_url)
         turn = self._turn(activity, url)
+        payload: dict[str, Any] = {"activity": activity.raw, "serviceUrl": url}
+        if channel is not None:
+            payload["channel"] = channel.channel_id
+        if active():
+            from .turns.turn_span import received
+
+            payload |= received(activity)
         try:
-            return await self._runner.submit(turn, {"activity": activity.raw, "serviceUrl": url})
+            return await self._runner.submit(turn, payload)
         except ShuttingDownError:
             return None
 
     def _revive(self, payload: Mapping[str, Any]) -> Turn:
         """The turn of an activity that another process has accepted, or this one before it was restarted."""
+        channel = payload.get("channel")
+        if channel is not None and self._channel(channel) is None:
+            raise LookupError(f"The activity is of the channel {channel!r}, and no plugin has that.")
         return self._turn(teams.parse_activity(dict(payload["activity"])), payload["serviceUrl"])
 
     def _strategy(self, activity: Mapping[str, Any]) -> Strategy:
@@ -570,10 +688,15 @@ class App(Routes):
             return "queue"
 
     def _turn(self, activity: Activity, service_url: str) -> Turn:
-        conversation, tenant = activity.conversation, activity.tenant
-        self.budget.learn(conversation.id, (tenant and tenant.id) or conversation.tenant_id)
-        api = self._api_at(service_url)
-        agent = activity.recipient.agentic_identity
+        channel = self._channel(activity.channel_id)
+        agent = None
+        if channel is None:
+            conversation, tenant = activity.conversation, activity.tenant
+            self.budget.learn(conversation.id, (tenant and tenant.id) or conversation.tenant_id)
+            api = self._api_at(service_url)
+            agent = activity.recipient.agentic_identity
+        else:
+            api = self.api  # for what the turn sends to Teams
         if agent is not None:
             api = self._api_as(agent, api)  # who was written to answers
         replies: ExpectedReplies | None = None
@@ -584,11 +707,17 @@ class App(Routes):
             tenant_id = self._settings.tenant_id or ""
             api = api.through(TurnTransport(guarded, self.budget, guard, default_tenant=tenant_id))
 
-        if expects_replies(activity.raw):
+        if channel is None and expects_replies(activity.raw):
             replies = ExpectedReplies(activity)
             api = api.through(CollectingTransport(replies, api.transport))
 
-        def new_stream(ref: ConversationReference, snapshot: Mapping[str, Any] | None = None) -> TurnStream:
+        def new_stream(
+            ref: ConversationReference, snapshot: Mapping[str, Any] | None = None
+        ) -> TurnStream | ChannelStream:
+            if (outlet := self._outlet(ref.channel_id, guard)) is not None:
+                answer = self._new_channel_stream(outlet, ref, activity)
+                turn.adopt(answer)
+                return answer
             options: dict[str, Any] = {"on_acknowledged": None if guard is None else turn.record}
             if asked_in_private(activity):
                 options["recipient"] = asker(activity)
@@ -610,7 +739,7 @@ class App(Routes):
             logger=self.logger,
             service_url=service_url,
             storage=self.storage,
-            api=api,
+            api=api if channel is None else _without_service(api, channel),
             cloud=self.cloud,
             events=self.events,
             state=TurnStateContainer(self.state.store, activity),
@@ -619,11 +748,21 @@ class App(Routes):
             new_graph=self.get_app_graph,
             connections=self._connections,
             replies=replies,
+            outlet=None if self._plugins is None else lambda to: self._outlet(to.channel_id, guard) or api,
+            at_plugin=channel is not None,
         )
         turn = Turn(
             ctx, self._pipeline, guard=guard, stop_seconds=self._settings.stop_seconds, logger=self.logger
         )
+        if self._settings.agent365 is not False and active():
+            turn.context.run(self._enter_baggage, activity)
         return turn
+
+    def _enter_baggage(self, activity: Activity) -> None:
+        """Before the turn begins, so that all of its spans have it."""
+        from .agent365 import agent365_baggage
+
+        agent365_baggage(activity, **(self._settings.agent365 or {})).attach()
 
     def _api_at(self, service_url: str) -> ApiClient:
         """A client for a service URL: Teams has a handful of them, and each message names one."""
@@ -678,6 +817,11 @@ class App(Routes):
         """
         outbound = as_activity(activity)
         ref = self._reference(await self._kept(conversation_id), service_url)
+        outlet = self._outlet(ref.channel_id)
+        if outlet is not None:
+            sent = await send_activity(outlet, ref, outbound)
+            await self.events.dispatch("activity_sent", ActivitySentEvent(sent, ref))
+            return sent
         self.budget.learn(ref.conversation.id, ref.conversation.tenant_id)
         api = self.api if agentic_identity is None else self.api.for_agentic_identity(agentic_identity)
         sent = await send_activity(api, ref, outbound)
@@ -789,7 +933,7 @@ class App(Routes):
 
     def stream(
         self, conversation: str | ConversationReference, *, service_url: str | None = None
-    ) -> HttpStream:
+    ) -> HttpStream | ChannelStream:
         """A stream without having been spoken to.
 
             async with app.stream(ref) as stream:
@@ -797,11 +941,14 @@ class App(Routes):
 
         It waits its turn with the answers that stream in the same conversation. `conversation` is best a
         `ConversationReference`: it tells what kind of conversation it is, and only one-to-one chats show
-        streams. Of an id nothing is looked up, since that would have to be awaited:
-        `await app.references.get(id)` gives the reference that was kept. `stop()` finalizes the stream, if
-        nobody has.
+        streams. One of a plugin's channel gives a `ChannelStream`. Of an id nothing is looked up, since that
+        would have to be awaited: `await app.references.get(id)` gives the reference that was kept. `stop()`
+        finalizes the stream, if nobody has.
         """
         ref = self._reference(conversation, service_url)
+        outlet = self._outlet(ref.channel_id)
+        if outlet is not None:
+            return self._new_channel_stream(outlet, ref)
         return self._new_stream(HttpStream, self.api.at(ref.service_url), ref)
 
     def statistics(self) -> AppStatistics:
@@ -837,7 +984,61 @@ class App(Routes):
         make = kind if snapshot is None else partial(kind.resume, snapshot=snapshot)
         stream = make(api, ref, **options)
         self._streams.add(stream)
+        self._announce(stream, ref)
         return stream
+
+    def _new_channel_stream(
+        self, outlet: ChannelOutlet, ref: ConversationReference, asked: Activity | None = None
+    ) -> ChannelStream:
+        from .plugins.channel_stream import ChannelStream
+
+        if asked is not None and asked_in_private(asked):
+            raise RuntimeError(
+                f"The channel {ref.channel_id!r} cannot stream an answer that one person alone may see: send "
+                "it with ctx.send."
+            )
+        stream = ChannelStream(outlet, ref)
+        self._streams.add(stream)
+        self._announce(stream, ref)
+        return stream
+
+    def _announce(self, stream: HttpStream | ChannelStream, ref: ConversationReference) -> None:
+        """Let the listeners of `activity_sent` know of what the stream sends."""
+        if not self.events.listener_count("activity_sent"):
+            return
+        events = self.events
+
+        async def tell(sent: SentActivity) -> None:
+            await events.dispatch("activity_sent", ActivitySentEvent(sent, ref))
+
+        stream.on_chunk(tell)
+        stream.on_close(tell)
+
+    # Channels of plugins ------------------------------------------------------------------------------
+
+    def _channel(self, channel_id: str) -> ChannelProtocol | None:
+        """The plugin that brings a channel; None for those of Teams."""
+        return None if self._plugins is None else self._plugins.channels.get(channel_id.casefold())
+
+    def _outlet(self, channel_id: str, guard: Guard | None = None) -> ChannelOutlet | None:
+        """What to send through to a plugin's channel; None for those of Teams."""
+        channel = self._channel(channel_id)
+        if channel is None:
+            return None
+        from .plugins.channel import SEND_SECONDS, ChannelOutlet
+
+        seconds = SEND_SECONDS if guard is None else self._settings.request_seconds
+        return ChannelOutlet(channel, guard, seconds)
+
+    async def _start_plugins(self) -> None:
+        """Call on_start of the plugins. Raises what one of them raises."""
+        if self._plugins is not None:
+            await self._plugins.start(self.port, self._stop_wanted)
+
+    async def _stop_plugins(self) -> None:
+        """Call on_stop of the plugins that were initialized. Raises nothing."""
+        if self._plugins is not None:
+            await self._plugins.stop()
 
 
 class _Handover:
@@ -867,6 +1068,13 @@ def _read_first_activity() -> None:
     """The models are imported and built when they are first used, which takes a quarter of a second: not
     while somebody waits."""
     teams.parse_activity(b'{"type": "message"}')
+
+
+def _without_service(api: ApiClient, channel: ChannelProtocol) -> ApiClient:
+    """What a turn in a plugin's channel has for `ctx.api`: it says that there is nothing to ask."""
+    from .plugins.channel import NoService
+
+    return api.unsigned("https://channel.invalid").through(NoService(channel.channel_id))
 
 
 def _check_conversation(conversation: object) -> None:

@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 
     from .expected_replies import ExpectedReplies
     from .files import FilesAccessor
+    from .plugins.channel import ChannelOutlet
+    from .plugins.channel_stream import ChannelStream
     from .sign_in.connections import Connections
     from .sign_in.options import SignInOptions
     from .sign_in.tokens import UserTokens
@@ -53,7 +55,7 @@ class NewStream(Protocol):
 
     def __call__(
         self, ref: ConversationReference, snapshot: Mapping[str, Any] | None = None, /
-    ) -> HttpStream:
+    ) -> HttpStream | ChannelStream:
         """With a `snapshot`, the stream that it describes."""
         ...
 
@@ -86,7 +88,8 @@ class ActivityContext(Generic[ActivityT]):
     storage: Storage[str, Any]
     """The App's storage."""
     api: ApiClient
-    """The REST client, set to the service that the activity came from."""
+    """The REST client, set to the service that the activity came from. In a plugin's channel, which has none,
+    its requests raise `NoServiceError`."""
     cloud: CloudEnvironment
     state: TurnStateContainer
     """What the bot remembers of the conversation, the user and the tenant (turn_state.py)."""
@@ -111,6 +114,8 @@ class ActivityContext(Generic[ActivityT]):
         new_graph: Callable[[str | None], GraphServiceClient],
         connections: Connections,
         replies: ExpectedReplies | None = None,
+        outlet: Callable[[ConversationReference], ApiClient | ChannelOutlet] | None = None,
+        at_plugin: bool = False,
     ) -> None:
         self.activity = cast(ActivityT, activity)
         self.app_id = app_id
@@ -123,13 +128,15 @@ class ActivityContext(Generic[ActivityT]):
         self.skipped = ()
         self.replies = replies
         """What goes into the answer of the request, where its sender expects replies there. For the App."""
+        self._outlet = outlet
+        self._at_plugin = at_plugin
         self._ask = ask
         self._new_graph = new_graph
         self._connections = connections
         self._inbound = activity
         self._events = events
         self._new_stream = new_stream
-        self._stream: HttpStream | None = None
+        self._stream: HttpStream | ChannelStream | None = None
         self._abandoned = False
         self._seen_by_one: dict[tuple[str, str], Account] = {}
         """Who alone sees what this turn has sent, by the ids of the conversation and of the message."""
@@ -232,7 +239,7 @@ class ActivityContext(Generic[ActivityT]):
         """The user's token for a connection (None: the default one); None if they are not signed in, which is
         a 404 of the token service and nothing else. Raises `cadenza.api.ApiError` if it fails, and ValueError
         as `connection_name`."""
-        response = await self._user_tokens.find(self._connections.meant(connection_name))
+        response = await self._user_tokens.get(self._connections.meant(connection_name))
         return None if response is None else response.token
 
     async def get_connection_status(self) -> list[TokenStatus]:
@@ -263,10 +270,10 @@ class ActivityContext(Generic[ActivityT]):
         return await self._rest()
 
     @property
-    def stream(self) -> HttpStream:
+    def stream(self) -> HttpStream | ChannelStream:
         """The streamed answer of this turn; opened when first asked for, closed by the App after the handler.
 
-        Everything in `HttpStream` may be used here; nothing has to be awaited.
+        Nothing has to be awaited. In a plugin's channel it is a `ChannelStream`, and else an `HttpStream`.
         """
         if self._stream is None:
             self._stream = self._new_stream(self.conversation_ref)
@@ -357,10 +364,15 @@ class ActivityContext(Generic[ActivityT]):
 
     async def quote(self, message_id: str, input: Sendable) -> SentActivity:
         """Send, quoting the message `message_id` of this conversation. What cannot quote (anything but a
-        message) is sent as it is. The caller's object stays as it is."""
+        message) is sent as it is. The caller's object stays as it is. In a plugin's channel the message
+        carries the id alone, as `reply_to_id`."""
         outbound = as_activity(input)
         if isinstance(outbound, teams.MessageActivityInput):
-            outbound = outbound.model_copy(deep=True).prepend_quote(message_id)
+            outbound = outbound.model_copy(deep=True)
+            if self._at_plugin:
+                outbound.reply_to_id = message_id  # the marks of a quote are Teams' own
+            else:
+                outbound = outbound.prepend_quote(message_id)
         return await self.send(outbound)
 
     def typing(self) -> TypingIndicator:
@@ -399,7 +411,8 @@ class ActivityContext(Generic[ActivityT]):
             edits = activity.id if isinstance(activity, teams.ActivityInput) else None
             if not edits or edits in replies:
                 return await send_activity(replies.api, ref.model_copy(update={"service_url": ""}), activity)
-        return await send_activity(self.api, ref, activity)
+        outlet = self.api if self._outlet is None else self._outlet(ref)
+        return await send_activity(outlet, ref, activity)
 
 
 async def _nothing() -> None:

@@ -5,7 +5,8 @@
     stop                StopEvent                app.stop() is done
     activity            ActivityEvent            an activity came in, before any middleware or handler
     activity_response   ActivityResponseEvent    its turn is over
-    activity_sent       ActivitySentEvent        ctx.send, ctx.reply or app.send has sent something
+    activity_sent       ActivitySentEvent        ctx.send, ctx.reply or app.send has sent something; a chunk
+                                                 of a stream was accepted, or the stream has ended
     error               ErrorEvent               something raised; for a handler: after the on_error handlers
     sign_in             SignInEvent              a user has signed in to an OAuth connection
     sign_in_failure     SignInFailureEvent       Teams could not sign a user in, or the user closed the page
@@ -84,11 +85,13 @@ class ErrorEvent:
 
     error: Exception
     context: ActivityContext[Any] | None = None
+    about: Activity | None = None
+    """The activity that a plugin says it concerns, where there is no context."""
 
     @property
     def activity(self) -> Activity | None:
         """The activity of that turn."""
-        return None if self.context is None else self.context.activity
+        return self.about if self.context is None else self.context.activity
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +195,11 @@ class EventEmitter:
         """Wait for all handlers that `emit` has started."""
         while self._tasks:
             await asyncio.wait(set(self._tasks))
+
+
+def is_own(name: str) -> bool:
+    """Whether it is the name of one of the App's events."""
+    return name in _NAMES.values()
 
 
 def _meant(name: str) -> str | None:

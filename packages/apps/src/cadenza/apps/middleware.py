@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from .context import ActivityContext
+    from .routing.handler_span import HandlerSpans
 
 ActivityT_contra = TypeVar("ActivityT_contra", contravariant=True)
 
@@ -54,6 +55,8 @@ class Chain:
     def __init__(self, outside: Sequence[Handler[Any]], select: Callable[[Any], Selection]) -> None:
         self._outside = outside
         self._select = select
+        self.spans: HandlerSpans | None = None
+        """Around each of the handlers that were selected, where somebody wants to know."""
         self.claimed = False
         """Whether a handler registered for this kind of activity was among those that were selected. One
         before it may have kept it from running: that was the bot's decision, too."""
@@ -64,6 +67,8 @@ class Chain:
     def _selected(self, ctx: ActivityContext[Any]) -> Selection:
         selection = self._select(ctx.activity)
         self.claimed = self.claimed or selection.claimed
+        if self.spans is not None and not selection.handlers:
+            self.spans.unmatched()
         return selection
 
     async def _run_from(
@@ -82,7 +87,14 @@ class Chain:
                 inner = result
             return result
 
-        result = handlers[position](ctx.at(rest))
-        if inspect.isawaitable(result):
-            result = await result
+        handler = handlers[position]
+        if self.spans is None or selection is None:
+            result = handler(ctx.at(rest))
+            if inspect.isawaitable(result):
+                result = await result
+        else:
+            with self.spans.call(handler):
+                result = handler(ctx.at(rest))
+                if inspect.isawaitable(result):
+                    result = await result
         return inner if result is None else result

@@ -5,6 +5,8 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, TypeAlias
 
+from cadenza.api import telemetry
+
 from .context import ActivityContext
 from .events import ActivityEvent, ActivityResponseEvent, ErrorEvent, EventEmitter
 from .references import References
@@ -64,6 +66,10 @@ class Pipeline:
         if self._fetch_user_token:
             await ctx._user_tokens.fetch()
         chain = self._router.chain()
+        if telemetry.active():
+            from .routing.handler_span import HandlerSpans
+
+            chain.spans = HandlerSpans(activity)
         result = await chain.run(ctx)
         if activity.type != "invoke":
             return InvokeResponse()
@@ -109,7 +115,10 @@ class Pipeline:
         chosen: InvokeResponse[Any] | None = None
         for error in errors:
             self._logger.error(
-                "The turn of an activity of type %.64r failed.", ctx.activity.type, exc_info=error
+                "The turn of an activity of type %.64r failed.",
+                ctx.activity.type,
+                exc_info=error,
+                extra={"error_type": type(error).__name__},
             )
             for handler in self._error_handlers:
                 chosen = await self._ask(handler, ctx, error) or chosen

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from typing import TYPE_CHECKING
 
 from cadenza import api as teams
@@ -34,7 +34,13 @@ class References:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._channels: tuple[str, ...] = ()
         self._known: OrderedDict[str, tuple[bytes, float]] = OrderedDict()
+
+    def separate(self, channels: Iterable[str]) -> None:
+        """Keep what is of these channels, which plugins bring, apart: whoever is there must not be able to
+        take the place of a conversation or a user in Teams."""
+        self._channels = tuple(sorted(channel.casefold() for channel in channels))
 
     async def keep(self, ref: ConversationReference) -> None:
         """Keep it under its conversation's id (of a thread: its channel's); that of a personal chat under its
@@ -43,29 +49,30 @@ class References:
         conversation = ref.conversation.model_copy(update={"id": conversation_id})
         general = ref.model_copy(update={"activity_id": None, "conversation": conversation})
         content = json.dumps(general.to_wire(), sort_keys=True).encode()
-        now = time.monotonic()
-        known, at = self._known.get(conversation_id, (b"", 0.0))
+        channel = self._channel_of(ref)
+        key, now = channel + conversation_id, time.monotonic()
+        known, at = self._known.get(key, (b"", 0.0))
         if known == content and now - at < KNOWN_SECONDS:
             return
-        await self._store.put(PREFIX + conversation_id, content)
+        await self._store.put(PREFIX + key, content)
         if ref.conversation.conversation_type == "personal" and ref.user is not None:
             for id_ in filter(None, (ref.user.id, ref.user.aad_object_id)):
-                await self._store.put(PERSONAL + id_, content)
-        self._known[conversation_id] = (content, now)
+                await self._store.put(PERSONAL + channel + id_, content)
+        self._known[key] = (content, now)
         if len(self._known) > MOST_KNOWN:
             self._known.popitem(last=False)
 
     async def get(self, conversation_id: str) -> ConversationReference | None:
         """The reference of a conversation; of a thread, if somebody wrote anywhere in its channel. None if
         nobody did."""
-        ref = await self._read(PREFIX + without_thread(conversation_id))
+        ref = await self._find(PREFIX, without_thread(conversation_id))
         if ref is not None:
             ref.conversation.id = conversation_id
         return ref
 
     async def of_user(self, user_id: str) -> ConversationReference | None:
         """The one-to-one chat with a user, by the id in Teams or in Entra; None if they never wrote."""
-        return await self._read(PERSONAL + user_id)
+        return await self._find(PERSONAL, user_id)
 
     async def all(self) -> AsyncIterator[ConversationReference]:
         """Every one that is kept, in no order: chats, and channels without their threads."""
@@ -78,13 +85,29 @@ class References:
         """Keep the reference no longer, until somebody writes there again."""
         conversation_id = without_thread(conversation_id)
         ref = await self.get(conversation_id)
-        self._known.pop(conversation_id, None)
-        await self._store.delete(PREFIX + conversation_id)
-        if ref is not None and ref.user is not None:
+        if ref is None:
+            return
+        channel = self._channel_of(ref)
+        self._known.pop(channel + conversation_id, None)
+        await self._store.delete(PREFIX + channel + conversation_id)
+        if ref.user is not None:
             for id_ in filter(None, (ref.user.id, ref.user.aad_object_id)):
-                kept = await self.of_user(id_)
+                kept = await self._read(PERSONAL + channel + id_)
                 if kept is not None and kept.conversation.id == conversation_id:
-                    await self._store.delete(PERSONAL + id_)
+                    await self._store.delete(PERSONAL + channel + id_)
+
+    def _channel_of(self, ref: ConversationReference) -> str:
+        """What stands before the ids of a plugin's channel. Nothing does before those of Teams, which do not
+        begin so."""
+        channel = ref.channel_id.casefold()
+        return f"channel/{channel}/" if channel in self._channels else ""
+
+    async def _find(self, prefix: str, id_: str) -> ConversationReference | None:
+        """In Teams, else in the plugins' channels."""
+        ref = await self._read(prefix + id_)
+        for channel in self._channels:
+            ref = ref or await self._read(f"{prefix}channel/{channel}/{id_}")
+        return ref
 
     async def _read(self, key: str) -> ConversationReference | None:
         item = await self._store.get(key)

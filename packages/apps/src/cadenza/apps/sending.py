@@ -28,6 +28,8 @@ if TYPE_CHECKING:
         VideoCard,
     )
 
+    from .plugins.channel import ChannelOutlet
+
 ClassicCard: TypeAlias = (
     "HeroCard | ThumbnailCard | AnimationCard | AudioCard | VideoCard | SignInCard | OAuthCard"
 )
@@ -133,9 +135,12 @@ def would_betray(inbound: Activity, ref: ConversationReference, outbound: Activi
     )
 
 
-async def send_activity(api: ApiClient, ref: ConversationReference, value: Sendable) -> SentActivity:
+async def send_activity(
+    api: ApiClient | ChannelOutlet, ref: ConversationReference, value: Sendable
+) -> SentActivity:
     """Send one activity to the conversation of `ref`; one that has an id replaces the message of that id, and
-    one whose recipient is targeted is seen by that person only (teams-protocol.md 7, "Targeted").
+    one whose recipient is targeted is seen by that person only (teams-protocol.md 7, "Targeted"). To a
+    plugin's channel goes a copy, which is the plugin's.
 
     The caller's object stays as it is. Raises ValueError for a targeted message that no service would take,
     before anything is sent, and what `ApiClient` raises.
@@ -148,6 +153,8 @@ async def send_activity(api: ApiClient, ref: ConversationReference, value: Senda
     if ref.bot != teams.Account():
         filled["from_"] = ref.bot
     outbound = activity.model_copy(update=filled)
+    if not isinstance(api, teams.ApiClient):
+        return await api.send(outbound.model_copy(deep=True), ref)
     elsewhere = ref.service_url and ref.service_url.rstrip("/") != api.service_url
     conversations = (api.at(ref.service_url) if elsewhere else api).conversations
     if outbound.id:

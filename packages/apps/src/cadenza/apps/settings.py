@@ -14,7 +14,7 @@ import logging
 import os
 import re
 import warnings
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import isfinite
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict, get_args
@@ -30,6 +30,7 @@ from .turns.claims import LEASE_SECONDS, REQUEST_SECONDS, Strategy
 if TYPE_CHECKING:
     from cadenza.api import AgenticIdentity, Token, TokenProviderProtocol, TokenResult
 
+    from .agent365 import Agent365BaggageOptions
     from .context import ActivityContext
     from .stream import Limits
 
@@ -73,6 +74,14 @@ class StreamOptions(TypedDict, total=False):
     fallback: Literal["buffer", "edit"]
     on_expiry: Literal["edit", "rollover"]
     on_empty: Literal["withdraw", "keep"]
+
+
+class AppTelemetryOptions(TypedDict, total=False):
+    """What the App tells OpenTelemetry beside its spans and metrics."""
+
+    agent365: "Agent365BaggageOptions | Literal[False]"
+    """How the Agent 365 baggage of each turn is made; False: there is none. Default: without personal data
+    (agent365.py)."""
 
 
 class AppOptions(TypedDict, total=False):
@@ -174,6 +183,10 @@ class AppOptions(TypedDict, total=False):
     """What outbound requests go through. Default: an `AiohttpTransport` of its own; one given here is not
     closed by the App."""
 
+    plugins: Sequence[Any] | None
+    """What is added to the bot as a whole: objects of classes marked by `@Plugin()`, in the order in which
+    they are started (plugins/plugin.py). They may bring channels of their own (plugins/channel.py)."""
+
     storage: Storage[str, Any] | None
     """`app.storage` and `ctx.storage`. Default: a `LocalStorage`."""
 
@@ -231,8 +244,12 @@ class AppOptions(TypedDict, total=False):
     stream: StreamOptions | None
     """Options of every stream of the App."""
 
+    telemetry: AppTelemetryOptions | None
+    """What OpenTelemetry is told of turns beside spans and metrics: `{"agent365": {...}}`, or `{"agent365":
+    False}`. Matters only where an SDK of OpenTelemetry is set up."""
+
     logger: logging.Logger | None
-    """Default: the logger `cadenza.apps`."""
+    """Default: the logger `cadenza.apps`. The App gives it a `LogFields`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -270,6 +287,7 @@ class Settings:
     error_reply: ErrorReply | Literal[False] = DEFAULT_ERROR_REPLY
     lost_reply: Reply | Literal[False] = DEFAULT_LOST_REPLY
     busy_reply: Reply | Literal[False] = DEFAULT_BUSY_REPLY
+    agent365: "Agent365BaggageOptions | Literal[False] | None" = None
 
     @classmethod
     def resolve(cls, options: AppOptions, environ: Mapping[str, str]) -> "Settings":
@@ -307,6 +325,8 @@ class Settings:
             "port": _port(environ.get("PORT", "")),
             **_credential(given, environ),
         }
+        if "telemetry" in given:
+            values["agent365"] = _agent365(given["telemetry"])
         for name in cls.__dataclass_fields__:
             if name in given:
                 values.setdefault(name, given[name])
@@ -442,8 +462,6 @@ _INSTEAD = {
 _ELSEWHERE = {
     "client": "outbound requests go through `transport`; give it an AiohttpTransport with your proxy, TLS "
     "context or time-outs",
-    "plugins": "plugins are not supported yet; middleware (app.use) and events (app.event) see the same",
-    "telemetry": "spans and measurements of turns are not supported yet",
 }
 """Options of the reference that mean nothing here, and what to do instead. Empty ones are let pass."""
 
@@ -492,6 +510,19 @@ def _credential(given: Mapping[str, Any], environ: Mapping[str, str]) -> dict[st
         name = _PASSWORD if password else _PASSWORD.upper()
         raise ValueError(f"{name} is given without client_certificate_path (or CLIENT_CERTIFICATE_PATH).")
     return {**dict.fromkeys(CREDENTIALS), **found, _PASSWORD: password}
+
+
+def _agent365(telemetry: object) -> Any:
+    """The part of the option `telemetry` that there is; raises as `resolve` does."""
+    if not isinstance(telemetry, Mapping):
+        raise TypeError(f'telemetry is {telemetry!r}: it must be a dict, such as {{"agent365": False}}.')
+    if unknown := sorted(set(telemetry) - set(AppTelemetryOptions.__annotations__)):
+        raise TypeError(f"The option telemetry of App has no {', '.join(map(str, unknown))}, only agent365.")
+    if telemetry.get("agent365"):
+        from .agent365 import check_options
+
+        check_options(telemetry["agent365"])
+    return telemetry.get("agent365")
 
 
 def _allow_unauthenticated(given: Mapping[str, Any], environ: Mapping[str, str]) -> bool:

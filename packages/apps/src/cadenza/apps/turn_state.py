@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import pydantic
 from cadenza.api import CadenzaError
+from cadenza.api.telemetry import APPS
+from cadenza.api.telemetry.names import Span
 from cadenza.state import ConflictError, Item, StateUnavailableError, Store
 
 if TYPE_CHECKING:
@@ -229,7 +231,8 @@ class TurnStateContainer:
 
     async def load(self) -> None:
         """Read all scopes. For the App; raises what the store raises."""
-        self._items = await self._store.get_many(self._keys.values())
+        with APPS.span(Span.STATE_LOAD):
+            self._items = await self._store.get_many(self._keys.values())
 
     async def save(self) -> None:
         """Save now what has changed so far; what changes afterwards is saved at the end of the turn.
@@ -237,16 +240,20 @@ class TurnStateContainer:
         Raises `StateConflictError`, `StateDataError` for a value that JSON cannot hold, and what the store
         raises; then nothing of that scope was written.
         """
-        for scope in self._scopes.values():
-            await scope.save(self._store)
+        if not self._scopes:
+            return
+        with APPS.span(Span.STATE_SAVE):
+            for scope in self._scopes.values():
+                await scope.save(self._store)
 
     async def delete(self) -> None:
         """Forget the conversation and the user at once, whoever has written them; the tenant stays."""
-        for name in ("conversation", "user"):
-            if name in self._keys:
-                await self._store.delete(self._keys[name])
-                self._items.pop(self._keys[name], None)
-                self._scope(name).forget()
+        with APPS.span(Span.STATE_DELETE):
+            for name in ("conversation", "user"):
+                if name in self._keys:
+                    await self._store.delete(self._keys[name])
+                    self._items.pop(self._keys[name], None)
+                    self._scope(name).forget()
 
     def seal(self) -> None:
         """Let nobody use them any more. For the App."""

@@ -61,12 +61,13 @@ def load_app(path: str | Path) -> App:
 
 async def start(app: App, path: str, port: int | None = None, *, sock: socket | None = None) -> None:
     """Serve the `app` of the bot at `path` until it stops. Raises `BotError` if its credentials cannot be
-    used, which starting it again would not change; and what `App.start` raises."""
-    from cadenza.apps import InvalidCredentialsError
+    used, or if others have to serve it, which starting it again would not change; and what `App.start`
+    raises."""
+    from cadenza.apps import HostedAppError, InvalidCredentialsError
 
     try:
         await app.start(port, sock=sock)
-    except InvalidCredentialsError as error:
+    except (HostedAppError, InvalidCredentialsError) as error:
         raise BotError(f"{path} cannot be run: {_describe(error)}") from None
 
 

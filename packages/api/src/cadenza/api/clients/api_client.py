@@ -16,6 +16,7 @@ from urllib.parse import quote, urlencode
 import pydantic  # not from it: its classes load when they are used
 from pydantic_core import PydanticSerializationError
 
+from .. import telemetry
 from ..clouds import PUBLIC, CloudEnvironment, has_plain_path, is_http_url, is_loopback_url, origin
 from ..errors import (
     ApiError,
@@ -28,6 +29,7 @@ from ..errors import (
     UntrustedHostError,
     status_error,
 )
+from ..telemetry.names import Attribute, AuthFlow, Span
 from .retry import DEFAULT_RETRY, RetryPolicy
 from .settings import ApiClientSettings, merge_api_client_settings
 from .transport import Request, Response, Transport
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from .conversations import ConversationClient
     from .grouped import ReactionClient
     from .meetings import MeetingClient
+    from .observed import Watched
     from .teams import TeamClient
     from .users import UserClient
 
@@ -91,6 +94,7 @@ class ApiClient:
         self._token = self._bot_token = token
         self._settings = api_client_settings
         self._agentic_token = agentic_token
+        self._flow: str = AuthFlow.APP_ONLY
 
     @property
     def service_url(self) -> str:
@@ -183,7 +187,10 @@ class ApiClient:
                 f"no token is known for the agentic identity {agentic_identity.agentic_app_id!r}: make the "
                 "ApiClient (or the App) with agentic_token=, a function from an AgenticIdentity to its token"
             )
-        return self._sharing(self._service_url, self.transport, self._agentic_token(agentic_identity))
+        client = self._sharing(self._service_url, self.transport, self._agentic_token(agentic_identity))
+        as_user = bool(agentic_identity.agentic_user_id)
+        client._flow = AuthFlow.AGENTIC_USER if as_user else AuthFlow.AGENTIC_APP
+        return client
 
     def clone(
         self, *, service_url: str | None = None, agentic_identity: AgenticIdentityScope = None
@@ -192,7 +199,9 @@ class ApiClient:
         goes back to the bot's own token. Shares everything else, and needs no closing."""
         client = self.at(self._service_url if service_url is None else service_url)
         if isinstance(agentic_identity, str):
-            return self._sharing(client.service_url, self.transport, self._bot_token)
+            client = self._sharing(client.service_url, self.transport, self._bot_token)
+            client._flow = AuthFlow.APP_ONLY
+            return client
         return client if agentic_identity is None else client.for_agentic_identity(agentic_identity)
 
     def _sharing(self, service_url: str, transport: Transport, token: Token) -> ApiClient:
@@ -206,6 +215,7 @@ class ApiClient:
             agentic_token=self._agentic_token,
         )
         client._bot_token = self._bot_token
+        client._flow = self._flow
         return client
 
     async def close(self) -> None:
@@ -231,6 +241,7 @@ class ApiClient:
         retry: RetryPolicy | None = None,
         fresh_token: bool = False,
         timeout: float | None = None,
+        attributes: Mapping[str, str] | None = None,
     ) -> Response:
         """Send ``json`` (a model, or what JSON can hold; bytes go as they are) or the fields of a ``form`` to
         the path that ``segments`` make below the service URL, and return a successful answer.
@@ -239,13 +250,20 @@ class ApiClient:
         ``..`` raise ValueError, because no encoding keeps servers from resolving them. Query parameters that
         are None are not sent. ``retry`` replaces the client's policy; ``fresh_token`` asks a TokenSource for
         a new token; ``timeout`` is the longest wait for one answer, in seconds (None: the transport's).
+        ``attributes`` are more of the request's span, where OpenTelemetry is configured.
 
         Raises a subclass of HttpStatusError for a status of 300 or more, of TransportError where no answer
         was read, and UntrustedHostError. One exception: a DELETE that is repeated because its first answer
         was lost and then finds nothing has succeeded, and its 404 is returned.
         """
         request = self._request(method, segments, query, json, form)
-        return await self._send(request, self.retry if retry is None else retry, fresh_token, timeout)
+        watched = None
+        if telemetry.active():
+            from .observed import Watched
+
+            watched = Watched(self, method, segments, query, json, attributes)
+        policy = self.retry if retry is None else retry
+        return await self._send(request, policy, fresh_token, timeout, watched)
 
     async def fetch(
         self,
@@ -263,7 +281,12 @@ class ApiClient:
         Raises InvalidResponseError if the body is not JSON or ``read`` raises ValueError.
         """
         request = self._request(method, segments, query, json, form)
-        response = await self._send(request, self.retry, False, None)
+        watched = None
+        if telemetry.active():
+            from .observed import Watched
+
+            watched = Watched(self, method, segments, query, json)
+        response = await self._send(request, self.retry, False, None, watched)
         try:
             return read(response.body.decode() if text else response.json())
         except ValueError as error:
@@ -294,7 +317,12 @@ class ApiClient:
         return Request(method, url, {**headers, "Content-Type": "application/json"}, encode_json(json))
 
     async def _send(
-        self, request: Request, policy: RetryPolicy, fresh_token: bool, timeout: float | None
+        self,
+        request: Request,
+        policy: RetryPolicy,
+        fresh_token: bool,
+        timeout: float | None,
+        watched: Watched | None,
     ) -> Response:
         loop = asyncio.get_running_loop()
         began = loop.time()
@@ -303,7 +331,8 @@ class ApiClient:
         maybe_applied = False
         while True:
             try:
-                return await self._attempt(request, fresh_token, timeout)
+                attempt_it = self._attempt(request, fresh_token, timeout)
+                return await (attempt_it if watched is None else watched.request(attempt_it))
             except ApiError as failure:
                 if maybe_applied and isinstance(failure, NotFoundError) and request.method == "DELETE":
                     return Response(failure.status, failure.headers, failure.body)
@@ -386,11 +415,14 @@ class ApiClient:
         source = self._token
         try:
             async with asyncio.timeout(TOKEN_TIMEOUT) as limit:
-                if isinstance(source, TokenSource):
-                    return await source.get(fresh=fresh)
-                assert callable(source)
-                token = source()
-                return await token if isawaitable(token) else token
+                with telemetry.API.span(Span.AUTH_OUTBOUND, client=True) as span:
+                    if span is not None:
+                        span.set(Attribute.AUTH_FLOW, self._flow)
+                    if isinstance(source, TokenSource):
+                        return await source.get(fresh=fresh)
+                    assert callable(source)
+                    token = source()
+                    return await token if isawaitable(token) else token
         except TimeoutError as error:
             if not limit.expired():
                 raise

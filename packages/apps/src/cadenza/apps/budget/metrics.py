@@ -1,53 +1,54 @@
 """The budget in OpenTelemetry: the length of the queue and the waits, by priority.
 
-Where the package `opentelemetry-api` is not installed, nothing is measured and nothing is missing.
+Where nobody has configured an SDK, nothing is measured (cadenza.api.telemetry).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from importlib import import_module
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, Protocol
+from weakref import WeakSet
+
+from cadenza.api.telemetry import APPS
+from cadenza.api.telemetry.names import Attribute, Metric
 
 from .outbound import Priority
 
-__all__ = ["Metrics", "metrics"]
+__all__ = ["Metrics", "Queue"]
 
-_NAMES = {priority: {"priority": priority.name.lower()} for priority in Priority}
+_NAMES = {priority: {Attribute.PRIORITY: priority.name.lower()} for priority in Priority}
+
+
+class Queue(Protocol):
+    """Where requests wait."""
+
+    @property
+    def waiting(self) -> Mapping[Priority, int]:
+        """How many do, by their priority."""
+        ...
+
+
+_queues: WeakSet[Any] = WeakSet()
+"""Of all budgets in this process: there is one gauge, which OpenTelemetry keeps for ever."""
 
 
 class Metrics:
-    """Two instruments: `cadenza.budget.waiting` (requests in the queue) and `cadenza.budget.wait` (seconds
-    that a request has waited)."""
+    """Those of one budget. What waits in `queue` is in the gauge for as long as there is a `queue`."""
 
-    def __init__(self, api: Any, waiting: Callable[[], Mapping[Priority, int]]) -> None:
-        meter = api.get_meter("cadenza.apps.budget")
-
-        def observe(_: object) -> Iterable[Any]:
-            return [api.Observation(count, _NAMES[priority]) for priority, count in waiting().items()]
-
-        meter.create_observable_gauge(
-            "cadenza.budget.waiting",
-            callbacks=[observe],
-            unit="{request}",
-            description="Requests that wait for the rate budget.",
-        )
-        self._waits = meter.create_histogram(
-            "cadenza.budget.wait",
-            unit="s",
-            description="How long a request waited for the rate budget.",
-        )
+    def __init__(self, queue: Queue) -> None:
+        _queues.add(queue)
 
     def waited(self, priority: Priority, seconds: float) -> None:
         """A request was let through after that many seconds."""
-        self._waits.record(seconds, _NAMES[priority])
+        instruments = APPS.instruments()
+        if instruments is not None:
+            instruments.observe(Metric.BUDGET_WAITING, _waiting)
+            instruments.record(Metric.BUDGET_WAIT, seconds, _NAMES[priority])
 
 
-def metrics(waiting: Callable[[], Mapping[Priority, int]]) -> Metrics | None:
-    """The instruments, or None where OpenTelemetry is not installed. `waiting` is asked whenever the gauge is
-    read."""
-    try:
-        api = import_module("opentelemetry.metrics")
-    except ImportError:
-        return None
-    return Metrics(api, waiting)
+def _waiting() -> Iterable[tuple[int, dict[str, str]]]:
+    counts = dict.fromkeys(Priority, 0)
+    for queue in list(_queues):
+        for priority, count in queue.waiting.items():
+            counts[priority] += count
+    return [(count, _NAMES[priority]) for priority, count in counts.items()]

@@ -18,8 +18,9 @@ from typing import Any
 from cadenza.api import ConnectError, Request
 from cadenza.state.shares import SharedPermits
 
+from ..log_fields import with_fields
 from .limits import TEAMS_RATES, RateLimits
-from .metrics import metrics
+from .metrics import Metrics
 from .outbound import Outbound, Priority
 from .permits import Notice, Permits, State, Ticket
 from .sharing import Sharing
@@ -27,7 +28,7 @@ from .statistics import BudgetStatistics
 
 __all__ = ["Place", "RateBudget"]
 
-logger = logging.getLogger(__name__)
+logger = with_fields(logging.getLogger(__name__))
 
 
 class RateBudget:
@@ -55,8 +56,7 @@ class RateBudget:
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = inf
         self._closed = False
-        permits = weakref.ref(self._permits)  # OpenTelemetry keeps what it asks for ever
-        self._metrics = metrics(lambda: left.waiting if (left := permits()) else {})
+        self._metrics = Metrics(self._permits)
 
     def now(self) -> float:
         """Seconds of the event loop's clock."""
@@ -203,8 +203,7 @@ class RateBudget:
         permits, now = self._permits, self.now()
         assert self._loop is not None
         for ticket in permits.grants(now):
-            if self._metrics is not None:
-                self._metrics.waited(ticket.outbound.priority, now - ticket.asked_at)
+            self._metrics.waited(ticket.outbound.priority, now - ticket.asked_at)
             wake, ticket.wake = ticket.wake, None
             if wake is not None:
                 wake()

@@ -12,15 +12,17 @@ import socket
 from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from contextvars import Context
 from secrets import token_hex
 
 from cadenza.state.shares import Demand, SharedPermits
 
+from ..log_fields import with_fields
 from .permits import Permits
 
 __all__ = ["Sharing", "Wants"]
 
-logger = logging.getLogger(__name__)
+logger = with_fields(logging.getLogger(__name__))
 
 PERIOD = 0.5
 """Seconds between two exchanges of a process that holds something, or wants something."""
@@ -111,7 +113,8 @@ class Sharing:
         if self._task is None:
             self._process = self._process or f"{socket.gethostname()}-{os.getpid()}-{token_hex(4)}"
             self._hungry = asyncio.Event()
-            self._task = asyncio.create_task(self._run(self._hungry))
+            # In a context of its own: it goes on after the turn that was the first to need it.
+            self._task = asyncio.create_task(self._run(self._hungry), context=Context())
         elif (
             self._hungry is not None and not self._hungry.is_set() and self._wants.hungry(tenant, self._now())
         ):

@@ -4,7 +4,9 @@ A server of your own implements `HttpServerAdapter`; it needs to know nothing of
 """
 
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
+from logging import Logger
 from socket import socket
 from typing import Protocol, TypeAlias, runtime_checkable
 
@@ -17,6 +19,10 @@ class BodyTooLargeError(CadenzaError):
 
 class BrokenBodyError(CadenzaError):
     """`HttpRequest.read` met a body that ends early, or is not encoded as its headers say."""
+
+
+class HostedAppError(CadenzaError):
+    """`App.start` was called on an App whose server others run: `App.lifespan` is for that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,4 +96,24 @@ class SocketServerAdapter(HttpServerAdapter, Protocol):
     async def start_on(self, sock: socket) -> None:
         """Accept connections from `sock`, which is bound and listens already, and belongs to the server
         from now on. Instead of `start`."""
+        ...
+
+
+Lifespan: TypeAlias = Callable[[], AbstractAsyncContextManager[None]]
+"""Within its block, an App runs."""
+
+
+@runtime_checkable
+class HostedServerAdapter(HttpServerAdapter, Protocol):
+    """A server that others start and stop, so that the App is not the one who does: its `start` and
+    `stop_listening` are never called, and `App.lifespan` takes the place of `App.start`."""
+
+    @property
+    def how_to_run(self) -> str:
+        """A sentence for the error of `App.start`: what to do instead."""
+        ...
+
+    def attach(self, lifespan: Lifespan, logger: Logger) -> None:
+        """Called once, by the App that is made with it. `lifespan` runs that App, where the server itself is
+        asked to by its host."""
         ...

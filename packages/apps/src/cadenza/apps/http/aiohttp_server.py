@@ -25,8 +25,9 @@ class AiohttpAdapter:
     """An `HttpServerAdapter` on aiohttp.
 
     With `web_app`, the App's routes are added to that application when the App is initialized, and its other
-    routes stay as they are. Run it with `app.start()`, or yourself: `await app.initialize()` before, and
-    `await app.stop()` in its `on_shutdown`. Without, the App has an application of its own, which answers
+    routes stay as they are. Run it with `app.start()`, or as you run your applications, with `app.lifespan`
+    in its `cleanup_ctx`. A sub-application must have its routes before it is added to another one:
+    `await app.initialize()` first. Without `web_app` the App has an application of its own, which answers
     every path it does not know through `not_found`.
     """
 
@@ -49,11 +50,19 @@ class AiohttpAdapter:
     def serve_static(self, path: str, directory: str) -> None:
         from .static_files import StaticFiles
 
-        files = StaticFiles(path, directory)
+        files = StaticFiles(directory)
+
+        async def serve(request: web.Request) -> web.StreamResponse:
+            url, name = request.rel_url, request.match_info.get("file", "")
+            found = await files.find(request.method, request.path, name, url.raw_query_string)
+            if isinstance(found, HttpResponse):
+                return aiohttp_response(found)
+            return web.FileResponse(found.file, headers=found.headers)
+
         base = path.rstrip("/")
         if base:
-            self.web_app.router.add_route("*", base, files.serve)
-        self.web_app.router.add_route("*", base + "/{file:.*}", files.serve)
+            self.web_app.router.add_route("*", base, serve)
+        self.web_app.router.add_route("*", base + "/{file:.*}", serve)
 
     async def start(self, host: str, port: int) -> None:
         await self._start(lambda runner: web.TCPSite(runner, host, port))

@@ -1,4 +1,4 @@
-"""The rules of the two routes of an App, whatever server it sits on.
+"""The rules of the messaging endpoint of an App, whatever server it sits on.
 
 `POST /api/messages` (the path is configurable), in this order:
 
@@ -16,8 +16,7 @@
          what expects its replies here (expected_replies.py): all that its turn has sent
 
 While the keys of the provider cannot be had, the answer is 401 as well, and not 5xx (auth/keys.py says why).
-
-`GET /health`: 200 while the App takes activities, 503 when it is shutting down.
+`GET /health` and `GET /ready` are in readiness.py.
 """
 
 from __future__ import annotations
@@ -31,6 +30,7 @@ from cadenza import api as teams
 from cadenza.api import InvalidActivityError
 from cadenza.state import StateError
 
+from .. import log_fields
 from ..auth.inbound import Caller, Doorkeeper, RefusedError
 from ..expected_replies import expects_replies
 from ..routing.responses import REPLIES_TOO_LATE, SHUTTING_DOWN, TOO_LATE, InvokeResponse, error_body, to_json
@@ -70,7 +70,8 @@ class MessagingEndpoint:
             activity = teams.parse_activity(await request.read(self._max_body_bytes))
             caller.check(activity.service_url, activity.channel_id)
         except RefusedError as refusal:
-            self._logger.warning("A request was refused: %s.", refusal)
+            refused = {"status": refusal.status, "code": refusal.code}
+            self._logger.warning("A request was refused: %s.", refusal, extra=refused)
             message = "This request carries no token that lets it speak to this bot; the bot's log says why."
             headers = {"WWW-Authenticate": "Bearer"} if refusal.status == 401 else {}
             return error_response(refusal.status, refusal.code, message, headers)
@@ -79,6 +80,13 @@ class MessagingEndpoint:
             return error_response(413, "RequestEntityTooLarge", message)
         except (BrokenBodyError, InvalidActivityError) as error:
             return error_response(400, "BadRequest", str(error))
+        said = log_fields.enter(activity)
+        try:
+            return await self._take(activity, caller)
+        finally:
+            log_fields.leave(said)  # the next request of this connection comes in the same task
+
+    async def _take(self, activity: Activity, caller: Caller) -> HttpResponse:
         try:
             turn = await self._admit(activity, caller)
         except StateError as error:
@@ -115,20 +123,6 @@ class MessagingEndpoint:
             self._invoke_seconds,
         )
         return http_response(_unfinished(turn, TOO_LATE))
-
-
-class HealthEndpoint:
-    """What a load balancer asks."""
-
-    def __init__(self, accepting: Callable[[], bool]) -> None:
-        self._accepting = accepting
-
-    async def __call__(self, request: HttpRequest) -> HttpResponse:
-        if request.method not in ("GET", "HEAD"):
-            return method_not_allowed(request, "GET, HEAD")
-        if self._accepting():
-            return HttpResponse(200, to_json({"status": "ok"}))
-        return HttpResponse(503, to_json({"status": "stopping"}))
 
 
 async def not_found(request: HttpRequest) -> HttpResponse:

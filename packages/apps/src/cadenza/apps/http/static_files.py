@@ -1,4 +1,4 @@
-"""The files of a directory, served by aiohttp: pages of tabs and dialogs."""
+"""The files of a directory: pages of tabs and dialogs. What is shown, whatever server sends it."""
 
 import asyncio
 import mimetypes
@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 from typing import NamedTuple
-
-from aiohttp import web
+from urllib.parse import quote
 
 from .adapter import HttpResponse
 from .endpoint import error_response
@@ -40,6 +39,13 @@ _HEADERS = {
 }
 
 
+class FoundFile(NamedTuple):
+    """What a server is to send, with the headers that belong to it."""
+
+    file: Path
+    headers: Mapping[str, str]
+
+
 class _Found(NamedTuple):
     file: Path
     of_directory: bool
@@ -47,39 +53,30 @@ class _Found(NamedTuple):
 
 
 class StaticFiles:
-    """The files of one directory below one path."""
+    """The files of one directory."""
 
-    def __init__(self, path: str, directory: str) -> None:
-        self._path = path.rstrip("/")
+    def __init__(self, directory: str) -> None:
         self._root = Path(directory).resolve()
 
-    async def serve(self, request: web.Request) -> web.StreamResponse:
-        from .aiohttp_server import aiohttp_response
+    async def find(self, method: str, path: str, name: str, query: str) -> FoundFile | HttpResponse:
+        """What is at `name` below the directory; or the answer, if that is no file.
 
-        found = await self._respond(request)
-        return aiohttp_response(found) if isinstance(found, HttpResponse) else found
-
-    async def _respond(self, request: web.Request) -> web.StreamResponse | HttpResponse:
-        if request.method not in ("GET", "HEAD"):
-            message = f"{request.path} takes GET, HEAD, not {request.method}."
+        `path` is all of the request's path, of which `name` is the end; neither is encoded any more. `query`
+        is as it came.
+        """
+        if method not in ("GET", "HEAD"):
+            message = f"{path} takes GET, HEAD, not {method}."
             return error_response(405, "MethodNotAllowed", message, {"Allow": "GET, HEAD"})
         # Files are looked for in a thread: a disk may be slow.
-        found = await asyncio.to_thread(self._find, request.match_info.get("file", ""))
-        slash = request.path.endswith("/")
+        found = await asyncio.to_thread(self._find, name)
+        slash = path.endswith("/")
         if found is None or (slash and not found.of_directory):
-            return error_response(404, "NotFound", f"There is nothing at {request.path}.")
+            return error_response(404, "NotFound", f"There is nothing at {path}.")
         if found.of_directory and not slash:
-            return self._with_slash(request)  # else what the page names would be looked for beside it
-        name = INDEX if slash else request.path  # a link may lead to a file of another name
-        kind = _TYPES.get(PurePosixPath(name).suffix.lower()) or mimetypes.guess_type(name)[0]
-        headers = {**_HEADERS, "Content-Type": kind or "application/octet-stream"}
-        return web.FileResponse(found.file, headers=headers)
-
-    def _with_slash(self, request: web.Request) -> HttpResponse:
-        # From the path itself, without its leading slashes: "//elsewhere" would be another host.
-        path = "/" + request.rel_url.raw_path.lstrip("/") + "/"
-        query = request.rel_url.raw_query_string
-        return HttpResponse(308, headers={"Location": f"{path}?{query}" if query else path})
+            return _with_slash(path, query)  # else what the page names would be looked for beside it
+        shown = INDEX if slash else path  # a link may lead to a file of another name
+        kind = _TYPES.get(PurePosixPath(shown).suffix.lower()) or mimetypes.guess_type(shown)[0]
+        return FoundFile(found.file, {**_HEADERS, "Content-Type": kind or "application/octet-stream"})
 
     def _find(self, name: str) -> _Found | None:
         """The file that `name` (not encoded any more) stands for; None if there is none to be shown."""
@@ -95,3 +92,10 @@ class StaticFiles:
         except (OSError, RuntimeError):  # too long a name, a loop of links, a directory that we may not read
             return None
         return _Found(file, of_directory) if shown else None
+
+
+def _with_slash(path: str, query: str) -> HttpResponse:
+    # Relative, so that it holds wherever the bot is mounted and whatever a proxy has taken off the path. It
+    # begins with a dot: neither "//elsewhere" nor "elsewhere:" may come of it.
+    here = "./" + quote(path.rpartition("/")[2]) + "/"
+    return HttpResponse(308, headers={"Location": f"{here}?{query}" if query else here})

@@ -6,6 +6,8 @@
     type of the parameter                  what it gets
     the class of the activity, or a base   `ctx.activity`
     another model                          `ctx.activity.value`, if it is one (the request of an invoke)
+    a class with `from_submit(data)`       what that makes of the data of the button that was clicked (as
+                                           `cadenza.cards.SubmitPayload` does): nothing, if it gives None
     re.Match, Command                      what a filter of the decorator has found
     ApiClient, CloudEnvironment, ConversationReference, HttpStream, StreamerProtocol,
     logging.Logger, Storage, TurnStateContainer
@@ -67,8 +69,9 @@ def _attributes() -> dict[type, str]:
 def _offer() -> str:
     at_hand = sorted(kind.__name__ for kind in (*_attributes(), *_FOUND))
     return (
-        f"A handler may ask, by type, for the activity, the model of its value, {', '.join(at_hand)} and the "
-        "App; `X | None` for None where there is none. Anything else needs a default."
+        "A handler may ask, by type, for the activity, the model of its value, a class with from_submit(), "
+        f"{', '.join(at_hand)} and the App; `X | None` for None where there is none. Anything else needs a "
+        "default."
     )
 
 
@@ -198,6 +201,8 @@ class _Maker:
             if not _may_be(kind, self._activity):
                 return None
             return lambda ctx, found: ctx.activity if isinstance(ctx.activity, kind) else _ABSENT
+        if callable(getattr(kind, "from_submit", None)) and _may_be_submitted(self._activity):
+            return lambda ctx, found: _payload(ctx.activity, kind)
         if issubclass(kind, teams.WireModel) and _may_be_value(kind, self._activity):
             return lambda ctx, found: _value(ctx.activity, kind)
         return None
@@ -248,6 +253,42 @@ def _always(value: object) -> Fill:
 def _value(activity: Any, kind: type) -> object:
     value = getattr(activity, "value", None)
     return value if isinstance(value, kind) else _ABSENT
+
+
+def within(value: object, *names: str) -> Any:
+    """What stands under these names in a value: a model, or, where it fitted none, the JSON as it came."""
+    for name in names:
+        value = value.get(name) if isinstance(value, Mapping) else getattr(value, name, None)
+    return value
+
+
+def _payload(activity: Any, kind: Any) -> object:
+    """What `kind` makes of what a button submitted."""
+    data = _submitted(activity)
+    payload = None if data is None else kind.from_submit(data)
+    return _ABSENT if payload is None else payload
+
+
+def _submitted(activity: Any) -> Mapping[str, Any] | None:
+    """The data of the button that was clicked, with the inputs of its card."""
+    value = getattr(activity, "value", None)
+    if activity.type == "invoke":
+        action = within(value, "action")
+        if action is not None and not isinstance(action, str):  # adaptiveCard/action
+            data, verb = within(action, "data"), within(action, "verb")
+            if isinstance(data, Mapping) and isinstance(verb, str) and data.get("action") is None:
+                return {**data, "action": verb}  # which is how the decorator matches it
+            value = data
+        elif not isinstance(value, Mapping) or isinstance(value.get("data"), Mapping):
+            value = within(value, "data")  # task/fetch, task/submit and the like
+    return value if isinstance(value, Mapping) else None
+
+
+def _may_be_submitted(activity: str) -> bool:
+    selected = getattr(teams, activity, teams.Activity)
+    if not isinstance(selected, type) or not issubclass(selected, teams.Activity):
+        return True
+    return any("value" in each.model_fields for each in (selected, *_special(selected)))
 
 
 def _check_context(annotation: object, activity: str, where: str) -> None:

@@ -12,12 +12,12 @@ https://learn.microsoft.com/microsoftteams/platform/bots/how-to/conversations/su
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, overload
 
 from ..middleware import Handler
 from .decorators import On, OnKeyed, OnPattern, Row
-from .parameters import filled
+from .parameters import filled, within as _within
 from .router import Router
 
 if TYPE_CHECKING:
@@ -95,13 +95,6 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 ResultT = TypeVar("ResultT")
-
-
-def _within(value: object, *names: str) -> Any:
-    """What stands under these names in a value: a model, or, where it fitted none, the JSON as it came."""
-    for name in names:
-        value = value.get(name) if isinstance(value, Mapping) else getattr(value, name, None)
-    return value
 
 
 def _dialog_id(activity: Any) -> object:

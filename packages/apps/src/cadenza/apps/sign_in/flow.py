@@ -98,6 +98,16 @@ class OAuthFlow:
 
     # For the App
 
+    @property
+    def listens(self) -> bool:
+        """Whether somebody wants to know of sign-ins."""
+        return bool(self._on_signin)
+
+    @property
+    def listens_to_failures(self) -> bool:
+        """Whether somebody wants to know of those that failed."""
+        return bool(self._on_failure)
+
     async def signed_in(self, event: SignInEvent, events: EventEmitter, logger: logging.Logger) -> None:
         await _call(self._on_signin, event, events, logger)
 

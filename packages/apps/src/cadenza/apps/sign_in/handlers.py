@@ -33,6 +33,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from cadenza import api as teams
 from cadenza.api import HttpStatusError, InvokeResponse
+from cadenza.api.telemetry.names import UNKNOWN, OAuthOperation, OAuthResult
 from cadenza.state import StateError
 
 from ..events import EventEmitter, SignInEvent, SignInFailureEvent
@@ -40,6 +41,8 @@ from ..filters import Found, own_words
 from ..routing.responses import error_body
 from ..routing.router import Route
 from .connections import Connections
+from .flow import key_of
+from .operations import Operation, observed
 from .pending import NONE, SignIns
 from .tokens import refuses
 
@@ -70,6 +73,9 @@ HINTS = {
 
 _CODE = re.compile(r"[0-9]{6}")
 
+_PLAIN_CODE = re.compile(r"[A-Za-z0-9_]{1,64}")
+"""The codes of Teams are words; whatever else a client says is not repeated to telemetry."""
+
 
 class SignInHandlers:
     """The handlers of one App."""
@@ -99,7 +105,9 @@ class SignInHandlers:
         elif not _has_sender(ctx):
             detail = "The activity does not say who sent it."
         else:
-            detail = await self._exchange(ctx, name, token)
+            with observed(OAuthOperation.TOKEN_EXCHANGE, self._named(name)) as done:
+                detail = await self._exchange(ctx, name, token, done)
+                done.status = 412 if detail else 200
         if not detail:
             return InvokeResponse()
         body = teams.TokenExchangeInvokeResponse(
@@ -107,8 +115,9 @@ class SignInHandlers:
         )
         return InvokeResponse(412, body)
 
-    async def _exchange(self, ctx: ActivityContext[Any], name: str, token: str) -> str:
+    async def _exchange(self, ctx: ActivityContext[Any], name: str, token: str, done: Operation) -> str:
         """What is wrong; "" if the user is signed in."""
+        done.result = OAuthResult.FAILURE
         sign_ins = await self._sign_ins(ctx)
         if not self._connections.concerns(name, sign_ins or NONE):
             return (
@@ -119,15 +128,19 @@ class SignInHandlers:
         behind_us = known.completion(name) is not None and not known.waits_for(name)
         # Another card, another client, or a code came first, unless they have signed out since.
         if behind_us and await ctx._user_tokens.find(name, urgent=True) is not None:
+            done.result = OAuthResult.DUPLICATE
             return ""
         try:
             response = await ctx._user_tokens.exchange(name, token)
         except HttpStatusError as error:
             if not refuses(error):
                 raise
+            done.result = OAuthResult.NO_TOKEN
             return _detail(error, token)
+        done.result = OAuthResult.DUPLICATE
         if await self._complete(ctx, name, sign_ins, fresh=True):
-            await self._tell(ctx, name, response)
+            done.result = OAuthResult.SUCCESS
+            done.called_back = await self._tell(ctx, name, response)
         return ""
 
     async def verify(self, ctx: ActivityContext[Any]) -> InvokeResponse[Any]:
@@ -162,7 +175,11 @@ class SignInHandlers:
         if not names:
             return InvokeResponse()  # told before, or signed in meanwhile
         self._logger.warning("Teams could not sign a user in: %.64r.%s", code, HINTS.get(code, ""))
-        await self._tell_failure(ctx, names, code or None, message or None)
+        only = self._named(names[0]) if len(names) == 1 else None
+        with observed(OAuthOperation.SIGN_IN_FAILURE, only) as done:
+            done.failure_code = code if _PLAIN_CODE.fullmatch(code) else None
+            done.called_back = await self._tell_failure(ctx, names, code or None, message or None)
+            done.result, done.status = OAuthResult.NOTIFIED, 200
         return InvokeResponse()
 
     async def typed_code(self, ctx: ActivityContext[Any]) -> object:
@@ -212,7 +229,12 @@ class SignInHandlers:
                 # Asked now, whatever the turn knows: something else may have completed it meanwhile.
                 response = await tokens.find(name, urgent=True)
                 if response is None:
-                    by_code, response = True, await tokens.redeem(name, code)
+                    by_code = True
+                    with observed(OAuthOperation.VERIFY_STATE, self._named(name)) as done:
+                        done.result = OAuthResult.NO_TOKEN
+                        response = await tokens.redeem(name, code)
+                        if response is not None:
+                            done.result = OAuthResult.SUCCESS
             except Exception as error:
                 if not isinstance(error, HttpStatusError) or not refuses(error):
                     failure = failure or error
@@ -265,18 +287,21 @@ class SignInHandlers:
 
     # Telling the bot
 
-    async def _tell(self, ctx: ActivityContext[Any], name: str, response: TokenResponse) -> None:
+    async def _tell(self, ctx: ActivityContext[Any], name: str, response: TokenResponse) -> bool:
+        """Returns whether the flow has handlers that were called."""
         name = self._connections.flows.spelled(name)
         event = SignInEvent(ctx, response, name)
         flow = self._connections.flows.get(name)
         if flow is not None:
             await flow.signed_in(event, self._events, self._logger)
         await self._events.dispatch("sign_in", event)
+        return flow is not None and flow.listens
 
     async def _tell_failure(
         self, ctx: ActivityContext[Any], names: list[str], code: str | None, message: str | None
-    ) -> None:
-        """Tell those whom it may concern: what failed is not named."""
+    ) -> bool:
+        """Tell those whom it may concern: what failed is not named. Returns whether a flow has handlers that
+        were called."""
         flows = self._connections.flows
         concerned = [flows.spelled(name) for name in names]
         for name in concerned:
@@ -286,6 +311,12 @@ class SignInHandlers:
         if concerned:
             only = concerned[0] if len(concerned) == 1 else None
             await self._events.dispatch("sign_in_failure", SignInFailureEvent(ctx, only, code, message))
+        return any(name in flows and flows[name].listens_to_failures for name in concerned)
+
+    def _named(self, name: str) -> str:
+        """The connection as telemetry names it: what a client has made up is not told."""
+        flows, known = self._connections.flows, {key_of(known) for known in self._connections.known}
+        return flows.spelled(name) if key_of(name) in known else UNKNOWN
 
 
 def sign_in_response(ctx: ActivityContext[Any]) -> InvokeResponse[Any] | None:

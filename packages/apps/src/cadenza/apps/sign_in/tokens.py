@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 from cadenza import api as teams
 from cadenza.api import ConnectionLostError, HttpStatusError, NotFoundError, RequestTimeoutError
+from cadenza.api.telemetry.names import ALL_CONNECTIONS, OAuthOperation, OAuthResult
 from cadenza.state import StateError
 
 from .flow import key_of
+from .operations import observed
 from .options import SignInOptions
 
 if TYPE_CHECKING:
@@ -114,6 +116,13 @@ class UserTokens:
         self.learn(connection_name, response)
         return response
 
+    async def get(self, connection_name: str) -> TokenResponse | None:
+        """What a handler asks for: `find`."""
+        with observed(OAuthOperation.GET_TOKEN, self._spelled(connection_name)) as done:
+            response = await self.find(connection_name)
+            done.result = OAuthResult.MISS if response is None else OAuthResult.HIT
+        return response
+
     async def exchange(self, connection_name: str, token: str) -> TokenResponse:
         """The user's token in exchange for that of single sign-on."""
         params = teams.ExchangeUserTokenParams(
@@ -140,12 +149,20 @@ class UserTokens:
         return response
 
     async def sign_out(self, connection_name: str) -> None:
-        await self._api.users.sign_out(teams.SignOutUserParams(**self._who(connection_name)))
-        self.learn(connection_name, None)
+        with observed(OAuthOperation.SIGN_OUT, self._spelled(connection_name)) as done:
+            await self._api.users.sign_out(teams.SignOutUserParams(**self._who(connection_name)))
+            self.learn(connection_name, None)
+            done.result = OAuthResult.SUCCESS
 
     async def status(self) -> list[TokenStatus]:
         """For all connections of the bot. Where the service's list, which lags behind, has no token
         for a flow, that flow is asked for alone."""
+        with observed(OAuthOperation.CONNECTION_STATUS, ALL_CONNECTIONS) as done:
+            statuses = await self._status()
+            done.result = OAuthResult.SUCCESS
+        return statuses
+
+    async def _status(self) -> list[TokenStatus]:
         flows = self._connections.flows
         who = self._who("")
         params = teams.GetUserTokenStatusParams(user_id=who["user_id"], channel_id=who["channel_id"])
@@ -174,8 +191,21 @@ class UserTokens:
         send: Callable[[ActivityInput], Awaitable[object]],
     ) -> TokenResponse | None:
         """The user's token, or None: then they were asked to sign in, by an activity that `send` has sent."""
-        flows, pending = self._connections.flows, self._connections.pending
         name = self._connections.meant(options.connection_name)
+        with observed(OAuthOperation.SIGN_IN, self._spelled(name)) as done:
+            response = await self._sign_in(name, options, ref, app_id, send)
+            done.result = OAuthResult.CARD_SENT if response is None else OAuthResult.CACHED
+        return response
+
+    async def _sign_in(
+        self,
+        name: str,
+        options: SignInOptions,
+        ref: ConversationReference,
+        app_id: str | None,
+        send: Callable[[ActivityInput], Awaitable[object]],
+    ) -> TokenResponse | None:
+        flows, pending = self._connections.flows, self._connections.pending
         response = await self.find(name)
         if response is not None:
             return response
@@ -232,6 +262,9 @@ class UserTokens:
             source = UserTokenSource(response, lambda: api().users.get_token(params))
             self._graph = (response.token, self._connections.new_graph(source))
         return self._graph[1]
+
+    def _spelled(self, connection_name: str) -> str:
+        return self._connections.flows.spelled(connection_name)
 
     async def _get(self, connection_name: str, code: str | None = None, *, urgent: bool) -> TokenResponse:
         api = self._urgent() if urgent else self._api

@@ -10,11 +10,14 @@ import inspect
 import logging
 import weakref
 from collections.abc import Awaitable, Callable
+from contextvars import copy_context
 from math import inf
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from cadenza import api as teams
+from cadenza.api import telemetry
 
+from ..log_fields import with_fields
 from . import events as ev
 from .actions import Delete, Done, Post, PostKind, Put, Rest, Result, Wait
 from .cycle import Cycle
@@ -26,9 +29,11 @@ from .sender import Sender, cancelled
 if TYPE_CHECKING:
     from cadenza.api import SentActivity
 
+    from .stream_span import StreamSpan
+
 __all__ = ["Clock", "Handler", "LoopClock", "StreamDriver"]
 
-logger = logging.getLogger(__name__)
+logger = with_fields(logging.getLogger(__name__))
 
 Handler: TypeAlias = "Callable[[SentActivity], Awaitable[None]]"
 
@@ -79,6 +84,12 @@ class StreamDriver:
         self._noted_at = 0.0
         self._wakeup: asyncio.Future[None] | None = None
         self._closing: dict[Cycle, asyncio.Future[None]] = {}
+        self.context = copy_context()
+        """What the requests are made in, whoever gave the occasion: another turn may."""
+        self._looked_at: Cycle | None = None
+        """The newest answer, if it was seen whether anybody wants a span of it."""
+        self._spans: dict[Cycle, StreamSpan] = {}
+        self._text_posts = 0
         self._tasks: set[asyncio.Task[None]] = set()
 
     def emit(self, text: str) -> None:
@@ -93,6 +104,11 @@ class StreamDriver:
         """Tell the machine, and see to what follows from it. A token that can wait wakes nobody."""
         self.tell_noted()
         cycle = self._machine.handle(event, self._now())
+        cycles = self._machine.cycles
+        if cycles and cycles[-1] is not self._looked_at:
+            self.look_at(cycles[-1])
+        if self._spans and isinstance(event, ev.Emit):
+            self._emitted(event)
         waiting = self._waiting
         if waiting is None or waiting.eager or not isinstance(event, ev.Emit | ev.Update):
             self._noted = None
@@ -109,14 +125,17 @@ class StreamDriver:
         if self._noted:
             text, count = "".join(self._noted), len(self._noted)
             self._noted.clear()
-            self._machine.handle(ev.Emit(text, None, count), self._noted_at)
+            emit = ev.Emit(text, None, count)
+            self._machine.handle(emit, self._noted_at)
+            if self._spans:
+                self._emitted(emit)
 
     def wake(self) -> None:
         """Look again whether something is due."""
         if self._pump is None:
             self._kept = self._owner()
             self._gate.join(self.wake)
-            self._pump = self._loop.create_task(self._run())
+            self._pump = self._loop.create_task(self._run(), context=self.context.copy())
         elif self._wakeup is not None and not self._wakeup.done():
             self._wakeup.set_result(None)
 
@@ -169,6 +188,7 @@ class StreamDriver:
 
     async def _pause(self, wait: Wait) -> None:
         machine, began = self._machine, self._now()
+        head = machine.cycles[0] if machine.cycles else None
         self._wakeup = self._loop.create_future()
         timer = None
         if wait.until < inf:
@@ -187,14 +207,21 @@ class StreamDriver:
             self._noted = None
         if machine.unsent or machine.phase is Phase.CLOSING:
             self.waits += 1
-            self.waited += self._now() - began
+            waited = self._now() - began
+            self.waited += waited
+            if head in self._spans:
+                self._spans[head].waits += 1
+                self._spans[head].waited += waited
 
     async def _perform(self, action: Post | Put | Delete) -> None:
         machine = self._machine
-        answer = await self._sender.send(action)
+        span = self._spans.get(machine.asking) if self._spans and machine.asking else None
+        answer = await (self._sender.send(action) if span is None else self._send_in(span, action))
         stops = machine.stops
         machine.handle(answer, self._now())
         self._gate.moved(self.wake)
+        if span is not None:
+            span.answered()
         if machine.stops > stops:
             self.stopped()
         if isinstance(answer, ev.Failed):
@@ -215,6 +242,40 @@ class StreamDriver:
                     raise
                 logger.exception("on_acknowledged failed; the stream goes on")
 
+    # For those who watch (stream_span.py)
+
+    def look_at(self, cycle: Cycle) -> None:
+        """Begin a span for an answer that has just begun, if anybody wants one."""
+        self._looked_at = cycle
+        if telemetry.active() and cycle not in self._spans:
+            from .stream_span import StreamSpan
+
+            self._spans[cycle] = self.context.copy().run(StreamSpan, cycle)
+
+    def _emitted(self, event: ev.Emit) -> None:
+        cycles = self._machine.cycles
+        span = self._spans.get(cycles[-1]) if cycles and event.text else None
+        if span is not None:
+            span.emitted(event.count)
+
+    async def _send_in(self, span: StreamSpan, action: Post | Put | Delete) -> ev.Sent | ev.Failed:
+        from .stream_span import about
+
+        span.text_posts += self._machine.text_posts - self._text_posts
+        self._text_posts = self._machine.text_posts
+        before = self._sender.bytes
+        with span.current():
+            answer = await self._sender.send(action, about(action))
+        span.bytes += self._sender.bytes - before
+        span.failures += isinstance(answer, ev.Failed)
+        return answer
+
+    def _end_spans(self) -> None:
+        for cycle, span in list(self._spans.items()):
+            if cycle.outcome is not None or self.broken is not None or cycle not in self._machine.cycles:
+                del self._spans[cycle]
+                span.end(cycle.outcome, self.broken)
+
     def stopped(self) -> None:
         """Tell that the user pressed Stop."""
         for callback in self.stop_callbacks:
@@ -225,6 +286,8 @@ class StreamDriver:
 
     def _settle(self) -> None:
         """Give those who wait in end_of() their result."""
+        if self._spans:
+            self._end_spans()
         for cycle, future in list(self._closing.items()):
             if cycle.outcome is None and self.broken is None:
                 continue

@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterable, Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from contextvars import Context
 from threading import get_ident
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from cadenza import api as teams
 
 from ..budget import BudgetTransport, RateBudget
+from ..log_fields import with_fields
 from . import events as ev
 from .actions import Result
 from .cycle import Cycle
@@ -21,6 +22,7 @@ from .errors import StreamCancelledError, StreamDeliveryError, StreamError
 from .gate import StreamGate
 from .limits import Limits, limits_for
 from .machine import Machine, Phase
+from .piped import PipedStream
 from .results import delivery_error, sent_activity
 from .sender import Sender
 from .statistics import StreamStatistics
@@ -37,10 +39,10 @@ if TYPE_CHECKING:
 
 __all__ = ["HttpStream"]
 
-logger = logging.getLogger(__name__)
+logger = with_fields(logging.getLogger(__name__))
 
 
-class HttpStream:
+class HttpStream(PipedStream):
     """A streamed answer in one conversation.
 
     `ctx.stream` is one; made by hand it works without an App:
@@ -182,40 +184,14 @@ class HttpStream:
         """Whether this stream has sent that message, to one person alone. For an app."""
         return activity_id in self._sender.private_ids
 
+    def belong_to(self, context: Context) -> None:
+        """Make the requests in `context`, and their spans below its current one, on behalf of an app. By
+        default it is what was there when the stream was made."""
+        self._driver.context = context
+
     def seal(self, error: StreamError) -> None:
         """Take nothing more, on behalf of an app: from now on emit, update and clear_text raise `error`."""
         self._sealed = self._sealed or error
-
-    async def pipe(
-        self, source: AsyncIterable[str | MessageActivityInput | TypingActivityInput]
-    ) -> SentActivity | None:
-        """Emit all that `source` yields, then close. When the user presses Stop, or emitting fails, the
-        source is closed too. Returns what close() returns."""
-        iterator = aiter(source)
-        try:
-            async for item in iterator:
-                self.emit(item)
-        except StreamCancelledError:
-            return await self.close()
-        finally:
-            aclose = getattr(iterator, "aclose", None)
-            if aclose is not None:
-                await aclose()
-        return await self.close()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if kind is None:
-            await self.close()
-        else:
-            try:
-                await self.finish(ev.AbortReason.ERROR)
-            except StreamDeliveryError as undelivered:
-                logger.error("%s", undelivered)  # the error that ended the block goes first
 
     # What is seen from outside
 
@@ -286,6 +262,8 @@ class HttpStream:
         stream = cls(api, ref, **options)
         passed = max(0.0, time.time() - snapshot["saved_at"])
         stream._machine.restore(snapshot["machine"], stream._clock.now(), passed)
+        for cycle in stream._machine.cycles:
+            stream._driver.look_at(cycle)
         stream._driver.wake()
         return stream
 

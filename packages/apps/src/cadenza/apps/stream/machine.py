@@ -17,7 +17,7 @@ processed, and *acknowledged* when that request was answered with 2xx.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from enum import Enum
 from math import inf, isfinite
@@ -236,6 +236,21 @@ class Machine:
     def message(self) -> Message | None:
         """The message that is being written now."""
         return self._cycles[0].message if self._cycles else None
+
+    @property
+    def cycles(self) -> Sequence[Cycle]:
+        """The answers that have not ended, the newest last."""
+        return self._cycles
+
+    @property
+    def asking(self) -> Cycle | None:
+        """The answer whose request waits for its answer."""
+        return self._flight[0] if self._flight else None
+
+    @property
+    def text_posts(self) -> int:
+        """Requests that carried text which none before had carried."""
+        return self._counts["text_posts"]
 
     @property
     def has_text(self) -> bool:

@@ -64,8 +64,11 @@ class Sender:
                 info = {"type": "targetedMessageInfo", "messageId": ref.activity_id}
                 self._private["entities"] = [info]
 
-    async def send(self, action: Post | Put | Delete) -> Sent | Failed:
-        """Make the one request of `action`. Never raises, cancellation aside."""
+    async def send(
+        self, action: Post | Put | Delete, about: Mapping[str, str] | None = None
+    ) -> Sent | Failed:
+        """Make the one request of `action`. Never raises, cancellation aside. `about`: what its span tells of
+        it, if there is one."""
         match action:
             case Post():
                 method, path = "POST", self._path
@@ -84,6 +87,7 @@ class Sender:
                 retry=NO_RETRY,
                 fresh_token=action.fresh_token,
                 timeout=self._timeout,
+                attributes=about,
             )
         except (Exception, asyncio.CancelledError) as error:
             if cancelled(error):

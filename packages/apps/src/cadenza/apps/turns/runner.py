@@ -13,6 +13,7 @@ import logging
 import os
 import socket
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from contextvars import Context, copy_context
 from dataclasses import dataclass
 from functools import partial
 from math import inf
@@ -160,6 +161,8 @@ class TurnRunner:
         self._handover = handover
         self._logger = logger
         self._invoke_seconds = invoke_seconds
+        self._context = copy_context()
+        """What turns begin in that this process has not been brought by a request."""
         self._owner = f"{socket.gethostname()}/{os.getpid()}/{uuid4().hex[:8]}"
         self._claims = Claims(lease_seconds if inbox.durable else inf, request_seconds)
         self._lanes = Lanes(lambda entry: entry.payload["strategy"])
@@ -253,7 +256,7 @@ class TurnRunner:
             if not kept:
                 self._unwait(claim.lane, claim.key)
         if isinstance(answer, Busy):
-            self._spawn(self._reject(turn))
+            self._spawn(self._reject(turn), turn.context)
             return self._nothing_to_do()
         return self._repeat(claim, activity, answer)
 
@@ -423,9 +426,10 @@ class TurnRunner:
     def _obey(self, actions: list[Action]) -> None:
         for action in actions:  # not by `match`: each message pays for this
             if isinstance(action, Run):
-                self._begin(action.work, action.skipped)
+                # Not in the context of the turn whose end may have led to this.
+                self._context.copy().run(self._begin, action.work, action.skipped)
             elif isinstance(action, Lose):
-                self._begin(action.work, lost=True)
+                self._context.copy().run(partial(self._begin, action.work, lost=True))
             elif isinstance(action, Abort):
                 self._abort(action.work, lost=action.lost)
             elif isinstance(action, Give):
@@ -525,8 +529,9 @@ class TurnRunner:
         if turn is None:
             return
         if lost:
-            self._logger.warning(
-                "A turn is cancelled: its conversation's lease was lost, or could not be renewed in time."
+            turn.context.copy().run(
+                self._logger.warning,
+                "A turn is cancelled: its conversation's lease was lost, or could not be renewed in time.",
             )
             turn.abort(AbortReason.LOST)
         else:
@@ -564,10 +569,10 @@ class TurnRunner:
                 if self._shutting_down:
                     turn.abort(AbortReason.SHUTDOWN)
                 course = self._drive(turn, work, partial(turn.run, partial(self._leave_behind, turn, work)))
-        self._start(course, work)
+        self._start(course, work, turn)
 
-    def _start(self, course: Coroutine[Any, Any, None], work: Work) -> None:
-        task = asyncio.create_task(course)
+    def _start(self, course: Coroutine[Any, Any, None], work: Work, turn: Turn | None) -> None:
+        task = asyncio.create_task(course, context=None if turn is None else turn.context)
         self._tasks[task] = work
         task.add_done_callback(self._ended)
 
@@ -593,7 +598,7 @@ class TurnRunner:
         task = next(task for task, known in self._tasks.items() if known is work)
         del self._tasks[task]
         self._left.add(task)
-        self._start(self._drive(turn, work, turn.finish), work)
+        self._start(self._drive(turn, work, turn.finish), work, turn)
 
     async def _end_of(self, work: Work, turn: Turn | None) -> None:
         """The turn is over. The lane must move on in any case."""
@@ -682,8 +687,8 @@ class TurnRunner:
 
     # Tasks
 
-    def _spawn(self, coroutine: Coroutine[Any, Any, None] | Awaitable[None]) -> asyncio.Task[None]:
-        task = asyncio.ensure_future(self._logged(coroutine))
+    def _spawn(self, chore: Awaitable[None], context: Context | None = None) -> asyncio.Task[None]:
+        task = asyncio.create_task(self._logged(chore), context=context)
         self._chores.add(task)
         task.add_done_callback(self._ended)
         return task

@@ -23,10 +23,13 @@ import logging
 import weakref
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from contextvars import Context, copy_context
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from cadenza.api import CadenzaError
+from cadenza.api import CadenzaError, telemetry
 
+from .. import log_fields
 from ..context import ActivityContext
 from ..pipeline import Pipeline
 from ..routing.responses import FAILED, SHUTTING_DOWN, InvokeResponse, to_json
@@ -37,6 +40,9 @@ from .lanes import Work
 
 if TYPE_CHECKING:
     from cadenza.api import MessageActivity, SentActivity
+
+    from ..plugins.channel_stream import ChannelStream
+    from .turn_span import TurnSpan
 
 RECORD_SECONDS = 1.0
 """How long a turn that is cut off waits until its progress is recorded. Ours."""
@@ -74,7 +80,7 @@ class Turn:
     """One activity's scope. `pipeline` says what is done in it; what goes wrong goes to its `failed`."""
 
     # What a turn has not yet come to: defaults of the class, since few turns ever come to most of it.
-    stream: TurnStream | None = None
+    stream: TurnStream | ChannelStream | None = None
     """`ctx.stream`, once a handler has asked for it."""
     fatal: BaseException | None = None
     """What the handlers raised, if it was no `Exception`: a test that failed, for instance."""
@@ -100,6 +106,10 @@ class Turn:
     _concluder: asyncio.Task[Any] | None = None
     _patience: asyncio.TimerHandle | None = None
     _deadline: float | None = None
+    _failed: BaseException | None = None
+    """What was reported."""
+    _span: TurnSpan | None = None
+    """Where somebody wants to know."""
     _hurry: asyncio.Task[None] | None = None
     _hurried_by: AbortReason | None = None
 
@@ -115,6 +125,10 @@ class Turn:
         """`guard` is what its requests go through; None where nobody else could take it over."""
         loop = asyncio.get_running_loop()
         self.ctx = ctx
+        self.context = copy_context()
+        """What its tasks run in: that of the request which brought it, and never another turn's, whose end
+        may be what begins this one."""
+        self.context.run(log_fields.enter, ctx.activity)
         self.answered: asyncio.Future[InvokeResponse[Any]] = loop.create_future()
         """Done when the response may be given, which may be before the turn is over. Never an exception."""
         self.over: asyncio.Future[None] = loop.create_future()
@@ -127,10 +141,12 @@ class Turn:
         self._stop_seconds = stop_seconds
         self._logger = logger
 
-    def adopt(self, stream: TurnStream) -> None:
+    def adopt(self, stream: TurnStream | ChannelStream) -> None:
         """`stream` is `ctx.stream`."""
         self.stream = stream
         stream.on_stop(_Aborts(self))
+        if self._span is not None and isinstance(stream, HttpStream):
+            stream.belong_to(self._span.context)
         if self._end is not None:
             stream.seal(self._end)
 
@@ -138,7 +154,13 @@ class Turn:
         """Its time has come: it may send as `work` allows. `skipped`: the messages that it takes the place
         of."""
         self.ctx.skipped = skipped
-        self._activity = work.entry.payload["activity"]
+        payload = work.entry.payload
+        self._activity = payload["activity"]
+        if telemetry.active():
+            from .turn_span import TurnSpan
+
+            make = partial(TurnSpan, self.ctx.activity, payload, revived=work.entry.taken > 0)
+            self._span = self.context.run(make)
         if self._guard is not None:
             self._guard.progress = self._progress
             self._guard.begin(work)
@@ -147,7 +169,7 @@ class Turn:
         """A former process died in this turn, having recorded `progress`: it is not run again, but ended."""
         self._reports_loss = True
         if snapshot := progress.get("stream"):
-            self.ctx.resume_stream(snapshot)
+            self.context.run(self.ctx.resume_stream, snapshot)
 
     async def record(self, snapshot: Mapping[str, Any]) -> None:
         """The stream got on: `snapshot` is what another process needs to end it. Does not wait until that is
@@ -185,6 +207,7 @@ class Turn:
     def drop(self, *, refused: bool = False) -> None:
         """It is over as far as this process is concerned: whoever waits for it waits no longer. `refused`:
         nobody is going to handle its activity."""
+        self._end_span()  # of one that broke before it ran
         if self.response is None:
             response = FAILED if self._invoke else InvokeResponse()  # nobody has handled it
             self.response = SHUTTING_DOWN if refused else self._delivered(response)
@@ -192,6 +215,12 @@ class Turn:
             self.answered.set_result(self.response)
         if not self.over.done():
             self.over.set_result(None)
+
+    def _end_span(self) -> None:
+        if self._span is not None:
+            reported = self._reports_loss
+            self._span.end(self._failed, self.abort_reason, self.response, reported_lost=reported)
+            self._span = None
 
     def _answer(self, response: InvokeResponse[Any]) -> None:
         self.response = response
@@ -219,9 +248,10 @@ class Turn:
             return
         if self._handled:
             if reason is not AbortReason.STOP and self._hurry is None:
-                self._hurry = asyncio.create_task(self._hurry_up(reason, deadline))
+                self._hurry = asyncio.create_task(self._hurry_up(reason, deadline), context=self.context)
                 seconds = self._stop_seconds + (deadline or 0.0)
-                self._patience = asyncio.get_running_loop().call_later(seconds, self._cut_short)
+                loop = asyncio.get_running_loop()
+                self._patience = loop.call_later(seconds, self._cut_short, context=self.context)
             return
         self.abort_reason = reason
         self._deadline = deadline
@@ -230,7 +260,7 @@ class Turn:
         if self._task is not None:
             self._task.cancel()
             loop = asyncio.get_running_loop()
-            self._patience = loop.call_later(self._stop_seconds, self._give_up)
+            self._patience = loop.call_later(self._stop_seconds, self._give_up, context=self.context)
 
     async def run(self, left_behind: Callable[[], None]) -> bool:
         """The handlers, and then `finish`. Raises nothing; returns True.
@@ -256,6 +286,7 @@ class Turn:
             raise
         except BaseException as error:  # of an on_error handler, or a listener: the turn is over all the same
             self._logger.exception("The end of a turn broke.")
+            self._failed = self._failed or error
             if not _is_cancelled(error):
                 self.fatal = self.fatal or error
             if self.response is None:
@@ -269,12 +300,14 @@ class Turn:
             self._seal(StreamError("This turn is over: open a stream with app.stream(ctx.conversation_ref)."))
             if self.response is None:
                 self._answer(SHUTTING_DOWN)
+            self._end_span()
             self.ctx.state.seal()
             if self._guard is not None:
                 self._guard.progress = dict
                 self._guard.end()
             # These refer to this turn: without this only the garbage collector would free it.
             del self.ctx
+            self.context = Context()
             self._left_behind = self._raised = None
         return True
 
@@ -329,6 +362,7 @@ class Turn:
         except Exception as late:
             errors.append(late)
             self._undelivered = isinstance(late, StreamDeliveryError)
+        self._failed = errors[0] if errors else None
         if errors and not self._lost:
             hurried = self._hurry is not None or self.abort_reason is not None
             failed = await self._pipeline.failed(self.ctx, errors, apologize=not hurried)

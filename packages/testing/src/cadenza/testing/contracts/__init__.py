@@ -1,7 +1,7 @@
-"""The laws of `cadenza.state` as tests, to be run on any backend: ours, and yours.
+"""The laws of `cadenza.state` and of `StreamerProtocol` as tests, to be run on any backend: ours, and yours.
 
-There are `StoreContract`, `LeasesContract`, `InboxContract` and `PermitsContract`. Derive a class of each
-that the backend keeps, in a test module, and give it the fixture `backend`:
+For state there are `StoreContract`, `LeasesContract`, `InboxContract` and `PermitsContract`. Derive a class
+of each that the backend keeps, in a test module, and give it the fixture `backend`:
 
     from cadenza.testing.contracts import InboxContract, LeasesContract, StoreContract
 
@@ -28,6 +28,33 @@ Each test begins with an empty backend. The tests are coroutines: run them by py
   harm. The random tests pass time only then.
 - Several processes. Override the fixture `peer` with one that returns a second client of the same data.
 - `claim_seconds` is what the inbox must be set up with.
+
+For streamers there is `StreamerContract` (it needs cadenza-apps). Its `backend` is a `StreamerHarness`: a new
+streamer, what its user has on the screen, the user's Stop button, and a way to let work under way be done:
+
+    from cadenza.testing.contracts import ShownMessage, StreamerContract
+
+    class MyScreen:
+        def __init__(self):
+            self.screen = FakeScreen()
+            self.streamer = MyStreamer(self.screen)
+
+        async def shown(self):
+            return [ShownMessage(one.text, one.line, one.complete) for one in self.screen.messages]
+
+        async def press_stop(self):
+            self.screen.stop_button.press()
+
+        async def settle(self):
+            await self.streamer.idle()
+
+    class TestMyStreamer(StreamerContract):
+        @pytest.fixture
+        async def backend(self):
+            yield MyScreen()
+
+No test of it sleeps. A streamer that waits between two updates of the screen is best tested in virtual time
+(`cadenza.testing.VirtualClock`), where `settle` may be `asyncio.sleep`.
 """
 
 from .contract import Advance, Contract
@@ -35,5 +62,16 @@ from .inbox import InboxContract
 from .leases import LeasesContract
 from .permits import PermitsContract
 from .store import StoreContract
+from .streamer import ShownMessage, StreamerContract, StreamerHarness
 
-__all__ = ["Advance", "Contract", "InboxContract", "LeasesContract", "PermitsContract", "StoreContract"]
+__all__ = [
+    "Advance",
+    "Contract",
+    "InboxContract",
+    "LeasesContract",
+    "PermitsContract",
+    "ShownMessage",
+    "StoreContract",
+    "StreamerContract",
+    "StreamerHarness",
+]

@@ -1,0 +1,174 @@
+"""The page of a tab: the same files, the same headers and the same refusals on every host."""
+
+import gzip
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from email.utils import formatdate
+from pathlib import Path
+
+import aiohttp
+import pytest
+from hosts.places import Place
+from yarl import URL
+
+
+@dataclass
+class Got:
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    url: URL
+
+    @property
+    def text(self) -> str:
+        return self.body.decode()
+
+
+async def get(
+    place: Place, client: aiohttp.ClientSession, path: str, method: str = "GET", **headers: str
+) -> Got:
+    given = {name.replace("_", "-"): value for name, value in headers.items()}
+    given.setdefault("Accept-Encoding", "identity")
+    url = URL(f"{place.url}/tabs/lunch{path}", encoded=True)
+    async with client.request(method, url, headers=given, allow_redirects=False) as answer:
+        return Got(answer.status, answer.headers, await answer.read(), answer.url)
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "kind"),
+    [
+        ("/", "<h1>Lunch</h1>", "text/html; charset=utf-8"),
+        ("/app.js", "let a = 'plain'", "text/javascript; charset=utf-8"),
+        ("/a%20b%20%C3%BC.txt", "spaced", "text/plain; charset=utf-8"),
+        ("/sub/", "<h1>Sub</h1>", "text/html; charset=utf-8"),
+        ("/empty.txt?x=1", "", "text/plain; charset=utf-8"),
+        ("/big.bin", "0123456789" * 100_000, "application/octet-stream"),
+    ],
+)
+async def test_a_file_is_shown_and_its_head_too(
+    place: Place, client: aiohttp.ClientSession, path: str, text: str, kind: str
+) -> None:
+    answer = await get(place, client, path)
+    assert (answer.status, answer.text) == (200, text)
+    assert answer.headers["Content-Type"] == kind
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert answer.headers["Cache-Control"] == "no-cache"
+    headless = await get(place, client, path, "HEAD")
+    assert (headless.status, headless.body) == (200, b"")
+    for name in ("Content-Length", "Content-Type", "ETag", "Last-Modified", "Accept-Ranges"):
+        assert headless.headers[name] == answer.headers[name]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/nothing.html",
+        "/app.js/",
+        "/.env",
+        "/out.txt",
+        "/%2e%2e/secret.txt",
+        "/..%2fsecret.txt",
+        "/..%5csecret.txt",
+        "/sub/..%2f..%2fsecret.txt",
+        "//etc/passwd",
+        "/app.js%00.html",
+        "/" + "x" * 5000,
+        "/%ff",
+    ],
+)
+async def test_what_is_hidden_outside_or_not_there_is_a_plain_404(
+    place: Place, client: aiohttp.ClientSession, path: str
+) -> None:
+    answer = await get(place, client, path)
+    assert (answer.status, json.loads(answer.body)["error"]["code"]) == (404, "NotFound")
+
+
+@pytest.mark.parametrize(("path", "to"), [("", "/"), ("?a=b&c=%20", "/?a=b&c=%20"), ("/sub", "/sub/")])
+async def test_a_directory_gets_its_slash_below_the_path_that_the_bot_is_mounted_at(
+    place: Place, client: aiohttp.ClientSession, path: str, to: str
+) -> None:
+    answer = await get(place, client, path)
+    location = answer.url.join(URL(answer.headers["Location"], encoded=True))
+    assert (answer.status, str(location)) == (308, f"{place.url}/tabs/lunch{to}")
+
+
+async def test_a_file_comes_again_only_if_it_has_changed(
+    place: Place, client: aiohttp.ClientSession, site: Path
+) -> None:
+    first = await get(place, client, "/app.js")
+    tag, date = first.headers["ETag"], first.headers["Last-Modified"]
+    for known in (
+        {"If_None_Match": tag},
+        {"If_None_Match": f'"other", W/{tag}'},
+        {"If_None_Match": "*"},
+        {"If_Modified_Since": date},
+    ):
+        answer = await get(place, client, "/app.js", **known)
+        assert (answer.status, answer.body) == (304, b"")
+        assert answer.headers["ETag"] == tag
+    old = formatdate(1, usegmt=True)
+    for other in (
+        {"If_None_Match": '"other"'},
+        {"If_Modified_Since": old},
+        {"If_Modified_Since": "yesterday"},
+        {"If_None_Match": '"other"', "If_Modified_Since": date},
+        {"If_Match": tag},
+        {"If_Unmodified_Since": date},
+    ):
+        assert (await get(place, client, "/app.js", **other)).status == 200
+    for wrong in ({"If_Match": '"other"'}, {"If_Match": f"W/{tag}"}, {"If_Unmodified_Since": old}):
+        assert (await get(place, client, "/app.js", **wrong)).status == 412
+    (site / "app.js").write_text("something else")
+    assert (await get(place, client, "/app.js", If_None_Match=tag)).status == 200
+
+
+@pytest.mark.parametrize(
+    ("asked", "text", "said"),
+    [
+        ("bytes=0-3", "0123", "bytes 0-3/1000000"),
+        ("bytes=999998-", "89", "bytes 999998-999999/1000000"),
+        ("bytes=999998-2000000", "89", "bytes 999998-999999/1000000"),
+        ("bytes=-3", "789", "bytes 999997-999999/1000000"),
+    ],
+)
+async def test_a_part_of_a_file_may_be_asked_for(
+    place: Place, client: aiohttp.ClientSession, asked: str, text: str, said: str
+) -> None:
+    answer = await get(place, client, "/big.bin", Range=asked)
+    assert (answer.status, answer.text) == (206, text)
+    assert answer.headers["Content-Range"] == said
+
+
+@pytest.mark.parametrize("asked", ["bytes=1000000-", "bytes=5-2", "bytes=-", "lines=1-2", "bytes=0-1,3-4"])
+async def test_a_part_that_is_not_there_is_416(
+    place: Place, client: aiohttp.ClientSession, asked: str
+) -> None:
+    answer = await get(place, client, "/big.bin", Range=asked)
+    assert (answer.status, answer.headers["Content-Range"]) == (416, "bytes */1000000")
+
+
+async def test_a_part_of_what_has_changed_since_is_the_whole(
+    place: Place, client: aiohttp.ClientSession
+) -> None:
+    date = (await get(place, client, "/big.bin")).headers["Last-Modified"]
+    assert (await get(place, client, "/big.bin", Range="bytes=0-3", If_Range=date)).status == 206
+    old = formatdate(1, usegmt=True)
+    answer = await get(place, client, "/big.bin", Range="bytes=0-3", If_Range=old)
+    assert (answer.status, len(answer.body)) == (200, 1_000_000)
+
+
+async def test_a_file_that_lies_packed_beside_the_one_asked_for_is_taken(
+    place: Place, client: aiohttp.ClientSession, site: Path
+) -> None:
+    (site / "app.js.gz").write_bytes(gzip.compress(b"let a = 'packed'"))
+    answer = await get(place, client, "/app.js", Accept_Encoding="gzip, br")
+    assert (answer.headers["Content-Encoding"], answer.headers["Vary"]) == ("gzip", "Accept-Encoding")
+    assert answer.text == "let a = 'packed'"
+    assert answer.headers["Content-Type"] == "text/javascript; charset=utf-8"
+
+
+async def test_files_cannot_be_written(place: Place, client: aiohttp.ClientSession) -> None:
+    for method in ("POST", "PUT", "DELETE", "OPTIONS"):
+        answer = await get(place, client, "/index.html", method)
+        assert (answer.status, answer.headers["Allow"]) == (405, "GET, HEAD")
