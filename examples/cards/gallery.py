@@ -35,9 +35,29 @@ def pictures(user: Account) -> cards.AdaptiveCard:
             cards.ImageSet(images=[picture, picture], image_size="Small"),
             cards.Icon(name="Calendar", size="Large", color="Accent"),
             cards.Media(sources=[cards.MediaSource(mime_type="video/mp4", url=MOVIE)], poster=PICTURE),
-            cards.ComUserMicrosoftGraphComponent(
-                properties=cards.PersonaProperties(id=user.aad_object_id, display_name=user.name)
+        ],
+    )
+
+
+def components(user: Account) -> cards.AdaptiveCard:
+    you = cards.PersonaProperties(id=user.aad_object_id, display_name=user.name)
+    caller = cards.CalendarEventAttendee(name=user.name, title="Baker")
+    document = cards.ResourceProperties(
+        id="teams-app", resource_reference={"tenantId": "contoso", "driveId": "1", "itemId": "2"}
+    )
+    return cards.AdaptiveCard(
+        body=[
+            cards.ComUserMicrosoftGraphComponent(properties=you),
+            cards.ComUsersMicrosoftGraphComponent(properties=cards.PersonaSetProperties(users=[you, you])),
+            cards.ComEventMicrosoftGraphComponent(
+                properties=cards.CalendarEventProperties(
+                    title="Tea", start="2027-01-08T15:00:00Z", end="2027-01-08T16:00:00Z", organizer=caller
+                )
             ),
+            cards.ComFileMicrosoftGraphComponent(
+                properties=cards.FileProperties(name="Recipe", extension="docx", url="https://example.com")
+            ),
+            cards.ComResourceMicrosoftGraphComponent(properties=document),
         ],
     )
 
@@ -93,7 +113,22 @@ def containers(user: Account) -> cards.AdaptiveCard:
                 items=[text],
                 style="emphasis",
                 rounded_corners=True,
-                layouts=[cards.FlowLayout(column_spacing="Small", target_width="atLeast:Narrow")],
+                layouts=[
+                    cards.FlowLayout(column_spacing="Small", target_width="atLeast:Standard"),
+                    cards.StackLayout(target_width="atMost:Narrow"),
+                ],
+            ),
+            cards.Container(
+                items=[
+                    cards.TextBlock(text="left", grid_area="left"),
+                    cards.TextBlock(text="right", grid_area="right"),
+                ],
+                layouts=[
+                    cards.AreaGridLayout(
+                        columns=[30, 70],  # per cent
+                        areas=[cards.GridArea(name="left"), cards.GridArea(name="right", column=2)],
+                    )
+                ],
             ),
             cards.ColumnSet(columns=[cards.Column(items=[text], width="auto"), cards.Column(items=[text])]),
             cards.Table(
@@ -133,7 +168,19 @@ def actions(user: Account) -> cards.AdaptiveCard:
     more = cards.TextBlock(id="more", text="There is more.", is_visible=False)
     inner = cards.AdaptiveCard(body=[cards.TextBlock(text="This was behind the button.")])
     return cards.AdaptiveCard(
-        body=[cards.TextBlock(text="What a button can do"), more],
+        body=[
+            cards.TextBlock(text="What a button can do"),
+            more,
+            cards.ActionSet(
+                actions=[
+                    cards.ActionOpenUrlDialog(
+                        title="A page", dialog_title="A page", url="https://example.com", dialog_width="large"
+                    ),
+                    cards.ActionInsertImage(title="Insert a cat", url=PICTURE, alt_text="A cat"),
+                    cards.ActionExecute(title="Vote for tea", data=cards.SubmitData("vote", drink="Tea")),
+                ]
+            ),
+        ],
         actions=[
             cards.ActionOpenUrl(title="Look", url="https://example.com", icon_url="icon:Open"),
             cards.ActionToggleVisibility(title="More", target_elements=["more"]),
@@ -145,5 +192,5 @@ def actions(user: Account) -> cards.AdaptiveCard:
 
 
 GALLERY: dict[str, Callable[[Account], cards.AdaptiveCard]] = {
-    show.__name__: show for show in (texts, pictures, signs, charts, containers, inputs, actions)
+    show.__name__: show for show in (texts, pictures, components, signs, charts, containers, inputs, actions)
 }

@@ -292,7 +292,7 @@ class Schedule:
         activity: dict[str, Any] = {"type": "message", "text": text}
         attachment = suggested = label = None
         if draw.random() < 0.5:
-            attachment = {"contentType": CARD, "content": {"n": draw.random()}}
+            attachment = {"contentType": CARD, "content": {"type": "AdaptiveCard", "n": draw.random()}}
             activity["attachments"] = [attachment]
         if draw.random() < 0.3:
             label = dict(LABEL)

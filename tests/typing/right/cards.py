@@ -59,3 +59,8 @@ async def show(ctx: ActivityContext[MessageActivity]) -> None:
 @app.on_card_action_execute("approve")
 async def approve(ctx: ActivityContext[AdaptiveCardInvokeActivity], payload: Approve | None) -> None:
     print(payload.comment if payload else "")
+
+
+@app.on_card_action
+async def replace(ctx: ActivityContext[AdaptiveCardInvokeActivity]) -> cards.AdaptiveCard:
+    return cards.AdaptiveCard()

@@ -12,6 +12,7 @@ import adaptive_cards.card as plain
 import adaptive_cards.types as plain_types
 import pytest
 from cadenza import cards
+from cadenza.api import Account
 from cadenza.cards.objects import CardObject
 from pydantic import BaseModel, ValidationError, computed_field, field_serializer
 from unit.cards.samples import BASES, CONCRETE, classes, filled
@@ -136,16 +137,32 @@ loose: Any = cards
         (lambda: loose.AdaptiveCard(ms_teams={}), r"Did you mean 'msteams'\?"),
         (
             lambda: loose.AdaptiveCard(body=[loose.ActionSubmit()]),
-            r"\[0\] is an element, not an ActionSubmit",
+            r"body\[0\] must be an element, not an ActionSubmit. Actions go into",
         ),
-        (lambda: loose.AdaptiveCard(actions=[loose.TextBlock(text="x")]), "is an action, not a TextBlock"),
-        (lambda: loose.AdaptiveCard(body=[plain.ActionSubmit()]), "is an element, not an ActionSubmit"),
-        (lambda: loose.AdaptiveCard(body=loose.TextBlock(text="x")), "a list of elements, not a TextBlock"),
-        (lambda: loose.AdaptiveCard(body=["text"]), r"\[0\] is an element, not text"),
-        (lambda: loose.AdaptiveCard(body=[3]), r"\[0\] is an element, not an int"),
-        (lambda: loose.ColumnSet(columns=[loose.TextBlock(text="x")]), "is a Column, not a TextBlock"),
-        (lambda: loose.ColumnSet(columns=[plain.TextBlock(text="x")]), "is a Column, not a TextBlock"),
-        (lambda: loose.Container(items=[], fallback="dorp"), "an element or 'drop', not text"),
+        (
+            lambda: loose.AdaptiveCard(actions=[loose.TextBlock(text="x")]),
+            "must be an action, not a TextBlock",
+        ),
+        (lambda: loose.AdaptiveCard(body=[plain.ActionSubmit()]), "must be an element, not an ActionSubmit"),
+        (
+            lambda: loose.AdaptiveCard(body=loose.TextBlock(text="x")),
+            "must be a list of elements, not a Text",
+        ),
+        (lambda: loose.AdaptiveCard(body=["text"]), r"body\[0\] must be an element, not text"),
+        (lambda: loose.AdaptiveCard(body=[3]), r"body\[0\] must be an element, not an int"),
+        (lambda: loose.AdaptiveCard(body=[None]), r"body\[0\] must be an element, not None"),
+        (lambda: loose.ColumnSet(columns=[loose.TextBlock(text="x")]), r"columns\[0\] must be a Column, not"),
+        (lambda: loose.ColumnSet(columns=[plain.TextBlock(text="x")]), "must be a Column, not a TextBlock"),
+        (
+            lambda: loose.Container(items=[], fallback="dorp"),
+            "fallback must be an element or 'drop', not text",
+        ),
+        (
+            lambda: loose.TextBlock(text="x", is_subtle=True, isSubtle=False),
+            "'is_subtle' by two of its names",
+        ),
+        (lambda: loose.AdaptiveCard(schema_="a", **{"$schema": "b"}), "'schema_' by two of its names"),
+        (lambda: loose.ActionSubmit(data=Sparkline), r"Sparkline is a class: write Sparkline\(...\)"),
     ],
 )
 def test_what_a_program_gets_wrong_is_said(make: Callable[[], object], said: str) -> None:
@@ -157,6 +174,73 @@ def test_an_error_shows_no_text_of_the_card() -> None:
     with pytest.raises(ValidationError) as raised:
         cards.AdaptiveCard(body=[cards.TextBlock(text="secret")], speak=["secret"])  # type: ignore[arg-type]
     assert "secret" not in str(raised.value)
+
+
+def test_the_schema_of_a_card_may_be_given_by_the_names_that_the_reference_has() -> None:
+    for name in ("schema", "ac_schema", "schema_", "$schema"):
+        assert loose.AdaptiveCard(**{name: "https://x"}).to_dict()["$schema"] == "https://x"
+
+
+def test_what_the_reference_has_methods_for_is_a_keyword() -> None:
+    with pytest.raises(
+        AttributeError, match=r"TextBlock has no method with_wrap\(\): give wrap=... as a key"
+    ):
+        loose.TextBlock(text="x").with_wrap(True)
+    assert not hasattr(cards.TextBlock(text="x"), "with_nothing")
+
+
+def test_a_misspelt_class_is_an_error_that_names_the_nearest() -> None:
+    with pytest.raises(AttributeError, match=r"no attribute 'Piechart'. Did you mean 'PieChart'\?"):
+        _ = loose.Piechart
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), [{"x": float("-inf")}]])
+def test_what_json_has_no_number_for_is_an_error_when_the_card_is_written(number: Any) -> None:
+    card = cards.AdaptiveCard(actions=[cards.ActionSubmit(data={"v": number})])
+    with pytest.raises(ValueError, match="JSON has no number"):
+        card.to_dict()
+
+
+def test_a_container_within_itself_is_an_error_that_says_so() -> None:
+    within = cards.Container(items=[])
+    within.items = [within]
+    holder: dict[str, Any] = {}
+    holder["x"] = holder
+    for card in (
+        cards.AdaptiveCard(body=[within]),
+        cards.AdaptiveCard(body=[cards.Container(items=[holder])]),
+    ):
+        with pytest.raises(ValueError, match="nested too deeply to be written, or has itself within it"):
+            card.to_dict()
+
+
+def test_fields_cannot_be_left_out_by_pydantic() -> None:
+    for some in ({"include": {"type"}}, {"exclude": {"text"}}):
+        with pytest.raises(ValueError, match="written as a whole"):
+            cards.TextBlock(text="x").model_dump(**some)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", sorted(CONCRETE))
+@pytest.mark.parametrize("mode", ["validation", "serialization"])
+def test_a_class_has_a_json_schema(name: str, mode: Literal["validation", "serialization"]) -> None:
+    class Holder(BaseModel):
+        card: CONCRETE[name]  # type: ignore[valid-type]
+
+    schema = json.dumps(Holder.model_json_schema(mode=mode))
+    assert "(full_width)" not in schema
+    assert "(mentions)" not in schema
+
+
+def test_the_json_schema_of_an_element_has_its_names_on_the_wire_and_the_words_it_takes() -> None:
+    block = cards.TextBlock.model_json_schema()
+    assert block["properties"]["maxLines"]["anyOf"][0] == {"type": "integer"}
+    assert block["properties"]["size"]["anyOf"][0]["examples"][0] == "Small"
+
+
+def test_what_microsofts_pages_show_is_taken() -> None:
+    card = cards.AdaptiveCard(version="1.0.0", body=[cards.ComUserMicrosoftGraphComponent(view="compact")])
+    assert card.to_dict()["version"] == "1.0.0"
+    assert card.to_dict()["body"][0]["view"] == "compact"
 
 
 def test_assigning_is_as_strict_as_making() -> None:
@@ -286,6 +370,14 @@ def test_full_width_is_one_word_and_mentions_are_written_beside_it() -> None:
     both = cards.AdaptiveCard(msteams=cards.MSTeams(width="Full", entities=[ada]), full_width=True)
     assert both.to_dict()["msteams"] == {"width": "Full", "entities": [entity]}
     assert "msteams" not in cards.AdaptiveCard().to_dict()
+
+
+def test_a_name_that_is_given_with_an_account_is_shown_in_the_place_of_its_own() -> None:
+    ada = Account(id="29:ada", name="Ada")
+    assert str(cards.Mention.of(ada)) == "<at>Ada</at>"
+    mention = cards.Mention.of(ada, "the Countess").to_dict()
+    assert mention["text"] == "<at>the Countess</at>"
+    assert mention["mentioned"] == {"id": "29:ada", "name": "the Countess"}
 
 
 def test_a_mention_needs_a_name() -> None:

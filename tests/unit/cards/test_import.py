@@ -36,6 +36,16 @@ def test_importing_the_package_loads_no_class() -> None:
     assert loaded("import cadenza.cards", "pydantic", "adaptive_cards", "cadenza.cards.objects") == ""
 
 
+def test_a_card_is_read_as_objects_of_classes_that_nobody_has_imported_yet() -> None:
+    code = (
+        "from cadenza.cards import AdaptiveCard; "
+        "card = AdaptiveCard.parse({'type': 'AdaptiveCard', 'body': [{'type': 'Badge', 'text': 'x'}]}); "
+        "print(type(card.body[0]).__name__)"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == "Badge"
+
+
 def test_type_checkers_know_the_same_names_as_python() -> None:
     tree = ast.parse(Path(cards.__file__).read_text())
     block = next(node for node in tree.body if isinstance(node, ast.If))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import adaptive_cards.card as plain
@@ -10,26 +11,12 @@ import pytest
 from cadenza import cards
 from cadenza.api import Activity, AdaptiveCardAttachment, MessageActivity, MessageActivityInput
 from cadenza.apps import ActivityContext, App
+from cadenza.cards import _load_all
+from cadenza.cards.objects import CardObject
 from cadenza.testing import User
 from hypothesis import given, settings, strategies as st
-from pydantic import ValidationError
-from unit.cards.samples import CONCRETE, filled
-
-ELEMENTS = {name: kind for name, kind in CONCRETE.items() if issubclass(kind, cards.CardElement)}
-ACTIONS = {name: kind for name, kind in CONCRETE.items() if issubclass(kind, cards.Action)}
-
-
-def holding(name: str) -> cards.AdaptiveCard:
-    """A card with an object of that class, all of its fields filled."""
-    kind = CONCRETE[name]
-    made = kind(**filled(kind))
-    if isinstance(made, cards.AdaptiveCard):
-        return made
-    if isinstance(made, cards.CardElement):
-        return cards.AdaptiveCard(body=[cards.Container(items=[cards.Container(items=[made])])])
-    if isinstance(made, cards.Action):
-        return cards.AdaptiveCard(actions=[made])
-    raise AssertionError(name)
+from pydantic import BaseModel, ValidationError
+from unit.cards.samples import ANY_JSON, BASES, CONCRETE, OWN_WAYS, holding, made
 
 
 async def on_screen(app: App, user: User, card: object) -> dict[str, Any]:
@@ -43,17 +30,43 @@ async def on_screen(app: App, user: User, card: object) -> dict[str, Any]:
     return user.screen.last.cards[0]
 
 
-@pytest.mark.parametrize("name", sorted({**ELEMENTS, **ACTIONS, "AdaptiveCard": cards.AdaptiveCard}))
+def parts(value: Any) -> Iterator[Any]:
+    """A card, whether of objects or of JSON, and all that is in it."""
+    yield value
+    if isinstance(value, CardObject):
+        value = vars(value)
+    if isinstance(value, dict | list):
+        for one in value.values() if isinstance(value, dict) else value:
+            yield from parts(one)
+
+
+@pytest.mark.parametrize("name", sorted({*CONCRETE, *OWN_WAYS}))
 async def test_what_is_sent_is_on_the_screen_field_by_field(app: App, user: User, name: str) -> None:
-    card = holding(name)
+    one = made(name)
+    card = holding(one)
     wire = card.to_dict()
     attached = MessageActivityInput().add_card(card).to_wire()["attachments"][0]
     assert attached == {"contentType": "application/vnd.microsoft.card.adaptive", "content": wire}
     assert AdaptiveCardAttachment(content=card).to_wire()["content"] == wire
     shown = await on_screen(app, user, card)
     assert shown == wire
-    assert cards.AdaptiveCard.parse(shown).to_dict() == wire
+    assert one.to_dict() in parts(shown)
+    read = cards.AdaptiveCard.parse(shown)
+    assert read.to_dict() == wire
+    if name not in {*ANY_JSON, "TabInfo"}:  # which are read as dicts
+        assert type(one) in map(type, parts(read))
     assert cards.AdaptiveCard.parse(json.dumps(shown)).to_dict() == wire
+
+
+def test_no_class_of_the_package_is_left_out_of_what_is_sent() -> None:
+    def derived(kind: type[CardObject]) -> Iterator[str]:
+        for one in kind.__subclasses__():
+            if one.__module__.startswith("cadenza.cards.") and not one.__name__.startswith("_"):
+                yield one.__name__
+            yield from derived(one)
+
+    _load_all()
+    assert {*derived(CardObject), "CardObject"} == {*CONCRETE, *OWN_WAYS, *BASES}
 
 
 async def test_a_card_of_adaptive_cards_py_itself_is_sent_as_it_writes_itself(app: App, user: User) -> None:
@@ -122,6 +135,50 @@ def test_what_is_unknown_stays_at_any_depth() -> None:
     assert isinstance(card.body, list)
     assert isinstance(card.body[1], cards.TextBlock)
     assert isinstance(card.body[6], cards.ComUserMicrosoftGraphComponent)
+
+
+@pytest.mark.parametrize(
+    "name", ["full_width", "(full_width)", "mentions", "(mentions)", "is_subtle", "schema_"]
+)
+@pytest.mark.parametrize("value", [True, ["x"], 5, None])
+def test_names_of_python_are_not_read(name: str, value: Any) -> None:
+    class Holder(BaseModel):
+        card: cards.AdaptiveCard
+
+    wire = {"type": "AdaptiveCard", name: value, "body": [{"type": "TextBlock", "text": "x", name: value}]}
+    read = [
+        cards.AdaptiveCard.parse(wire),
+        cards.AdaptiveCard.model_validate(wire),
+        cards.AdaptiveCard.model_validate_json(json.dumps(wire)),
+        Holder.model_validate({"card": wire}).card,
+        Holder.model_validate_json(json.dumps({"card": wire})).card,
+    ]
+    assert [one.to_dict() for one in read] == [wire] * 5
+    assert [one.full_width for one in read] == [False] * 5
+    read[0].full_width = True
+    assert read[0].to_dict()["msteams"] == {"width": "Full"}
+
+
+@pytest.mark.parametrize("depth", [130, 1000])
+def test_what_is_nested_too_deeply_to_be_read_stays_as_it_came(depth: int) -> None:
+    wire: dict[str, Any] = {"type": "TextBlock", "text": "x"}
+    for _ in range(depth):
+        wire = {"type": "Container", "items": [wire]}
+    wire = {"type": "AdaptiveCard", "body": [wire]}
+    card = cards.AdaptiveCard.parse(wire)
+    assert isinstance(card.body, list)
+    assert isinstance(card.body[0], cards.Container)
+    if depth < 200:
+        assert card.to_dict() == wire
+    else:
+        with pytest.raises(ValueError, match="nested too deeply to be written"):
+            card.to_dict()
+
+
+@pytest.mark.parametrize("part", [cards.TextBlock(text="x"), cards.ActionSubmit(title="x")])
+def test_a_part_of_a_card_is_not_sent_as_one(part: Any) -> None:
+    with pytest.raises(TypeError, match=r"put it into one, as in AdaptiveCard\(body=\[...\]\)"):
+        MessageActivityInput().add_card(part)
 
 
 def test_a_card_that_was_read_can_be_changed() -> None:
@@ -253,6 +310,6 @@ def test_any_tree_of_elements_is_written_whole_and_read_back(body: list[Any]) ->
 
 
 def test_an_activity_that_holds_a_card_is_read_and_written_again() -> None:
-    wire = MessageActivityInput().add_card(holding("Container")).to_wire()
+    wire = MessageActivityInput().add_card(holding(made("Container"))).to_wire()
     again = Activity.received({**wire, "id": "1"})
     assert again.to_wire()["attachments"] == wire["attachments"]

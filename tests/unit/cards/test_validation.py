@@ -2,7 +2,7 @@
 
 import json
 from datetime import date
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from cadenza import cards
@@ -10,18 +10,20 @@ from cadenza.api import CadenzaError
 from cadenza.cards import CardFault, InvalidCardError, validate
 from cadenza.cards.objects import class_for
 from cadenza.cards.schema import REFERENCE, card_schema
-from cadenza.cards.validation import MAX_CARD_BYTES, MOST_FAULTS
+from cadenza.cards.validation import MAX_CARD_BYTES, MOST_FAULTS, TEMPLATE
 from cadenza.cards.vocabulary import UNIONS
 from hypothesis import given, strategies as st
 from jsonschema import Draft7Validator  # type: ignore[import-untyped]
 
-from .samples import CONCRETE, filled
+from . import samples
+from .samples import CONCRETE, OWN_WAYS, filled
 
 JSON = dict[str, Any]
 
 DEFINITIONS: JSON = card_schema()["definitions"]
 HELLO = {"type": "TextBlock", "text": "Hello"}
 USER = "graph.microsoft.com/user"
+TOGGLE = {"type": "Action.ToggleVisibility"}
 MENTION = {"type": "mention", "mentioned": {"id": "29:1"}}
 
 
@@ -100,7 +102,7 @@ def holding(name: str, key: str, value: str, made: JSON | None = None) -> JSON:
     """A card that holds such an object where it belongs, by default one with all its fields."""
     made = made or whole(name, key, value)
     if (name, key, value) in ACTIONS:
-        return card(HELLO, actions=[made])
+        return card(HELLO | {"id": "x"}, actions=[made])  # what Action.ToggleVisibility shows or hides
     if (name, key, value) in INLINES:
         return card({"type": "RichTextBlock", "inlines": ["a ", made]})
     if (name, key, value) in LAYOUTS:
@@ -147,9 +149,19 @@ def test_what_a_program_makes_of_a_class_with_all_its_fields_passes(object: tupl
     kind = class_for({object[1]: object[2], "type": object[2] if object[1] == "type" else "Component"})
     assert kind is not None
     made = kind(**filled(kind)).to_dict()
-    made.get("card", {}).pop("resources", None)  # its sample is any JSON
     found = [one for one in all_faults(holding(*object, made)) if " is the id of " not in one]
     assert found == []
+
+
+@pytest.mark.parametrize("name", sorted({*CONCRETE, *OWN_WAYS}))
+def test_a_card_with_an_object_of_any_class_and_all_its_fields_passes(name: str) -> None:
+    made = samples.holding(samples.made(name))
+    assert [one for one in all_faults(made) if " is the id of " not in one] == []
+    assert Draft7Validator(card_schema()).is_valid(made.to_dict())
+
+
+def test_a_card_with_all_its_fields_passes() -> None:
+    validate(cards.AdaptiveCard(**filled(cards.AdaptiveCard)))
 
 
 def test_the_schema_is_one_and_all_its_references_lead_somewhere() -> None:
@@ -171,6 +183,47 @@ def test_words_are_taken_in_any_case_and_data_may_be_anything() -> None:
         "data": {"msteams": {"type": "task/fetch"}, "type": "Nonsense", "a": [None]},
     }
     validate(card(HELLO | {"color": "GOOD", "size": "extraLarge", "spacing": "ExtraSmall"}, actions=[submit]))
+
+
+def test_the_people_of_the_documents_pass() -> None:
+    people = {"id": "1", "displayName": "Ada", "userPrincipalName": "ada@example.com"}
+    persona = {"type": "Component", "name": USER, "view": "compact", "properties": people}
+    personas = persona | {"name": f"{USER}s", "properties": {"users": [people]}}
+    for version in ("1.0.0", "1.6"):
+        validate(card(persona, personas, version=version))
+
+
+def test_a_null_is_as_good_as_no_field() -> None:
+    validate(card(HELLO | {"wrap": None, "weight": None, "isVisible": None, "fallback": None}))
+
+
+def test_what_is_unknown_passes_with_a_fallback() -> None:
+    class Sparkline(cards.CardElement):
+        type: Literal["Sparkline"] = "Sparkline"
+        points: list[float]
+
+    validate(cards.AdaptiveCard(body=[Sparkline(points=[1], fallback=cards.TextBlock(text="1"))]))
+    old = {"type": "Action.Submit", "title": "Go"}
+    validate(
+        card(
+            {"type": "Foo", "x": {"y": [None]}, "fallback": "drop"},
+            {"type": "Foo", "fallback": {"type": "Bar", "fallback": HELLO}},
+            {"type": "Component", "name": "graph.microsoft.com/new", "fallback": HELLO},
+            {"type": "RichTextBlock", "inlines": ["a", {"type": "NewRun", "fallback": "drop"}]},
+            selectAction={"type": "Action.New", "fallback": old},
+            actions=[{"type": "Action.New", "fallback": old}],
+        )
+    )
+
+
+def test_what_an_unknown_element_holds_can_be_mentioned_and_toggled() -> None:
+    new = {"type": "New", "items": [HELLO | {"id": "a", "text": "<at>Ada</at>"}], "fallback": "drop"}
+    made = card(new, actions=[TOGGLE | {"targetElements": ["a"]}])
+    validate(made | {"msteams": {"entities": [MENTION | {"text": "<at>Ada</at>"}]}})
+
+
+def test_a_mention_in_a_code_span_is_none() -> None:
+    validate(card(HELLO | {"text": "Write `<at>name</at>` for a mention"}))
 
 
 def test_what_is_the_same_object_in_two_places_is_no_cycle() -> None:
@@ -210,9 +263,12 @@ FAULTS: list[tuple[JSON, list[str]]] = [
     (card("Hello"), ["$.body[0]: is text, and takes an element"]),
     (card(HELLO | {"wrap": "yes"}), ["$.body[0].wrap: is text, and takes true or false"]),
     (card(HELLO | {"maxLines": True}), ["$.body[0].maxLines: is true, and takes a number"]),
-    (card(HELLO | {"isVisible": None}), ["$.body[0].isVisible: is null, and takes true or false"]),
+    (card({"type": "TextBlock", "text": None}, None), [
+        '$.body[0]: TextBlock needs "text"',
+        "$.body[1]: is null, and takes an element",
+    ]),
     (card(HELLO | {"size": ["Large"]}), [
-        "$.body[0].size: is a list, and takes one of default, small, medium, large, extraLarge or null",
+        "$.body[0].size: is a list, and takes one of default, small, medium, large, extraLarge",
     ]),
     (card(HELLO | {"weight": "bold"}), ['$.body[0].weight: "bold" is none of default, lighter, bolder']),
     (card({"type": "Container", "items": HELLO}), ["$.body[0].items: is an object, and takes a list"]),
@@ -254,8 +310,8 @@ FAULTS: list[tuple[JSON, list[str]]] = [
         '$.msteams.widht: msteams has no field "widht" (did you mean "width"?)',
     ]),
     # what the schema does not say
-    (card(HELLO, version="1.6"), [
-        "$.version: Teams has 1.5, and shows only the fallbackText of a newer card",
+    (card(HELLO, version="1.7"), [
+        '$.version: there is no such version; a card for Teams has "1.5", or "1.6"',
     ]),
     (card(HELLO, version="new"), ['$.version: is no version; a card for Teams has "1.5"']),
     (
@@ -272,20 +328,61 @@ FAULTS: list[tuple[JSON, list[str]]] = [
     ),
     (
         card({"type": "Input.Text", "id": "a"}, {"type": "Container", "items": [HELLO | {"id": "a"}]}),
-        ['$.body[1].items[0].id: "a" is the id of $.body[0] already'],
+        ["$.body[1].items[0].id: is the id of $.body[0] already"],
     ),
     (
         card(HELLO | {"text": "Hi <at>Bo</at>"}),
-        ['$.body[0].text: "<at>Bo</at>" mentions nobody: msteams.entities does not have it'],
+        ["$.body[0].text: has an <at> text that mentions nobody: msteams.entities does not have it"],
     ),
     (
         card(HELLO, msteams={"entities": [MENTION | {"text": "<at>Al</at>"}]}),
-        ['$.msteams.entities[0].text: "<at>Al</at>" is in no TextBlock and no Fact of the card'],
+        ["$.msteams.entities[0].text: is in no TextBlock and no Fact of the card"],
     ),
     (
         card(HELLO, msteams={"entities": [MENTION | {"text": "Al"}]}),
-        ['$.msteams.entities[0].text: "Al" is no text of a mention, which is <at>name</at>'],
+        ["$.msteams.entities[0].text: is no text of a mention, which is <at>name</at>"],
     ),
+    (
+        card(HELLO | {"id": "a"}, actions=[TOGGLE | {"targetElements": ["a", "b", {"elementId": "c"}]}]),
+        [
+            "$.actions[0].targetElements[1]: is the id of nothing in the card",
+            "$.actions[0].targetElements[2].elementId: is the id of nothing in the card",
+        ],
+    ),
+    (
+        card(actions=[{"type": "Action.Execute", "data": cards.OpenDialogData("order").to_dict()}]),
+        ["$.actions[0].data: opens no dialog in an Action.Execute: put it into an Action.Submit"],
+    ),
+    (card(actions=[{"type": "Action.Popover", "title": "More"}]), [
+        '$.actions[0]: Action.Popover needs "content"',
+    ]),
+    (card({"type": "RichTextBlock", "inlines": [{"type": "IconRun"}]}), [
+        '$.body[0].inlines[0]: IconRun needs "name"',
+    ]),
+    (card({"type": "Input.Text", "id": ""}), [
+        "$.body[0].id: is empty, and the value of an input goes by its id",
+    ]),
+    # templates
+    (
+        card(HELLO | {"$when": "${a}", "wrap": "${b}", "color": "${c}", "text": "${d}"}, version="${e}"),
+        [
+            f"$.version: an expression in ${{}} {TEMPLATE}",
+            f'$.body[0][\'$when\']: "$when" {TEMPLATE}',
+            f"$.body[0].wrap: an expression in ${{}} {TEMPLATE}",
+            f"$.body[0].color: an expression in ${{}} {TEMPLATE}",
+        ],
+    ),
+    # what is unknown, and has a fallback
+    (
+        card({"type": "Foo", "x": [{"type": "Bar"}], "fallback": {"type": "TextBlock"}}),
+        ['$.body[0].fallback: TextBlock needs "text"'],
+    ),
+    (card({"type": "Foo", "fallback": "dorp"}), ['$.body[0].fallback: "dorp" is not "drop"']),
+    (card({"type": "Foo", "fallback": None}), ['$.body[0].type: there is no element "Foo"']),
+    (card(actions=[{"type": "Action.Foo", "fallback": HELLO}]), [
+        '$.actions[0].fallback.type: a TextBlock cannot stand here; here may be '
+        + ", ".join(f'"{name}"' for _, _, name in ACTIONS[:-1]) + f' or "{ACTIONS[-1][2]}"',
+    ]),
 ]  # fmt: skip
 
 
@@ -395,6 +492,7 @@ def test_what_is_no_json_is_told_alone() -> None:
         {7: "x", "type": "TextBlock"},
         HELLO | {"text": "\ud83d"},
         cards.TextBlock(text="Hello"),
+        {"type": "Rating", "value": 10**5000},
     )
     assert faults(made) == [
         "$.body[0].text: is a date, which JSON does not have",
@@ -402,14 +500,25 @@ def test_what_is_no_json_is_told_alone() -> None:
         "$.body[1]: has the key 7, an int; keys are text",
         "$.body[2].text: holds half of a character (a lone surrogate), which no request can carry",
         "$.body[3]: is a TextBlock, which JSON does not have; put in its to_dict()",
+        "$.body[4].value: is a number of more digits than Python writes",
     ]
 
 
 def test_names_and_values_that_are_long_are_cut_and_texts_are_not_shown() -> None:
     [fault] = faults(card(HELLO | {"k" * 10_000: 1}))
     assert len(fault) < 250
-    [fault] = faults(card({"type": "Image", "url": ["a secret"]}))
-    assert "secret" not in fault
+    secret = "my secret <at>text</at> s3cr3t"
+    for made in (
+        card({"type": "Image", "url": [secret]}),
+        card(HELLO | {"color": secret}),
+        card(HELLO | {"text": secret}),
+        card({"type": secret}),
+        card(HELLO | {"id": secret}, HELLO | {"id": secret}),
+        card(HELLO, actions=[TOGGLE | {"targetElements": [secret]}]),
+        card(HELLO, msteams={"entities": [MENTION | {"text": secret}]}),
+        card(HELLO, refresh={"action": {"type": secret}}),
+    ):
+        assert not any("s3cr3t" in fault or "my" in fault for fault in faults(made))
 
 
 @pytest.mark.parametrize("value", [None, 7, [], b"{}", object()])

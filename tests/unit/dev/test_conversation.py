@@ -271,6 +271,39 @@ async def test_an_answer_that_teams_cannot_use_is_a_failure_with_the_transcript(
     assert "cadenza chat: Teams cannot use the answer to task/fetch" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        ("raise ValueError('secret')", "the bot answered 500"),
+        ("return {'task': {'type': 'continue'}}", "task.value is None"),
+    ],
+)
+async def test_an_answer_that_is_none_is_told_when_it_comes(
+    make_bot: MakeBot, chat: Chat, answer: str, said: str
+) -> None:
+    path = make_bot(
+        "action = {'type': 'Action.Submit', 'title': 'Open', 'data': {'msteams': {'type': 'task/fetch'}}}\n"
+        "await ctx.send({'type': 'AdaptiveCard', 'actions': [action]})",
+        setup=f"app = App()\n@app.on_dialog_open\nasync def o(_):\n    {answer}",
+    )
+    _, printed = await chat(path, "hi", "/click Open", "bye")
+    shown, _, rest = printed.partition("you: /click Open\n")[2].partition("\n")
+    assert shown == f"(Something went wrong. Please try again: {said})"
+    assert "Something went wrong" not in rest
+
+
+async def test_a_required_input_that_is_empty_is_told_in_the_words_of_the_card(
+    make_bot: MakeBot, chat: Chat
+) -> None:
+    path = make_bot(
+        "days = {'type': 'Input.Number', 'id': 'days', 'isRequired': True, 'errorMessage': 'How many?'}\n"
+        "action = {'type': 'Action.Submit', 'title': 'Ask'}\n"
+        "await ctx.send({'type': 'AdaptiveCard', 'body': [days], 'actions': [action]})",
+    )
+    _, printed = await chat(path, "hi", "/click Ask")
+    assert "(the card is not sent: How many? (its input 'days' is required))\n" in printed
+
+
 async def test_a_handler_that_raises_is_a_failure_with_the_transcript(
     make_bot: MakeBot, chat: Chat, capsys: pytest.CaptureFixture[str]
 ) -> None:

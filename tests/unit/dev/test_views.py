@@ -62,6 +62,23 @@ def test_the_same_informative_line_is_printed_once(plain: PlainView, out: io.Str
     assert out.getvalue() == "... Searching\n... Reading\n"
 
 
+@pytest.mark.parametrize("view", ["plain", "rich"])
+def test_a_mention_is_shown_as_a_name(view: str, out: io.StringIO, request: pytest.FixtureRequest) -> None:
+    mention = {"type": "mention", "text": "<at>Ada</at>", "mentioned": {"id": "29:1", "name": "Ada"}}
+    body = [{"type": "TextBlock", "text": "For <at>Ada</at>"}]
+    card = {"type": "AdaptiveCard", "body": body, "msteams": {"entities": [mention]}}
+    shown: View = request.getfixturevalue(view)
+    message = streaming()
+    message.entities = [mention]
+    grow(shown, message, "Hi <at>Ada</at>", "Hi <at>Ada</at>, as in <at>name</at>")
+    message.state, message.attachments = "final", [CARD | {"content": card}]
+    shown.observe(change("final", message))
+    shown.close()
+    assert "Hi Ada, as in <at>name</at>" in out.getvalue()
+    assert "For Ada" in out.getvalue()
+    assert "replaced" not in out.getvalue()
+
+
 def test_a_text_that_replaces_another_is_printed_whole(plain: PlainView, out: io.StringIO) -> None:
     message = streaming()
     grow(plain, message, "One two")

@@ -161,6 +161,64 @@ async def test_of_two_cards_the_one_that_was_clicked_is_replaced(teams: Teams, b
     assert [card["body"][0]["text"] for card in user.screen.last.cards] == ["One", "Done"]
 
 
+async def two_equal(teams: Teams, user: User) -> list[dict[str, Any]]:
+    """Two equal cards of one message, as they are on that screen."""
+    refresh = {"action": {"type": "Action.Execute", "verb": "look"}, "userIds": []}
+    buttons = [TOGGLE | {"targetElements": ["a"]}, {"type": "Action.Execute", "title": "Go"}]
+    card = text("Same", refresh=refresh, actions=buttons)
+    card["body"][0]["id"] = "a"
+    await write(teams, user, {"attachments": [{"contentType": CARD, "content": card}] * 2})
+    return user.screen.last.cards
+
+
+def bodies(user: User) -> list[dict[str, Any]]:
+    return [card["body"][0] for card in user.screen.last.cards]
+
+
+@pytest.mark.parametrize("person", ["user", "ada"])
+@pytest.mark.parametrize("deed", ["click", "refresh", "toggle"])
+async def test_of_two_equal_cards_the_one_that_was_meant_changes(
+    teams: Teams, bot: Bot, person: str, deed: str, request: pytest.FixtureRequest
+) -> None:
+    user: User = request.getfixturevalue(person)
+    await two_equal(teams, user)
+    bot.answers["adaptiveCard/action"] = answer(text("Done"))
+    if deed == "toggle":
+        user.toggle("More")
+        assert [one.get("isVisible") for one in bodies(user)] == [False, None]
+        return
+    await (user.click("Go") if deed == "click" else user.refresh_card())
+    assert [one["text"] for one in bodies(user)] == ["Done", "Same"]
+
+
+async def test_an_answer_for_all_cards_of_a_message_leaves_each_a_card_of_its_own(
+    teams: Teams, bot: Bot, user: User
+) -> None:
+    await two_equal(teams, user)
+    bot.answers["adaptiveCard/action"] = answer(
+        text("Same", actions=[{"type": "Action.Execute", "title": "Go"}])
+    )
+    await user.click({"type": "Action.Execute"})  # of which nobody knows the card
+    bot.answers["adaptiveCard/action"] = answer(text("Done"))
+    await user.click("Go")
+    assert [one["text"] for one in bodies(user)] == ["Done", "Same"]
+
+
+@pytest.mark.parametrize(
+    ("card", "detail"),
+    [
+        (None, "the content of a card is nothing, and no object"),
+        ('{"type": "AdaptiveCard"}', "the content of a card is str, and no object"),
+        ({"body": []}, "a card whose type is not AdaptiveCard"),
+        ({"type": "AdaptiveCard", "body": {}}, '"body" of a card is no list of objects'),
+        ({"type": "AdaptiveCard", "actions": ["Go"]}, '"actions" of a card is no list of objects'),
+    ],
+)
+async def test_a_card_that_is_none_is_a_violation(teams: Teams, user: User, card: Any, detail: str) -> None:
+    await write(teams, user, {"attachments": [{"contentType": CARD, "content": card}]})
+    assert [(one.rule, one.detail) for one in teams.violations] == [("card", detail)]
+
+
 async def test_a_toggle_shows_and_hides_and_tells_the_bot_nothing(
     teams: Teams, bot: Bot, ada: User, bob: User
 ) -> None:

@@ -12,7 +12,7 @@ from .conftest import CARD, Bot, Response, card, write
 FORM = {
     "type": "AdaptiveCard",
     "body": [
-        {"type": "Input.Text", "id": "name", "isRequired": True},
+        {"type": "Input.Text", "id": "name", "isRequired": True, "errorMessage": "Who are you?"},
         {"type": "Input.Text", "id": "team", "value": "Blue"},
         {"type": "Input.Toggle", "id": "agree"},
     ],
@@ -98,7 +98,7 @@ async def test_mistakes_in_a_dialog_are_told(user: User, bot: Bot, message_id: s
         user.close_dialog()
     await user.click("Open")
     count = len(bot.got)
-    with pytest.raises(ValueError, match="its input 'name' is required"):
+    with pytest.raises(ValueError, match=r"not sent: Who are you\? \(its input 'name' is required\)"):
         await user.submit_dialog({"team": "Red"})
     with pytest.raises(LookupError, match="no input 'nme'; there are: name, team, agree"):
         await user.submit_dialog({"nme": "Ann"})
@@ -144,6 +144,16 @@ async def test_the_text_of_a_card_actions_answer_is_shown(teams: Teams, user: Us
     bot.answers["adaptiveCard/action"] = answer
     await user.click("Go")
     assert user.notice == "Gone"
+    teams.check()
+
+
+async def test_what_a_card_action_says_of_its_error_is_shown(teams: Teams, user: User, bot: Bot) -> None:
+    await card(teams, user, {"type": "Action.Execute", "title": "Go", "verb": "go"})
+    error = {"code": "BadRequest", "message": "days: how many?"}
+    answer = {"statusCode": 400, "type": "application/vnd.microsoft.error", "value": error}
+    bot.answers["adaptiveCard/action"] = answer
+    await user.click("Go")
+    assert user.notice == "days: how many?"
     teams.check()
 
 

@@ -356,13 +356,21 @@ def _load_all() -> None:
             import_module(module, __name__)
 
 
+def _nearest(name: str) -> str:
+    from difflib import get_close_matches
+
+    by_lower = {one.lower(): one for one in __all__}
+    near = [] if name.startswith("_") else get_close_matches(name.lower(), by_lower, n=1)
+    return f" Did you mean {by_lower[near[0]]!r}?" if near else ""
+
+
 if not TYPE_CHECKING:  # for a type checker, a module that has this function has any name
 
     def __getattr__(name: str) -> Any:
         there = _OTHER_NAMES.get(name, name)
         module = _MODULES.get(there)
         if module is None:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}.{_nearest(name)}")
         value = getattr(import_module(module, __name__), there)
         globals()[name] = value  # from now on without this function
         return value

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeAlias
 
 from pydantic import Field
+from pydantic.json_schema import SkipJsonSchema
 
 from .actions import ActionExecute
 from .images import Background
@@ -126,13 +127,15 @@ class AdaptiveCard(CardObject):
     Both are added to what ``msteams`` has when the card is written.
     """
 
+    other_names: ClassVar[Mapping[str, str]] = {"schema": "schema_", "ac_schema": "schema_"}
+
     type: Literal["AdaptiveCard"] = "AdaptiveCard"
     schema_: str | None = SCHEMA
     version: Version | None = "1.5"
     body: Elements | None = None
     actions: Actions | None = None
-    full_width: bool = Field(default=False, exclude=True)
-    mentions: Sequence[Mention] = Field(default=(), exclude=True)
+    full_width: SkipJsonSchema[bool] = Field(default=False, exclude=True)
+    mentions: SkipJsonSchema[Sequence[Mention]] = Field(default=(), exclude=True)
     msteams: Part[MSTeams] | None = None
     select_action: OneAction | None = None
     refresh: Part[Refresh] | None = None

@@ -26,6 +26,8 @@ __all__ = [
 
 class _Component(CardElement):
     type: Literal["Component"] = "Component"
+    view: str | None = None
+    """How it is shown: Microsoft's pages have ``"compact"``."""
     horizontal_alignment: HorizontalAlignment | None = None
 
 

@@ -2,9 +2,9 @@
 
 Making one in Python is strict: a misspelt keyword, or a word that a field does not know, is a
 `pydantic.ValidationError` that names the field and the nearest right one. Reading JSON (`from_dict()`,
-`AdaptiveCard.parse()`, `model_validate()`) never is: cards are written by newer versions and by other
-programs, so that an unknown field, an unknown element, a word that is not listed and a null stay as they
-came, at any depth, and are written back.
+`AdaptiveCard.parse()`, `model_validate()`, a field of a model of yours) never is, and knows JSON names only:
+cards are written by newer versions and by other programs, so that an unknown field, an unknown element, a
+word that is not listed and a null stay as they came, at any depth, and are written back.
 
 adaptive-cards-py 0.4.3 gives the names and the enumerations. Its classes themselves ignore unknown keywords,
 know nothing that came after schema 1.5, refuse elements of others in their containers, and drop fields of
@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import Enum
 from functools import cache
+from math import isfinite
 from typing import (
     TYPE_CHECKING,
     Annotated,
@@ -32,9 +33,11 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
     ModelWrapValidatorHandler,
     PlainSerializer,
     PrivateAttr,
+    SerializationInfo,
     SerializerFunctionWrapHandler,
     ValidationError,
     ValidationInfo,
@@ -84,6 +87,9 @@ class CardObject(BaseModel):
     takes_any_field: ClassVar[bool] = False
     """Whether a program may give fields that are not declared."""
 
+    other_names: ClassVar[Mapping[str, str]] = {}
+    """Further keywords that a program may give a field by: those of the reference SDK."""
+
     key: str | None = None
     """Rarely needed: tells hosts which object this is when a card is replaced."""
 
@@ -94,14 +100,28 @@ class CardObject(BaseModel):
 
         def __init__(self, /, **data: Any) -> None:
             cls = type(self)
-            unknown = [] if cls.takes_any_field else [name for name in data if name not in _names(cls)]
-            if unknown:
+            names = _names(cls)
+            given: dict[str, Any] = {}
+            wrong: dict[str, PydanticCustomError] = {}
+            for name, value in data.items():
+                field = names.get(name)
+                if field is None:
+                    if not cls.takes_any_field:
+                        wrong[name] = _unknown(cls, name)
+                    given[name] = value
+                elif field in given:
+                    wrong[name] = _given_twice(cls, field)
+                else:
+                    given[field] = value
+            if wrong:
                 raise ValidationError.from_exception_data(
                     cls.__name__,
-                    [InitErrorDetails(type=_unknown(cls, name), loc=(name,), input=None) for name in unknown],
+                    [InitErrorDetails(type=kind, loc=(name,), input=None) for name, kind in wrong.items()],
                     hide_input=True,
                 )
-            self.__pydantic_validator__.validate_python(data, self_instance=self, context=MAKING)
+            self.__pydantic_validator__.validate_python(
+                given, self_instance=self, context=MAKING, by_alias=False, by_name=True
+            )
 
         __init__.__pydantic_base_init__ = True  # it checks what programs write: JSON does not come by here
 
@@ -110,13 +130,28 @@ class CardObject(BaseModel):
             if name.startswith("_") or isinstance(getattr(cls, name, None), property):
                 super().__setattr__(name, value)
             elif name in cls.model_fields:
-                self.__pydantic_validator__.validate_assignment(self, name, value, context=MAKING)
+                extra = self.__pydantic_extra__ or {}
+                aside = {one: extra.pop(one) for one in cls.model_fields.keys() & extra.keys()}
+                try:
+                    self.__pydantic_validator__.validate_assignment(self, name, value, context=MAKING)
+                finally:  # pydantic would take what JSON calls as we call a field in Python for that field
+                    if aside:
+                        self.__pydantic_extra__.update(aside)
                 if self._nulls:
                     self._nulls.discard(name)
             elif cls.takes_any_field or name in (self.__pydantic_extra__ or ()):
                 self.__pydantic_extra__[name] = value
             else:
                 raise AttributeError(_unknown(cls, name).message())
+
+        def __getattr__(self, name: str) -> Any:
+            field = name.removeprefix("with_")
+            if field != name and field in type(self).model_fields:
+                raise AttributeError(
+                    f"{type(self).__name__} has no method {name}(): give {field}=... as a keyword, or assign "
+                    "it."
+                )
+            return super().__getattr__(name)
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
@@ -137,25 +172,53 @@ class CardObject(BaseModel):
     def to_dict(self) -> dict[str, Any]:
         """A fresh, JSON-ready dict by JSON names, ``type`` first. Fields that are None are left out; 0, False
         and "" are kept, and so are fields of subclasses, whatever is in dicts that the program gave, and what
-        was unknown when it was read."""
-        return self.model_dump(mode="json", by_alias=True, warnings=False)
+        was unknown when it was read.
+
+        Raises ValueError for what JSON does not have: a NaN, an object that is within itself, a depth of
+        hundreds of containers.
+        """
+        try:
+            if _written_by_pydantic(type(self)):
+                return self.model_dump(mode="json", by_alias=True, warnings=False)
+            return self._written({})
+        except RecursionError:
+            raise ValueError(
+                f"This {type(self).__name__} is nested too deeply to be written, or has itself within it."
+            ) from None
 
     @model_validator(mode="wrap")
     @classmethod
     def _note_nulls(cls, value: Any, handler: ModelWrapValidatorHandler[Self], info: ValidationInfo) -> Self:
-        made = handler(value)
-        if info.context is not MAKING and isinstance(value, dict):
-            names = _names(cls)
-            made._nulls = {names.get(str(key), str(key)) for key, one in value.items() if one is None}
+        if info.context is MAKING or not isinstance(value, dict):
+            return handler(value)
+        ours = {name: value[name] for name in _unread(cls) if name in value}
+        try:
+            made = handler({name: one for name, one in value.items() if name not in ours} if ours else value)
+        except RecursionError:  # so that what is around it keeps this part as it came
+            raise PydanticCustomError("too_deep", "This is nested too deeply.") from None
+        names = _json_names(cls)
+        if (
+            made.__pydantic_extra__
+        ):  # which pydantic counts as set, though one of ours may be called so in Python
+            came = {names[key] for key in value if key in names}
+            made.__pydantic_fields_set__.difference_update(made.__pydantic_extra__.keys() - came)
+        if ours and made.__pydantic_extra__ is not None:
+            made.__pydantic_extra__.update(ours)
+        made._nulls = {names[key] for key, one in value.items() if one is None and key in names}
         return made
 
     @model_serializer(mode="wrap")
-    def _write(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    def _write(self, handler: SerializerFunctionWrapHandler, info: SerializationInfo) -> dict[str, Any]:
+        if info.include or info.exclude:
+            raise TypeError("A card is written as a whole: take fields out of what to_dict() gives.")
+        return self._written(handler(self) if _own_serializers(type(self)) else {})
+
+    def _written(self, done: Mapping[str, Any]) -> dict[str, Any]:
         # Written by what the object is, not by the type of the field that holds it, as pydantic would: so
-        # nothing of a subclass is lost. Only serializers that a subclass defines are left to pydantic.
+        # nothing of a subclass is lost. Only serializers that a subclass defines are left to pydantic: what
+        # they made is in `done`.
         cls, nulls = type(self), self._nulls
         theirs = _own_serializers(cls)
-        done: dict[str, Any] = handler(self) if theirs else {}
         made: dict[str, Any] = {}
         for name, field in cls.model_fields.items():
             if field.exclude or (nulls is not None and name not in self.model_fields_set):
@@ -195,8 +258,10 @@ class CardObject(BaseModel):
             _CLASSES.setdefault((kind, _default(cls, "name") if kind == "Component" else None), cls)
 
 
-# JSON may have any field, and whoever reads it keeps it. `__init__` and `__setattr__` refuse it to programs.
+# JSON may have any field, and whoever reads it keeps it: one with a Python name, too, which is another field
+# there. `__init__` and `__setattr__` refuse unknown ones to programs, and take Python names.
 CardObject.model_config["extra"] = "allow"
+CardObject.model_config["validate_by_name"] = False
 
 _CLASSES: Final[dict[tuple[str, str | None], type[CardObject]]] = {}
 """The class for each `type`; components are told by their names, too."""
@@ -228,13 +293,35 @@ def class_for(data: object) -> type[CardObject] | None:
 def _names(cls: type[BaseModel]) -> dict[str, str]:
     """The field for each name that it can be given by."""
     return {
-        **{
-            field.validation_alias: name
-            for name, field in cls.model_fields.items()
-            if isinstance(field.validation_alias, str)
-        },
+        **getattr(cls, "other_names", {}),
+        **_json_names(cls),
         **{name: name for name in cls.model_fields},
     }
+
+
+@cache
+def _json_names(cls: type[BaseModel]) -> dict[str, str]:
+    return {
+        field.validation_alias: name
+        for name, field in cls.model_fields.items()
+        if isinstance(field.validation_alias, str)
+    }
+
+
+@cache
+def _unread(cls: type[BaseModel]) -> frozenset[str]:
+    """The names of words of ours for what is written at other places. In JSON they mean nothing."""
+    return frozenset(
+        field.validation_alias
+        for field in cls.model_fields.values()
+        if field.exclude and isinstance(field.validation_alias, str)
+    )
+
+
+@cache
+def _written_by_pydantic(cls: type[BaseModel]) -> bool:
+    """Whether a program has said how to write some of it."""
+    return bool(_own_serializers(cls)) or set(cls.__pydantic_decorators__.model_serializers) != {"_write"}
 
 
 @cache
@@ -253,6 +340,11 @@ def _own_serializers(cls: type[BaseModel]) -> frozenset[str]:
 def _unknown(cls: type[BaseModel], name: str) -> PydanticCustomError:
     text = f"{cls.__name__} has no field {name!r}." + nearest(name, list(cls.model_fields))
     return PydanticCustomError("unknown_field", "{text}", {"text": text})
+
+
+def _given_twice(cls: type[BaseModel], field: str) -> PydanticCustomError:
+    text = f"{cls.__name__} is given {field!r} by two of its names."
+    return PydanticCustomError("given_twice", "{text}", {"text": text})
 
 
 def _make_lenient(schema: Any) -> None:
@@ -282,7 +374,11 @@ def _lenient(value: Any, handler: Callable[[Any], Any], info: ValidationInfo) ->
 
 def written(value: Any) -> Any:
     """A value within a card as JSON: objects of ours and of others whole, at any depth of lists and dicts."""
-    if value is None or type(value) in (str, int, float, bool):
+    if value is None or type(value) in (str, int, bool):
+        return value
+    if isinstance(value, float):
+        if not isfinite(value):
+            raise ValueError(f"JSON has no number {value}.")
         return value
     if isinstance(value, CardObject):
         return value.to_dict()
@@ -300,9 +396,16 @@ def written(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [written(one) for one in value]
     to_dict = getattr(value, "to_dict", None)
-    if callable(to_dict) and not isinstance(value, type):
+    if isinstance(value, type):
+        raise TypeError(_class_for_object(value))
+    if callable(to_dict):
         return written(to_dict())
     return to_jsonable_python(value, by_alias=True, exclude_none=True)
+
+
+def _class_for_object(kind: type) -> str:
+    way = f"{kind.__name__}.data(...)" if hasattr(kind, "to_submit_data") else f"{kind.__name__}(...)"
+    return f"{kind.__name__} is a class: write {way}."
 
 
 _AS_IT_IS: Final = core_schema.plain_serializer_function_ser_schema(written)
@@ -327,16 +430,28 @@ class Slot:
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.with_info_plain_validator_function(self._take, serialization=_AS_IT_IS)
 
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        kinds: list[dict[str, Any]] = [{"type": "object", "title": self._what()}]
+        if self.text:
+            kinds.append({"type": "string"})
+        if self.words:
+            kinds.append({"enum": list(self.words)})
+        one = kinds[0] if len(kinds) == 1 else {"anyOf": kinds}
+        return {"type": "array", "items": one} if self.many else one
+
     def _take(self, value: Any, info: ValidationInfo) -> Any:
         if info.context is not MAKING:
             if not self.many:
                 return self._read(value)
             return [self._read(one) for one in value] if isinstance(value, list | tuple) else value
+        field = info.field_name or "this"
         if not self.many:
-            return self._placed(value)
+            return self._placed(value, field)
         if isinstance(value, str | bytes | Mapping | BaseModel) or not isinstance(value, Iterable):
-            raise _refused(f"this is a list of {self._what()}s, not {_a(value)}.")
-        return [self._placed(one, f"[{place}]") for place, one in enumerate(value)]
+            raise _refused(f"{field} must be a list of {self._what()}s, not {_a(value)}.")
+        return [self._placed(one, f"{field}[{place}]") for place, one in enumerate(value)]
 
     def _read(self, value: Any) -> Any:
         if not isinstance(value, dict):
@@ -349,7 +464,7 @@ class Slot:
         except ValidationError:
             return value  # of another type, or without what the class must have
 
-    def _placed(self, value: Any, place: str = "") -> Any:
+    def _placed(self, value: Any, place: str) -> Any:
         if isinstance(value, Mapping):
             return value
         if isinstance(value, Enum):
@@ -358,7 +473,7 @@ class Slot:
             if self.text or value in self.words:
                 return value
             words = f" or {' or '.join(map(repr, self.words))}" if self.words else ""
-            raise _refused(f"this{place} is {_article(self._what())}{words}, not text.")
+            raise _refused(f"{place} must be {_article(self._what())}{words}, not text.")
         if isinstance(value, CardObject):
             fits = isinstance(value, self._base())
         elif isinstance(value, BaseModel) or callable(getattr(value, "to_dict", None)):
@@ -366,7 +481,7 @@ class Slot:
         else:
             fits = False
         if not fits:
-            raise _refused(f"this{place} is {_article(self._what())}, not {_a(value)}.{_where(value)}")
+            raise _refused(f"{place} must be {_article(self._what())}, not {_a(value)}.{_where(value)}")
         return value
 
     def _fits_by_type(self, kind: object) -> bool:
@@ -395,11 +510,11 @@ class Slot:
 
 
 def _refused(text: str) -> PydanticCustomError:
-    return PydanticCustomError("wrong_object", "{text}", {"text": text[0].upper() + text[1:]})
+    return PydanticCustomError("wrong_object", "{text}", {"text": text})
 
 
 def _a(value: object) -> str:
-    return _article(type(value).__name__)
+    return "None" if value is None else _article(type(value).__name__)
 
 
 def _article(noun: str) -> str:
@@ -418,7 +533,17 @@ class Value:
     """Marks a field that holds any JSON: dicts, models, or what a program wrote."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return core_schema.any_schema(serialization=_AS_IT_IS)
+        return core_schema.with_info_plain_validator_function(self._take, serialization=_AS_IT_IS)
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        return {}
+
+    def _take(self, value: Any, info: ValidationInfo) -> Any:
+        if isinstance(value, type) and info.context is MAKING:
+            raise _refused(_class_for_object(value))
+        return value
 
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
-from cadenza.cards.vocabulary import CHOICES, FIELDS, MORE_FIELDS, NO_FIELDS, UNIONS
+from cadenza.cards.vocabulary import CHOICES, FALLBACKS, FIELDS, MORE_FIELDS, NO_FIELDS, UNIONS
 
 __all__ = ["card_schema"]
 
@@ -45,7 +45,8 @@ def card_schema() -> JSON:
     """The schema, of draft 7; read and put together once. Do not change it.
 
     Beside the usual keywords its definitions have `x-choices`, the texts that `pattern` takes, and `x-key`
-    with `x-kinds`: the field that says which object is meant, and the definition for each of its values.
+    with `x-kinds`: the field that says which object is meant, and the definition for each of its values. With
+    another value there, a `fallback` is shown instead: `x-fallback` is what that takes.
     """
     bundled: JSON = json.loads(_bundled_file().read_text(encoding="utf-8"))["definitions"]
     definitions: JSON = {}
@@ -70,7 +71,7 @@ def card_schema() -> JSON:
         definitions[name] = _object({} if type is None else {"type": {"enum": [type]}}, ())
         _add_fields(definitions[name], fields)
     for name, (key, kinds) in UNIONS.items():
-        definitions[name] = _union(key, kinds)
+        definitions[name] = _union(key, kinds, FALLBACKS.get(name))
     definitions["TargetElement"] = {"anyOf": [ATOMS["text"], definitions["TargetElement"]]}
     return {
         "$schema": DRAFT,
@@ -162,15 +163,25 @@ def _any_case(text: str) -> str:
     return "".join(f"[{c.lower()}{c.upper()}]" if c.isalpha() else re.escape(c) for c in text)
 
 
-def _union(key: str, kinds: dict[str, str]) -> JSON:
-    return {
+def _union(key: str, kinds: dict[str, str], fallback: str | None) -> JSON:
+    known: JSON = {"properties": {key: {"enum": list(kinds)}}}
+    union: JSON = {
         "type": "object",
         "required": [key],
-        "properties": {key: {"enum": list(kinds)}},
-        "allOf": list(_cases(key, kinds)),
+        "properties": {key: ATOMS["text"]},
+        "allOf": [known, *_cases(key, kinds)],
         "x-key": key,
         "x-kinds": dict(kinds),
     }
+    if fallback is not None:
+        instead = _read(fallback)
+        union["allOf"][0] = {
+            "if": {"required": ["fallback"]},
+            "then": {"properties": {"fallback": instead}},
+            "else": known,
+        }
+        union["x-fallback"] = instead
+    return union
 
 
 def _cases(key: str, kinds: dict[str, str]) -> Iterator[JSON]:

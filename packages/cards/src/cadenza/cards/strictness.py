@@ -8,7 +8,7 @@ from enum import Enum
 from types import UnionType
 from typing import Any, Final, Literal, Union, get_args, get_origin
 
-from pydantic import GetCoreSchemaHandler, ValidationInfo
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationInfo
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 MAKING: Final = object()
@@ -18,7 +18,7 @@ _WIRE_NAMES: Final = {
     "schema_": "$schema",
     "grid_area": "grid.area",
     "choices_data": "choices.data",
-    # These are words of ours for what is written at other places: no JSON has fields with such names.
+    # These are words of ours for what is written at other places. They are not read.
     "full_width": "(full_width)",
     "mentions": "(mentions)",
 }
@@ -48,9 +48,10 @@ class Words:
 
     def __init__(self, what: str) -> None:
         self.what = what
+        self._words: list[str] = []
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        words = list(_literals(source))
+        self._words = words = list(_literals(source))
         known = {word.lower() for word in words} | {
             str(member.value).lower() for kind in _enumerations(source) for member in kind
         }
@@ -65,6 +66,11 @@ class Words:
             raise PydanticCustomError("unknown_word", "{text}", {"text": self._refused(value, words)})
 
         return core_schema.with_info_plain_validator_function(take)
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        return {"type": "string", "examples": self._words}
 
     def _refused(self, value: object, words: list[str]) -> str:
         if not isinstance(value, str):

@@ -8,15 +8,17 @@ data of an ActionSubmit has Teams do something else with the click (the classes 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
 from functools import cache
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal, Self, get_args, get_origin
 
 from cadenza.api import CadenzaError
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic_core import InitErrorDetails, PydanticCustomError, PydanticKnownError
 
 from .actions import SubmitActionData
-from .objects import AnyJson, CardObject, Part
+from .objects import AnyJson, CardObject, Part, written
 from .strictness import nearest
 
 __all__ = [
@@ -44,7 +46,7 @@ class SubmitData(SubmitActionData):
 
     # Defined for Python too: a positional parameter is not a field.
     def __init__(
-        self, action: str | None = None, data: Mapping[str, Any] | None = None, **fields: Any
+        self, /, action: str | None = None, data: Mapping[str, Any] | None = None, **fields: Any
     ) -> None:
         named = {"action": action} if action is not None else {}
         super().__init__(**{**(data or {}), **fields, **named})
@@ -54,12 +56,13 @@ class SubmitData(SubmitActionData):
 
 class OpenDialogData(SubmitActionData):
     """Data that opens the dialog of ``on_dialog_open(dialog_id)``: of an ActionSubmit, which then sends
-    ``task/fetch``. What is in ``data`` comes along."""
+    ``task/fetch``. What is in ``data`` comes along; of its ``msteams``, all but the ``type``."""
 
-    def __init__(self, dialog_id: str, data: Mapping[str, Any] | None = None, **fields: Any) -> None:
-        super().__init__(
-            **{**(data or {}), **fields, "msteams": TaskFetchSubmitActionData(), "dialog_id": dialog_id}
-        )
+    def __init__(self, /, dialog_id: str, data: Mapping[str, Any] | None = None, **fields: Any) -> None:
+        given = {**(data or {}), **fields}
+        teams = written(given.get("msteams"))
+        fetch = {**(teams if isinstance(teams, dict) else {}), **TaskFetchSubmitActionData().to_dict()}
+        super().__init__(**{**given, "msteams": fetch, "dialog_id": dialog_id})
 
     __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined] # reading does not come by here
 
@@ -130,17 +133,23 @@ class TaskFetchSubmitActionData(_TeamsData):
 class InvalidPayloadError(CadenzaError, ValueError):
     """What a button sent does not fit the :class:`SubmitPayload` of its action.
 
-    ``faults`` has, for each field that is wrong, its name and what is wrong. No value is in it.
+    ``faults`` has, for each field that is wrong, its name and what is wrong. No value is in it, and nothing
+    that a validator of the payload said: only its kind.
+
+    If it is not caught, the user who clicked is told ``for_user``, which names the fields: in the place of
+    the answer to a card action or a dialog. What an ``on_error`` handler returns comes before it.
     """
 
     def __init__(self, payload: type[SubmitPayload], faults: Mapping[str, str]) -> None:
         self.payload = payload
         self.faults = dict(faults)
+        fields = dict.fromkeys(name.partition(".")[0] for name in self.faults if name != _WHOLE)
+        self.for_user = f"Invalid input: {', '.join(fields)}" if fields else "Invalid input"
         shown = "; ".join(f"{name}: {fault}" for name, fault in self.faults.items())
-        super().__init__(
-            f"What was submitted does not fit {payload.__name__}{payload._of()}: {shown}. The ids of the "
-            "card's inputs, and the names in its data, have to be those of the fields."
-        )
+        hint = ""
+        if _NOT_THERE in self.faults.values():
+            hint = " The ids of the card's inputs, and the names in its data, have to be those of the fields."
+        super().__init__(f"What was submitted does not fit {payload.__name__}{payload._of()}: {shown}.{hint}")
 
 
 class SubmitPayload(BaseModel):
@@ -165,8 +174,12 @@ class SubmitPayload(BaseModel):
     the action and does not fit raises :class:`InvalidPayloadError`.
 
     Inputs arrive as text, and are read as the field's type: ``"5"`` for an int, ``"true"`` for a bool,
-    ``"a,b"`` for a list (of a choice set of which several may be chosen). An empty input is, where the field
-    takes no text, as if it were absent. What the model does not have is left out.
+    ``"a,b"`` for a list (of a choice set of which several may be chosen), ``"2026-11-21"`` for a date, and
+    ``"13:30"`` for a time. An empty input is, where the field takes no text, as if it were absent. What the
+    model does not have is left out, and so are `action`, `dialog_id` and `msteams`, if no field is for them.
+
+    A field may not be called as what every payload has (`action`, `data`...): making the class raises
+    TypeError. For an input with such an id: `data_: str = Field(alias="data")`.
 
     ``dialog_id="order"`` in the place of ``action`` makes the payload of ``on_dialog_open("order")``; with
     neither, any data is tried.
@@ -194,14 +207,20 @@ class SubmitPayload(BaseModel):
         @classmethod
         def __pydantic_init_subclass__(cls, action=None, dialog_id=None, **kwargs):
             super().__pydantic_init_subclass__(**kwargs)
+            for name in cls.model_fields:
+                if name in vars(SubmitPayload):
+                    raise TypeError(
+                        f"{cls.__name__} has a field {name!r}, which every SubmitPayload has for itself. "
+                        f'Call it {name}_, with Field(alias="{name}") for an input that has this id.'
+                    )
 
     @classmethod
     def data(cls, **fields: Any) -> SubmitActionData:
         """The data of a button: some of the fields, and the action. The others are left to the inputs of the
         card, whose ids have the same names.
 
-        Raises `pydantic.ValidationError` for a value that the field does not take, and TypeError for a name
-        that is no field.
+        Raises `pydantic.ValidationError` for a value that the field does not take, which it does not show,
+        and TypeError for a name that is no field.
         """
         given: dict[str, Any] = {}
         for name, value in fields.items():
@@ -211,7 +230,11 @@ class SubmitPayload(BaseModel):
                 )
             adapter = _adapter(cls, name)
             alias = cls.model_fields[name].serialization_alias or name
-            given[alias] = adapter.dump_python(adapter.validate_python(value), mode="json", by_alias=True)
+            try:
+                made = adapter.validate_python(value)
+            except ValidationError as error:
+                raise _wrong_value(cls, name, error) from None
+            given[alias] = adapter.dump_python(made, mode="json", by_alias=True)
         return cls._named(given)
 
     def to_submit_data(self) -> SubmitActionData:
@@ -226,7 +249,12 @@ class SubmitPayload(BaseModel):
         """
         if not cls._is_meant(data):
             return None
-        values = {key: _unjoined(cls, key, value) for key, value in data.items()}
+        own = _names(cls)
+        values = {
+            key: _several(value) if isinstance(value, str) and own.get(key) else value
+            for key, value in data.items()
+            if key in own or key not in _OURS
+        }
         try:
             return cls._read(values)
         except ValidationError as error:
@@ -241,8 +269,10 @@ class SubmitPayload(BaseModel):
         raise InvalidPayloadError(
             cls,
             {
-                ".".join(map(str, fault["loc"])) or "the whole": fault["msg"]
-                for fault in faults.errors(include_url=False, include_input=False, include_context=False)
+                ".".join(map(str, fault["loc"])) or _WHOLE: _EMPTY
+                if fault["type"] == "missing" and fault["loc"][0] in empty
+                else _said(fault)
+                for fault in _faults(faults)
             },
         ) from None
 
@@ -277,15 +307,67 @@ def _adapter(payload: type[SubmitPayload], name: str) -> TypeAdapter[Any]:
     return TypeAdapter(Annotated[(kind, *field.metadata)] if field.metadata else kind)
 
 
-def _unjoined(payload: type[SubmitPayload], key: str, value: object) -> object:
-    """The values of a choice set of which several may be chosen, which arrive as one text."""
-    if not isinstance(value, str):
-        return value
+@cache
+def _names(payload: type[SubmitPayload]) -> dict[str, bool]:
+    """The names that fields are read by, and whether several values are (of a choice set of which several may
+    be chosen, which arrive as one text)."""
+    names: dict[str, bool] = {}
     for name, field in payload.model_fields.items():
-        if key in (name, field.validation_alias):
-            kinds = (field.annotation, *get_args(field.annotation))
-            if any(
-                get_origin(kind) in (list, set, tuple, frozenset) or kind in (list, set) for kind in kinds
-            ):
-                return value.split(",") if value else []
-    return value
+        several = _holds_several(field.annotation)
+        names[name] = several
+        if isinstance(field.validation_alias, str):
+            names[field.validation_alias] = several
+    return names
+
+
+def _holds_several(kind: Any) -> bool:
+    if get_origin(kind) is Annotated:
+        kind = get_args(kind)[0]
+    own = get_origin(kind) or kind
+    if isinstance(own, type):
+        return issubclass(own, Collection) and not issubclass(own, str | bytes | Mapping)
+    return own is not Literal and any(map(_holds_several, get_args(kind)))
+
+
+def _several(value: str) -> list[str]:
+    return value.split(",") if value else []
+
+
+def _faults(error: ValidationError) -> list[Any]:
+    return error.errors(include_url=False, include_input=False)
+
+
+def _said(fault: Mapping[str, Any]) -> str:
+    """What is wrong, without what may come from the value: what validators say, and what parsers do."""
+    kind = fault["type"]
+    try:
+        known = PydanticKnownError(kind, fault.get("ctx"))
+    except (KeyError, TypeError):  # of the program's own
+        return f"Refused ({kind})"
+    told = _OF_THE_VALUE.search(known.message_template)
+    return known.message_template[: told.start()] if told else known.message()
+
+
+def _wrong_value(payload: type[SubmitPayload], name: str, error: ValidationError) -> ValidationError:
+    return ValidationError.from_exception_data(
+        payload.__name__,
+        [
+            InitErrorDetails(
+                type=PydanticCustomError("wrong_value", "{text}", {"text": _said(fault)}),
+                loc=(name, *fault["loc"]),
+                input=None,
+            )
+            for fault in _faults(error)
+        ],
+        hide_input=True,
+    )
+
+
+_OURS: Final = ("action", "dialog_id", "msteams")
+"""What the data of a button has beside the fields."""
+
+_WHOLE: Final = "the whole"
+_EMPTY: Final = "It came empty, and is needed"
+_NOT_THERE: Final = PydanticKnownError("missing").message_template
+_OF_THE_VALUE: Final = re.compile(r"[\s,:']*\{\w*(?:error|tag)\}")
+"""Where pydantic tells of the value: `Value error, {error}`."""

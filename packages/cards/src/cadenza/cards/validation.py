@@ -31,8 +31,9 @@ message of a bot). What the service adds to a card before it counts is not docum
 MOST_USERS: Final = 60
 """How many users a card may name for its refresh (msteams-docs, User-Specific-Views.md)."""
 
-NEWEST_VERSION: Final = (1, 5)
-"""The newest version of the schema that Teams knows (the guidance on Adaptive Cards of Copilot Studio)."""
+NEWEST_VERSION: Final = (1, 6)
+"""The newest version of the schema that there is. Documents say that Teams knows 1.5, while samples of
+Microsoft's for Teams (bot-formatting-cards) send 1.6."""
 
 UNIVERSAL_VERSION: Final = (1, 4)
 """The version that has Action.Execute and refresh: a card with an older one stops working
@@ -76,14 +77,18 @@ def validate(card: object) -> None:
     """Check a card: an object with `to_dict()`, such as an `AdaptiveCard`, a dict, or a text of JSON.
 
     It is checked against the schema of Adaptive Cards 1.5 with what Teams has beside it. A field that the
-    schema does not have is a fault, though Teams ignores it: it is nearly always misspelt. What lies in the
-    `data` of an action is the bot's own, and is only checked to be JSON. Faults are, too: more than
-    `MAX_CARD_BYTES` bytes (of compact JSON in UTF-8), a version that Teams does not know, Action.Execute or
-    refresh in a card whose version does not have them, a refresh for more than 60 users, two elements with
-    one id, a mention without its text, and an `<at>` text without its mention.
+    schema does not have is a fault, though Teams ignores it: it is nearly always misspelt. A field that is
+    null is none. Of an element or action with an unknown `type` and a `fallback`, the fallback is checked.
+    What lies in the `data` of an action is the bot's own, and is only checked to be JSON. Faults are, too:
+    more than `MAX_CARD_BYTES` bytes (of compact JSON in UTF-8), a version that there is not, Action.Execute
+    or refresh in a card whose version does not have them, a refresh for more than 60 users, two elements with
+    one id, an input whose id is empty, an Action.ToggleVisibility of an id that the card does not have, an
+    Action.Execute that is to open a dialog, a mention without its text, and an `<at>` text without its
+    mention.
 
     Where the card is no JSON (a date, NaN, keys that are no text), those faults alone are told. Nothing is
-    sent, changed or printed. URLs are not opened, and Markdown is not read.
+    sent, changed or printed. URLs are not opened, and Markdown is not read. A fault shows names of fields,
+    and of values single words alone: no texts.
 
     Raises `InvalidCardError` with every fault and its place. TypeError for anything that is no card at all.
     """
@@ -240,7 +245,13 @@ HALF: Final = "holds half of a character (a lone surrogate), which no request ca
 
 def _value_problem(value: Any) -> str | None:
     """What keeps a value that is neither list nor object from being JSON."""
-    if value is None or isinstance(value, bool | int):
+    if value is None or isinstance(value, bool):
+        return None
+    if isinstance(value, int):
+        try:
+            str(value)
+        except ValueError:  # more digits than sys.get_int_max_str_digits()
+            return "is a number of more digits than Python writes"
         return None
     if isinstance(value, str):
         return None if _is_whole(value) else HALF
@@ -336,7 +347,7 @@ def _judge(root: dict[str, Any], walk: _Walk) -> None:
         value = place.value
         if "properties" in takes and isinstance(value, dict):
             required = [*takes["required"], *(("type", "version") if place.parent is None else ())]
-            for missing in (one for one in required if one not in value):
+            for missing in (one for one in required if value.get(one) is None):
                 walk.add(place, f'{_called(name, place)} needs "{missing}"')
             fields = takes["properties"]
             stack += [
@@ -346,6 +357,7 @@ def _judge(root: dict[str, Any], walk: _Walk) -> None:
                     spare or key == "fallback",
                 )
                 for key, child in reversed(value.items())
+                if child is not None or key not in fields
             ]
             rules.meet(name, place, spare)
         elif "additionalProperties" in takes and isinstance(value, dict):
@@ -376,6 +388,9 @@ def _resolve(place: _Place, takes: JSON, walk: _Walk) -> tuple[str, JSON | None]
                 return name, takes  # a plain value that has a choice, or that nothing takes
             takes = next((one for one in options if _is_meant(value, one)), options[0])
         elif "x-key" in takes and isinstance(value, dict):
+            if _falls_back(value, takes):
+                takes = {"properties": {key: {} for key in value} | {"fallback": takes["x-fallback"]}}
+                return value["type"], takes | {"required": []}
             meant = _meant(place, takes, name, walk)
             if meant is None:
                 return name, None
@@ -385,6 +400,13 @@ def _resolve(place: _Place, takes: JSON, walk: _Walk) -> tuple[str, JSON | None]
             if name.endswith("Component"):
                 name = "Component"
             return name or "AdaptiveCard", takes
+
+
+def _falls_back(value: dict[str, Any], takes: JSON) -> bool:
+    """Whether clients show the `fallback` of an object, since no one knows what it is."""
+    said = value.get(takes["x-key"])
+    new = isinstance(said, str) and said not in takes["x-kinds"] and said not in _types()
+    return new and "x-fallback" in takes and value.get("fallback") is not None
 
 
 def _meant(place: _Place, takes: JSON, name: str, walk: _Walk) -> str | None:
@@ -404,7 +426,8 @@ def _meant(place: _Place, takes: JSON, name: str, walk: _Walk) -> str | None:
     elif said in _types():
         walk.add(where, f"{_a(said)} cannot stand here; here may be {_listed(kinds, 'or')}")
     else:
-        walk.add(where, f"there is no {_noun(name)} {_shown(said)}{_nearest(said, kinds)}")
+        what = f"there is no {_noun(name)} {_shown(said)}" if WORD.fullmatch(said) else f"is no {_noun(name)}"
+        walk.add(where, f"{what}{_nearest(said, kinds)}")
     return None
 
 
@@ -477,6 +500,8 @@ def _called(name: str, place: _Place) -> str:
 
 
 def _no_field(name: str, key: str, fields: Mapping[str, object]) -> str:
+    if key in ("$data", "$when"):
+        return f'"{key}" {TEMPLATE}'
     return f"{name} has no field {_shown(key)}{_nearest(key, fields)}"
 
 
@@ -493,13 +518,22 @@ def _nearest(word: str, known: Iterable[str]) -> str:
 def _misfit(value: Any, takes: JSON, name: str) -> str:
     if "x-key" in takes:
         return f"is {_what(value)}, and takes {_a(_noun(name))}"
+    if isinstance(value, str) and EXPRESSION.search(value):
+        return f"an expression in ${{}} {TEMPLATE}"
     choices = _choices(takes)
     if isinstance(value, str) and choices:
+        said = f"{_shown(value)} is" if WORD.fullmatch(value) else "is"
         if len(choices) == 1:
-            return f'{_shown(value)} is not "{choices[0]}"'
+            return f'{said} not "{choices[0]}"'
         near = _nearest(value, choices) if len(choices) > 12 else ""
-        return f"{_shown(value)} is none of {', '.join(choices)}{near}"
+        return f"{said} none of {', '.join(choices)}{near}"
     return f"is {_what(value)}, and takes {_expected(takes)}"
+
+
+TEMPLATE: Final = "is of a template, which Teams does not fill in: expand it with its data first"
+EXPRESSION: Final = re.compile(r"\$\{[^}]*\}")
+WORD: Final = re.compile(r"[A-Za-z][A-Za-z./]{0,29}")
+"""What a fault shows of the values of a card: names such as "Chart.Line", and no texts."""
 
 
 def _choices(takes: JSON) -> list[str]:
@@ -523,7 +557,8 @@ def _expected(takes: JSON) -> str:
             return _a(name) if name in _types() else "an object"
         return _expected(definition)
     if "anyOf" in takes:
-        return " or ".join(dict.fromkeys(map(_expected, takes["anyOf"])))
+        some = [one for one in takes["anyOf"] if one.get("type") != "null"]
+        return " or ".join(dict.fromkeys(map(_expected, some)))
     if choices := _choices(takes):
         return f"one of {', '.join(choices)}"
     words = {
@@ -532,7 +567,6 @@ def _expected(takes: JSON) -> str:
         "number": "a number",
         "array": "a list",
         "object": "an object",
-        "null": "null",
     }
     return words.get(str(takes.get("type")), "something else")
 
@@ -581,6 +615,7 @@ class _Rules:
     root: dict[str, Any]
     walk: _Walk
     ids: dict[str, _Place] = field(default_factory=dict)
+    targets: list[tuple[_Place, str]] = field(default_factory=list)
     mentions: list[tuple[_Place, str]] = field(default_factory=list)
     texts: list[tuple[_Place, str]] = field(default_factory=list)
 
@@ -590,10 +625,19 @@ class _Rules:
             self._id(place)
         if place.parent is None:
             self._version(place)
+        if name.startswith("Input.") and place.value.get("id") == "":
+            self._at(place, "id", "is empty, and the value of an input goes by its id")
         match name:
             case "Action.Execute":
                 if "fallback" not in place.value and place.key != "action":  # the action of a refresh
                     self._universal(place, name)
+                self._dialog(place)
+            case "Action.ToggleVisibility":
+                self._targets(place)
+            case "Action.Popover" if place.value.get("content") is None:
+                self.walk.add(place, 'Action.Popover needs "content"')
+            case "IconRun" if place.value.get("name") is None:
+                self.walk.add(place, 'IconRun needs "name"')
             case "Refresh":
                 self._refresh(place)
             case "Mention":
@@ -605,32 +649,60 @@ class _Rules:
                 self._note(self.texts, place, "value")
 
     def finish(self) -> None:
-        """Mentions need both a text in the card and an entity (msteams-docs, cards-format.md)."""
+        """Mentions need both a text in the card and an entity (msteams-docs, cards-format.md), and what is
+        shown or hidden must be there."""
         mentioned = {text for _, text in self.mentions}
-        shown: set[str] = set()
         for place, text in self.texts:
-            for at in dict.fromkeys(AT.findall(text)):
-                shown.add(at)
-                if at not in mentioned:
-                    self.walk.add(place, f"{_shown(at)} mentions nobody: msteams.entities does not have it")
+            if not mentioned.issuperset(AT.findall(CODE.sub("", text))):
+                self.walk.add(
+                    place, "has an <at> text that mentions nobody: msteams.entities does not have it"
+                )
+        if not self.mentions and not self.targets:
+            return
+        ids, texts = _ids_and_texts(self.root)
+        for place, id in self.targets:
+            if id not in ids:
+                self.walk.add(place, "is the id of nothing in the card")
         for place, text in self.mentions:
             if AT.fullmatch(text) is None:
-                self.walk.add(place, f"{_shown(text)} is no text of a mention, which is <at>name</at>")
-            elif text not in shown:
-                self.walk.add(place, f"{_shown(text)} is in no TextBlock and no Fact of the card")
+                self.walk.add(place, "is no text of a mention, which is <at>name</at>")
+            elif text not in texts:
+                self.walk.add(place, "is in no TextBlock and no Fact of the card")
 
     def _version(self, place: _Place) -> None:
-        if self.version is None and isinstance(place.value.get("version"), str):
-            self._at(place, "version", 'is no version; a card for Teams has "1.5"')
+        said = place.value.get("version")
+        if self.version is None and isinstance(said, str):
+            template = f"an expression in ${{}} {TEMPLATE}"
+            wrong = 'is no version; a card for Teams has "1.5"'
+            self._at(place, "version", template if EXPRESSION.search(said) else wrong)
         elif self.version is not None and self.version > NEWEST_VERSION:
-            self._at(place, "version", "Teams has 1.5, and shows only the fallbackText of a newer card")
+            newest = ".".join(map(str, NEWEST_VERSION))
+            self._at(place, "version", f'there is no such version; a card for Teams has "1.5", or "{newest}"')
 
     def _id(self, place: _Place) -> None:
         """Clients with the shared object model refuse such a card: "Collision detected for id"
         (AdaptiveCards, source/shared/cpp/ObjectModel/ParseContext.cpp)."""
         id = place.value.get("id")
         if isinstance(id, str) and id and (first := self.ids.setdefault(id, place)) is not place:
-            self._at(place, "id", f"{_shown(id)} is the id of {first} already")
+            self._at(place, "id", f"is the id of {first} already")
+
+    def _dialog(self, place: _Place) -> None:
+        """Action.Submit alone opens dialogs (msteams-docs, invoking-task-modules.md): this one sends an
+        `adaptiveCard/action`, whatever its data says."""
+        data = place.value.get("data")
+        teams = data.get("msteams") if isinstance(data, dict) else None
+        if isinstance(teams, dict) and teams.get("type") == "task/fetch":
+            self._at(place, "data", "opens no dialog in an Action.Execute: put it into an Action.Submit")
+
+    def _targets(self, place: _Place) -> None:
+        targets = place.value.get("targetElements")
+        all = _Place(place, "targetElements", targets)
+        for index, target in enumerate(targets if isinstance(targets, list | tuple) else ()):
+            one = _Place(all, index, target)
+            if isinstance(target, str):
+                self.targets.append((one, target))
+            elif isinstance(target, dict):
+                self._note(self.targets, one, "elementId")
 
     def _refresh(self, place: _Place) -> None:
         self._universal(place, "refresh")
@@ -659,7 +731,32 @@ class _Rules:
         self.walk.add(_Place(place, key, place.value.get(key)), message)
 
 
-VERSION: Final = re.compile(r"(\d{1,3})\.(\d{1,3})", re.ASCII)
+def _ids_and_texts(root: dict[str, Any]) -> tuple[set[str], set[str]]:
+    """The ids in a card, and the texts of mentions that it shows; of what is unknown in it, too."""
+    ids: set[str] = set()
+    texts: set[str] = set()
+    seen: set[int] = set()
+    stack: list[Any] = [root]
+    while stack:
+        value = stack.pop()
+        if id(value) in seen:
+            continue
+        seen.add(id(value))
+        for key, child in value.items() if isinstance(value, dict) else enumerate(value):
+            if isinstance(child, str):
+                if key == "id":
+                    ids.add(child)
+                elif key in ("text", "title", "value"):
+                    texts.update(AT.findall(child))
+            elif isinstance(child, list | tuple) or (
+                isinstance(child, dict) and key not in ("data", "msteams")
+            ):
+                stack.append(child)
+    return ids, texts
+
+
+VERSION: Final = re.compile(r"(\d{1,3})\.(\d{1,3})(?:\.\d{1,3}){0,2}", re.ASCII)
 AT: Final = re.compile(r"<at>[^<]{1,500}</at>")
+CODE: Final = re.compile(r"`[^`]*`")
 WITH_ID: Final = {*UNIONS["Element"][1], "CarouselPage", "Column", "TableCell", "TableRow"}
 """The objects whose ids must differ within a card."""

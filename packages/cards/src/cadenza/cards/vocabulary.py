@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["CHOICES", "FIELDS", "MORE_FIELDS", "NO_FIELDS", "UNIONS"]
+__all__ = ["CHOICES", "FALLBACKS", "FIELDS", "MORE_FIELDS", "NO_FIELDS", "UNIONS"]
 
 Fields = dict[str, str]
 
@@ -155,7 +155,7 @@ _SLICES: Final[Fields] = _CHART | {
 
 _ICON: Final[Fields] = {"color": "Colors", "name": "text", "size": "IconSize", "style": "IconStyle"}
 
-_COMPONENT: Final[Fields] = _ALIGNED | {"name!": "text"}
+_COMPONENT: Final[Fields] = _ALIGNED | {"name!": "text", "view": "text"}
 
 FIELDS: Final[dict[str, Fields]] = {
     # elements
@@ -510,3 +510,12 @@ UNIONS: Final[dict[str, tuple[str, dict[str, str]]]] = {
 }
 """The objects of which one of several may stand in a place: the field that tells them apart, and the
 definition for each of its values."""
+
+FALLBACKS: Final[dict[str, str]] = {
+    "Action": "Action | FallbackOption",
+    "Component": "Element | FallbackOption",
+    "Element": "Element | FallbackOption",
+    "Inline": "Inline | Element | FallbackOption",
+    "SelectAction": "SelectAction | FallbackOption",
+}
+"""What the `fallback` of an object takes whose type nobody knows, by the union that it stands for."""

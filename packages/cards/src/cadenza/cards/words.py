@@ -230,7 +230,7 @@ TextWeight: TypeAlias = Annotated[
 ]
 ThemeName: TypeAlias = Annotated[Literal["Light", "Dark"], Words("theme")]
 Version: TypeAlias = Annotated[
-    Literal["1.0", "1.1", "1.2", "1.3", "1.4", "1.5", "1.6"], Words("version of the schema")
+    Literal["1.0", "1.0.0", "1.1", "1.2", "1.3", "1.4", "1.5", "1.6"], Words("version of the schema")
 ]
 VerticalAlignment: TypeAlias = Annotated[
     Literal["Top", "Center", "Bottom"] | types.VerticalAlignment, Words("vertical alignment")

@@ -73,6 +73,8 @@ async def _talk(session: Session, texts: AsyncIterator[str], view: View, *, type
                 if not typed:
                     session.failures.append(str(error))
                 continue
+            if session.refusal:  # what a user sees of it in Teams, and why
+                view.note(f"(Something went wrong. Please try again: {session.refusal})")
             if session.notice:
                 view.notice(session.notice)
             if session.dialog is not None and session.dialog is not before:

@@ -6,7 +6,7 @@ import sys
 
 from cadenza.dev.views import ENDS, PROMPT, how_to_sign_in, in_dialog, labels, printable, reacted
 from cadenza.testing import Dialog, Exchange, ScreenChange, ScreenMessage
-from cadenza.testing.outline import attached, buttons, card_of, outline
+from cadenza.testing.outline import attached, buttons, card_of, named, outline
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.panel import Panel
@@ -119,7 +119,8 @@ class RichView:
             return self._bubble(
                 Text(printable(message.informative or ""), style="italic dim"), "streaming", "yellow"
             )
-        lines = Text(printable(message.text.rstrip())).wrap(self._console, self._width - FRAME)
+        text = named(message.text, message.entities)
+        lines = Text(printable(text.rstrip())).wrap(self._console, self._width - FRAME)
         room = max(1, self._console.height - FRAME)
         return self._bubble(Text("\n").join(lines[-room:]), "streaming", "yellow")
 
@@ -127,10 +128,10 @@ class RichView:
         if message.deleted:
             return Text("(the message was deleted)", style="dim")
         shown = self._texts.get(message.id, "")
-        self._texts[message.id] = message.text
-        continued = event.change == "edited" and shown and message.text.startswith(shown)
+        whole = self._texts[message.id] = named(message.text, message.entities)
+        continued = event.change == "edited" and shown and whole.startswith(shown)
         parts: list[RenderableType] = []
-        text = message.text[len(shown) :] if continued else message.text
+        text = whole[len(shown) :] if continued else whole
         if text:
             parts.append(Text(printable(text.rstrip())))
         for attachment in message.attachments:

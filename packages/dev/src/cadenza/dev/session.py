@@ -52,6 +52,8 @@ class Session:
         """`turn_seconds`: how long a turn may take; None: as long as it likes."""
         self.teams = teams
         self.failures: list[str] = []
+        self.refusal = ""
+        """Why the last thing that was done went wrong for the user, "" if it did not."""
         self._user = teams.user()
         self._observe = observe
         self._turn_seconds = turn_seconds
@@ -85,6 +87,7 @@ class Session:
         Raises LookupError if there is no such button, and ValueError if it sends nothing to a bot.
         """
         if self._user.toggles(title):
+            self._begin()
             self._user.toggle(title)
         else:
             await self._turn(self._user.click(title, inputs=dict(inputs)))
@@ -117,6 +120,7 @@ class Session:
         Raises LookupError if there is no such button.
         """
         if by_hand:
+            self._begin()
             code = await self._user.sign_in(title or None, by_hand=True)
             self._user.notice = f"the page shows the code {code}: say it"
         else:
@@ -132,7 +136,7 @@ class Session:
 
     async def _turn(self, deed: Coroutine[Any, Any, Delivery]) -> None:
         failures = len(self.failures)
-        self._user.notice = ""
+        self._begin()
         try:
             async with asyncio.timeout(self._turn_seconds):
                 delivery = await deed
@@ -144,8 +148,17 @@ class Session:
                     await asyncio.sleep(POLL_SECONDS)
         except (AnswerError, DeliveryError, aiohttp.ClientError) as error:
             self.failures.append(str(error))
+            self.refusal = "there was no answer"
+            if isinstance(error, DeliveryError):
+                self.refusal = f"the bot answered {error.answer.status}"
+            elif isinstance(error, AnswerError):
+                self.refusal = error.problem
         except TimeoutError:
             raise TurnTimeoutError(f"the bot's turn did not end within {self._turn_seconds:g} s") from None
+
+    def _begin(self) -> None:
+        """Forget what came of the last thing that was done."""
+        self.refusal = self._user.notice = ""
 
     def _streaming(self) -> bool:
         return any(message.state == "streaming" for message in self._user.screen.messages)

@@ -9,7 +9,7 @@ import textwrap
 from typing import Any, Protocol, TextIO
 
 from cadenza.testing import Dialog, Exchange, ScreenChange, ScreenMessage
-from cadenza.testing.outline import attached, buttons, card_of, outline
+from cadenza.testing.outline import attached, buttons, card_of, named, outline
 
 __all__ = [
     "ENDS",
@@ -208,15 +208,16 @@ class PlainView:
 
     def _show_text(self, message: ScreenMessage) -> None:
         shown = self._texts.get(message.id, "")
-        if message.text == shown:
+        whole = named(message.text, message.entities)
+        if whole == shown:
             return
-        self._texts[message.id] = message.text
-        if not message.text.startswith(shown):
+        self._texts[message.id] = whole
+        if not whole.startswith(shown):
             self._line("(the text is replaced)")
             shown = ""
         if self._unfinished != message.id:
             self._finish_line()
-        text = message.text[len(shown) :]
+        text = whole[len(shown) :]
         self._output.write(text)
         self._unfinished = None if text.endswith("\n") else message.id
         if message.state != "streaming":

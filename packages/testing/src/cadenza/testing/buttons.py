@@ -74,7 +74,9 @@ def fill_in(card: dict[str, Any] | None, action: dict[str, Any], given: dict[str
         if value is not None and value != "":
             values[id] = value
         elif element.get("isRequired"):
-            raise ValueError(f"the card is not sent: its input {id!r} is required")
+            missing = f"its input {id!r} is required"
+            said = element.get("errorMessage")
+            raise ValueError(f"the card is not sent: {f'{said} ({missing})' if said else missing}")
         elif id in given:
             values[id] = value
     return values

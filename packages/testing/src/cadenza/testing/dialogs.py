@@ -214,6 +214,8 @@ class Dialogs(LivingCards):
         value = body.get("value")
         if body.get("type") == "application/vnd.microsoft.activity.message":
             self.notice = str(value)
+        elif body.get("type") == "application/vnd.microsoft.error" and isinstance(value, dict):
+            self.notice = str(value.get("message") or "Something went wrong")
         elif body.get("type") == CARD_CONTENT and isinstance(value, dict) and message is not None:
             self._put_card(message, card, value)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-__all__ = ["attached", "buttons", "card_of", "outline"]
+__all__ = ["attached", "buttons", "card_of", "named", "outline"]
 
 
 def outline(card: Mapping[str, Any]) -> list[str]:
@@ -18,7 +18,19 @@ def outline(card: Mapping[str, Any]) -> list[str]:
     lines += [f"[image {image.get('url')}]" for image in _objects(card.get("images"))]
     lines += _lines_of(card.get("body"))
     row = buttons(card.get("actions")) or buttons(card.get("buttons"))
-    return [line for text in lines for line in text.splitlines()] + ([row] if row else []) + _shown(card)
+    teams = card.get("msteams")
+    entities = teams.get("entities") if isinstance(teams, dict) else None
+    lines = [named(line, entities) for text in lines for line in text.splitlines()]
+    return lines + ([row] if row else []) + _shown(card)
+
+
+def named(text: str, entities: Any) -> str:
+    """A text as Teams shows it: with the names of those whom its entities mention, without the tags."""
+    for entity in _objects(entities):
+        said = entity.get("text")
+        if entity.get("type") == "mention" and isinstance(said, str) and said:
+            text = text.replace(said, said.removeprefix("<at>").removesuffix("</at>"))
+    return text
 
 
 def card_of(attachment: Mapping[str, Any]) -> Mapping[str, Any] | None:

@@ -193,6 +193,7 @@ SOURCES: Mapping[str, str] = {
         "typing-while-open": "1.4, last row but one",
     }.items()
 } | {
+    "card": "the schema of Adaptive Cards, AdaptiveCard: type, body, actions",
     "card-refresh": "msteams-docs, User-Specific-Views.md",
     "sign-in-card": "api-surface.md 1.10, sign_in",
     "sign-in-link": "api-surface.md 1.10, sign_in: the state of the link names the card's connection",

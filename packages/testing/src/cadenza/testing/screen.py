@@ -101,7 +101,7 @@ class ScreenMessage:
 
     @property
     def cards(self) -> list[dict[str, Any]]:
-        """The contents of the cards attached."""
+        """The contents of the cards attached: those that are on the screen, so do not change them."""
         return [
             attachment["content"]
             for attachment in self.attachments

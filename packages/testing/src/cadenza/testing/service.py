@@ -362,7 +362,8 @@ class Service:
         new: dict[str, Any],
         now: float,
     ) -> None:
-        """Show one member a card in the place of `old` (None: of every card), until the message is edited.
+        """Show one member a card in the place of `old`, that very object on the screen (None: of every card),
+        until the message is edited.
 
         In a personal chat that is the message for all who look. Nothing happens if the message is gone.
         """
@@ -371,8 +372,8 @@ class Service:
         if message is None or message.deleted:
             return
         attachments = [
-            {"contentType": CARD_CONTENT, "content": new}
-            if one.get("contentType") == CARD_CONTENT and (old is None or one.get("content") == old)
+            {"contentType": CARD_CONTENT, "content": dict(new)}
+            if one.get("contentType") == CARD_CONTENT and (old is None or one.get("content") is old)
             else one
             for one in message.views.get(member_id, message.attachments)
         ]
@@ -736,13 +737,14 @@ class Service:
     ) -> None:
         message.text = exchange.text
         message.text_format = body.get("textFormat")
-        message.attachments = body.get("attachments") or []
+        message.attachments = [_own(one) for one in body.get("attachments") or ()]
         message.entities = shape.other_entities(body)
         message.suggested_actions = body.get("suggestedActions")
         message.channel_data = body.get("channelData")
         message.activity = body
         message.hidden_from = frozenset()
         message.views = {}
+        shape.judge_cards(exchange, message.attachments, self._report)
         if message.attachments and cards_with_refresh(message.attachments):
             judge_refreshes(exchange, message.attachments, self._report)
             if self.on_refresh is not None:
@@ -817,6 +819,12 @@ class Service:
         memory.append(item)
         if len(memory) >= 2 * self._keep:
             del memory[: self._keep]
+
+
+def _own(attachment: dict[str, Any]) -> dict[str, Any]:
+    """An attachment with a card of its own: which object a card is says where it stands."""
+    card = attachment.get("content")
+    return {**attachment, "content": dict(card)} if isinstance(card, dict) else attachment
 
 
 def _tenant(body: dict[str, Any] | None) -> str:

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from cadenza.testing import answers
+from cadenza.testing.buttons import CARD_CONTENT
 from cadenza.testing.exchange import Exchange, Reply
 from cadenza.testing.rules import DOCUMENTED_MESSAGE_BYTES, Rules, Verdict
 
-__all__ = ["Report", "check_size", "other_entities", "read_activity", "read_edit", "read_fields"]
+__all__ = [
+    "Report",
+    "check_size",
+    "judge_cards",
+    "other_entities",
+    "read_activity",
+    "read_edit",
+    "read_fields",
+]
 
 Report = Callable[[Exchange, str, str], None]
 """Called as report(exchange, rule, detail) for each violation."""
@@ -96,6 +105,26 @@ def read_fields(exchange: Exchange, body: dict[str, Any], report: Report) -> Non
         if attachments and not all(isinstance(attachment, dict) for attachment in attachments):
             detail = "an attachment is no object"
             _refuse(exchange, report, "malformed", detail, answers.BAD_REQUESTS["argument"])
+
+
+def judge_cards(exchange: Exchange, attachments: list[dict[str, Any]], report: Report) -> None:
+    """Report what is certainly wrong with an Adaptive Card as a whole; `cards.validate` finds more."""
+    for attachment in attachments:
+        if attachment.get("contentType") == CARD_CONTENT:
+            for problem in _problems_of_card(attachment.get("content")):
+                report(exchange, "card", problem)
+
+
+def _problems_of_card(card: Any) -> Iterator[str]:
+    if not isinstance(card, dict):
+        yield f"the content of a card is {'nothing' if card is None else type(card).__name__}, and no object"
+        return
+    if card.get("type") != "AdaptiveCard":
+        yield "a card whose type is not AdaptiveCard"
+    for name in ("body", "actions"):
+        parts = card.get(name)
+        if parts is not None and not (isinstance(parts, list) and all(isinstance(p, dict) for p in parts)):
+            yield f'"{name}" of a card is no list of objects'
 
 
 def read_edit(exchange: Exchange, body: dict[str, Any], report: Report) -> None:

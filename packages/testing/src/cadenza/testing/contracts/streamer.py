@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
@@ -54,7 +54,12 @@ class ShownMessage:
 
 
 class StreamerHarness(Protocol):
-    """What `StreamerContract` has in its hands: a new streamer, and the eyes and the hand of its user."""
+    """What `StreamerContract` has in its hands: a new streamer, and the eyes and the hand of its user.
+
+    One that has a method `async def break_delivery(self) -> None` as well, after which nothing that is sent
+    reaches the screen any more, is also tested for what its streamer says of that; else these tests are
+    skipped.
+    """
 
     @property
     def streamer(self) -> StreamerProtocol:
@@ -217,6 +222,24 @@ class StreamerContract(Contract):
         assert await self.texts(backend) == ["".join(words)]
         await self.close(streamer)
         assert await backend.shown() == [ShownMessage("".join(words), final=True)]
+
+    async def test_informative_lines_and_clear_text_may_come_from_another_thread(
+        self, backend: StreamerHarness, streamer: StreamerProtocol
+    ) -> None:
+        await asyncio.to_thread(streamer.update, "Searching")
+        await backend.settle()
+        assert await backend.shown() == [ShownMessage(informative="Searching")]
+        streamer.emit("wrong")
+        await backend.settle()
+
+        def correct() -> None:
+            streamer.clear_text()
+            streamer.emit("right")
+
+        await asyncio.to_thread(correct)
+        await backend.settle()
+        await self.close(streamer)
+        assert await backend.shown() == [ShownMessage("right", final=True)]
 
     @pytest.mark.parametrize("wrong", [None, 7, b"bytes", {"type": "message", "text": "x"}, ["x"], object()])
     async def test_what_cannot_be_emitted_is_refused_and_nothing_is_lost(
@@ -425,6 +448,33 @@ class StreamerContract(Contract):
         assert await self.texts(backend) == [f"Hello {steps}" for steps in range(4)]
         assert all(message.final for message in await backend.shown())
 
+    async def test_close_raises_where_the_text_does_not_reach_the_user(
+        self, backend: StreamerHarness, streamer: StreamerProtocol
+    ) -> None:
+        from cadenza.apps.stream import StreamDeliveryError
+
+        break_delivery = breaking(backend)
+        streamer.emit("One ")
+        await backend.settle()
+        await break_delivery()
+        streamer.emit("two")
+        await backend.settle()
+        for _ in range(2):
+            with pytest.raises(StreamDeliveryError):
+                await streamer.close()
+        assert all("two" not in message.text and not message.final for message in await backend.shown())
+
+    async def test_close_raises_where_a_card_does_not_reach_the_user(
+        self, backend: StreamerHarness, streamer: StreamerProtocol
+    ) -> None:
+        from cadenza.apps.stream import StreamDeliveryError
+
+        await breaking(backend)()
+        streamer.emit(teams.MessageActivityInput().add_card(CARD))
+        results = await asyncio.gather(*(streamer.close() for _ in range(3)), return_exceptions=True)
+        assert [isinstance(result, StreamDeliveryError) for result in results] == [True] * 3
+        assert await backend.shown() == []
+
     async def test_where_there_was_nothing_close_returns_none(
         self, backend: StreamerHarness, streamer: StreamerProtocol
     ) -> None:
@@ -492,12 +542,30 @@ class StreamerContract(Contract):
             await self.close(streamer)
             assert streamer.closed
 
+    async def test_closed_is_false_while_the_message_is_being_finalized(
+        self, backend: StreamerHarness, streamer: StreamerProtocol
+    ) -> None:
+        for text in ("First", "Second"):
+            streamer.emit(text)
+            await backend.settle()
+            closing = asyncio.ensure_future(streamer.close())
+            for _ in range(50):  # not until it is done: time may be virtual, and pass only if nothing runs
+                await asyncio.sleep(0)
+                if streamer.closed:
+                    assert (await backend.shown())[-1].final, "closed, and not final on the screen"
+                    break
+            await closing
+            assert streamer.closed
+
     async def test_count_tells_what_is_not_on_the_screen_yet(
         self, backend: StreamerHarness, streamer: StreamerProtocol
     ) -> None:
         for number in range(5):
             streamer.emit(f"{number} ")
-            assert 0 <= streamer.count <= number + 1
+            counted = streamer.count
+            assert 0 <= counted <= number + 1
+            if f"{number} " not in "".join(await self.texts(backend)):
+                assert counted >= 1
         await backend.settle()
         assert streamer.count == 0
         streamer.emit("more")
@@ -557,6 +625,19 @@ class StreamerContract(Contract):
         await backend.settle()
         second = await self.close(streamer)
         assert finals == [first, second]
+
+    async def test_close_waits_for_the_handlers_of_on_close(
+        self, backend: StreamerHarness, streamer: StreamerProtocol
+    ) -> None:
+        finals: list[teams.SentActivity] = []
+
+        async def note(sent: teams.SentActivity) -> None:
+            await asyncio.sleep(0.05)
+            finals.append(sent)
+
+        streamer.on_close(note)
+        streamer.emit("Hello")
+        assert finals == [await self.close(streamer)]
 
     async def test_a_handler_that_fails_harms_nothing(
         self, backend: StreamerHarness, streamer: StreamerProtocol
@@ -636,6 +717,22 @@ class StreamerContract(Contract):
         assert finals == []
         assert await self.texts(backend) == ["One "]
         assert not (await backend.shown())[0].final
+
+    async def test_stop_that_comes_while_close_works_ends_the_message_or_comes_too_late(
+        self, backend: StreamerHarness, streamer: StreamerProtocol
+    ) -> None:
+        for steps in range(6):
+            streamer.emit(f"Hello {steps}")
+            await backend.settle()
+            closing = asyncio.ensure_future(streamer.close())
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            await backend.press_stop()
+            sent = await closing
+            await backend.settle()
+            assert not streamer.canceled
+            last = (await backend.shown())[-1]
+            assert (last.text, last.final) == (f"Hello {steps}", sent is not None)
 
     async def test_stop_ends_an_informative_line_too(
         self, backend: StreamerHarness, streamer: StreamerProtocol
@@ -737,6 +834,14 @@ class StreamerContract(Contract):
 def plain(text: str, cards: int) -> tuple[str, int]:
     """A message, where white space alone beside a card may be shown or not."""
     return text if text.strip() else "", cards
+
+
+def breaking(backend: StreamerHarness) -> Callable[[], Awaitable[None]]:
+    """The way that a harness has to keep things from the screen; the test is skipped where it has none."""
+    found: Callable[[], Awaitable[None]] | None = getattr(backend, "break_delivery", None)
+    if found is None:
+        pytest.skip(f"{type(backend).__name__} has no break_delivery()")
+    return found
 
 
 @contextmanager
