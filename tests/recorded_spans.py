@@ -58,11 +58,18 @@ class Recorded(SpanProcessor):
 
     def metrics(self) -> dict[str, dict[str, Any]]:
         """By metric and the values of its attributes: a sum, the count of a histogram, or the gauge."""
+        return self._figures("value", "count")
+
+    def sums(self) -> dict[str, dict[str, Any]]:
+        """The same, with the sum of a histogram's values, in its unit."""
+        return self._figures("value", "sum")
+
+    def _figures(self, *kinds: str) -> dict[str, dict[str, Any]]:
         data = self._reader.get_metrics_data()
         resources = data.resource_metrics if data is not None else ()
         scopes = [scope for resource in resources for scope in resource.scope_metrics]
         return {
-            metric.name: {_values(point): _figure(point) for point in metric.data.data_points}
+            metric.name: {_values(point): _figure(point, kinds) for point in metric.data.data_points}
             for scope in scopes
             for metric in scope.metrics
         }
@@ -76,8 +83,8 @@ def _values(point: Any) -> str:
     return " ".join(str(value) for _, value in sorted((point.attributes or {}).items()))
 
 
-def _figure(point: Any) -> Any:
-    return point.value if hasattr(point, "value") else point.count
+def _figure(point: Any, kinds: tuple[str, ...]) -> Any:
+    return next(getattr(point, kind) for kind in kinds if hasattr(point, kind))
 
 
 def _line(span: ReadableSpan, wanted: tuple[str, ...], names: dict[int, str]) -> str:

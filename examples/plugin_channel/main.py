@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import sys
 from collections.abc import AsyncIterator
 
 from cadenza.api import MessageActivity, MessageActivityInput
@@ -50,4 +51,7 @@ async def answer(ctx: ActivityContext[MessageActivity]) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(app.start())
+    try:
+        asyncio.run(app.start())
+    except OSError as error:  # a port that is taken
+        sys.exit(str(error))

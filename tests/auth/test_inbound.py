@@ -12,8 +12,25 @@ import aiohttp
 import pytest
 from auth.scene import CLIENT_ID, ONE_FETCH, SERVICE_URL, Bot, Provider, message
 from cadenza.api import CHINA, PUBLIC, US_GOV, US_GOV_DOD, CloudEnvironment, with_overrides
-from cadenza.apps import App
+from cadenza.apps import App, Plugin
 from cadenza.testing.keys import encode_token
+
+
+@Plugin()
+class Wall:
+    """A plugin with a channel: that must not change who else is let in."""
+
+    channel_id = "wall"
+
+    async def send(self, activity: Any, ref: Any) -> Any: ...
+
+    def create_stream(self, ref: Any) -> Any: ...
+
+
+@pytest.fixture(params=[(), (Wall(),)], ids=["", "with a channel"])
+def bot(make_bot: Callable[..., Bot], request: pytest.FixtureRequest) -> Bot:
+    return make_bot(plugins=list(request.param))
+
 
 MADE_UP = "https://smba.trafficmanager.net.evil.example/amer/"
 

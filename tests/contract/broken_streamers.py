@@ -4,13 +4,15 @@ what is collected here is meant to fail, so its name is none that pytest looks f
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
+from threading import get_ident
 from typing import Any, ClassVar
 
 import pytest
 from cadenza.api import ApiClient, ConversationReference, SentActivity
 from cadenza.api.clients.transport import Request, Response, Transport
-from cadenza.apps.stream import HttpStream, StreamCancelledError
+from cadenza.apps.stream import HttpStream, StreamCancelledError, StreamDeliveryError
 from cadenza.testing.contracts import StreamerContract
 
 from .teams_screen import TeamsScreen, screen_of
@@ -60,7 +62,8 @@ class LosesWhatComesMeanwhile(HttpStream):
         super().__init__(api.through(self._slow), ref, **options)
 
     def emit(self, activity: Any) -> None:
-        if not self._slow.busy or not isinstance(activity, str):
+        # From other threads nothing is lost: whether a request is under way then is a matter of luck.
+        if not self._slow.busy or not isinstance(activity, str) or get_ident() != self._thread:
             super().emit(activity)
 
 
@@ -91,6 +94,59 @@ class GoesOnAfterStop(HttpStream):
         return await super().close()
 
 
+class CountsNothing(HttpStream):
+    """`count` is always 0."""
+
+    @property
+    def count(self) -> int:
+        return 0
+
+
+class ClosedTooSoon(HttpStream):
+    """`closed` is true as soon as close() was called."""
+
+    _closing = False
+
+    @property
+    def closed(self) -> bool:
+        return self._closing or super().closed
+
+    async def close(self) -> SentActivity | None:
+        self._closing = self.sequence > 0
+        try:
+            return await super().close()
+        finally:
+            self._closing = False
+
+
+class DeafToThreads(HttpStream):
+    """What another thread wants cleared stays."""
+
+    def clear_text(self) -> None:
+        if get_ident() == self._thread:
+            super().clear_text()
+
+
+class KeepsFailuresQuiet(HttpStream):
+    """What did not reach the user is nobody's business."""
+
+    async def close(self) -> SentActivity | None:
+        with suppress(StreamDeliveryError):
+            return await super().close()
+        return None
+
+
+class WaitsForNobody(HttpStream):
+    """close() returns before the handlers of on_close are done."""
+
+    def on_close(self, handler: Callable[[SentActivity], Awaitable[None]]) -> None:
+        async def begin(sent: SentActivity) -> None:
+            self._begun = asyncio.ensure_future(handler(sent))
+            self._begun.add_done_callback(lambda done: done.exception())
+
+        super().on_close(begin)
+
+
 class Broken(StreamerContract):
     kind: ClassVar[type[HttpStream]]
 
@@ -110,3 +166,23 @@ class TestLosesWhatComesMeanwhile(Broken):
 
 class TestGoesOnAfterStop(Broken):
     kind = GoesOnAfterStop
+
+
+class TestCountsNothing(Broken):
+    kind = CountsNothing
+
+
+class TestClosedTooSoon(Broken):
+    kind = ClosedTooSoon
+
+
+class TestDeafToThreads(Broken):
+    kind = DeafToThreads
+
+
+class TestKeepsFailuresQuiet(Broken):
+    kind = KeepsFailuresQuiet
+
+
+class TestWaitsForNobody(Broken):
+    kind = WaitsForNobody

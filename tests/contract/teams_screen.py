@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 
 from cadenza.api import ApiClient
 from cadenza.apps.stream import HttpStream
-from cadenza.testing import Teams, User, VirtualClock
+from cadenza.testing import Teams, User, VirtualClock, each, status
 from cadenza.testing.contracts import ShownMessage
 
 
@@ -16,6 +16,7 @@ class TeamsScreen:
     """The user of an `HttpStream`, or of a class derived from it."""
 
     def __init__(self, service: Teams, user: User, kind: type[HttpStream] = HttpStream) -> None:
+        self._service = service
         self._screen = service.screen(user)
         self._user = user
         api = ApiClient(service.url, transport=service.transport)
@@ -35,6 +36,9 @@ class TeamsScreen:
 
     async def press_stop(self) -> None:
         self._user.press_stop()
+
+    async def break_delivery(self) -> None:
+        self._service.fault(each(status(503)))
 
     async def settle(self) -> None:
         await asyncio.sleep(3)  # a chunk a second, and an answer for each

@@ -1,14 +1,18 @@
 """The page of a tab: the same files, the same headers and the same refusals on every host."""
 
+import asyncio
 import gzip
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from email.utils import formatdate
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
+from cadenza.apps.http.file_answer import FileAnswer, open_file
 from hosts.places import Place
 from yarl import URL
 
@@ -130,6 +134,8 @@ async def test_a_file_comes_again_only_if_it_has_changed(
         ("bytes=999998-", "89", "bytes 999998-999999/1000000"),
         ("bytes=999998-2000000", "89", "bytes 999998-999999/1000000"),
         ("bytes=-3", "789", "bytes 999997-999999/1000000"),
+        ("BYTES=0-1", "01", "bytes 0-1/1000000"),
+        (f"bytes=999999-{'9' * 100}", "9", "bytes 999999-999999/1000000"),
     ],
 )
 async def test_a_part_of_a_file_may_be_asked_for(
@@ -140,7 +146,7 @@ async def test_a_part_of_a_file_may_be_asked_for(
     assert answer.headers["Content-Range"] == said
 
 
-@pytest.mark.parametrize("asked", ["bytes=1000000-", "bytes=5-2", "bytes=-", "lines=1-2", "bytes=0-1,3-4"])
+@pytest.mark.parametrize("asked", ["bytes=1000000-", f"bytes={'9' * 100}-", "bytes=-0"])
 async def test_a_part_that_is_not_there_is_416(
     place: Place, client: aiohttp.ClientSession, asked: str
 ) -> None:
@@ -148,14 +154,44 @@ async def test_a_part_that_is_not_there_is_416(
     assert (answer.status, answer.headers["Content-Range"]) == (416, "bytes */1000000")
 
 
+@pytest.mark.parametrize(
+    "asked", ["lines=1-2", "bytes=0-1,3-4", "bytes=5-2", "bytes=-", "bytes=a-b", f"bytes={'9' * 5000}-"]
+)
+async def test_a_range_that_is_not_understood_counts_for_nothing(
+    place: Place, client: aiohttp.ClientSession, asked: str
+) -> None:
+    answer = await get(place, client, "/big.bin", Range=asked)
+    assert (answer.status, len(answer.body)) == (200, 1_000_000)
+
+
+async def test_a_range_is_for_get_alone(place: Place, client: aiohttp.ClientSession) -> None:
+    answer = await get(place, client, "/big.bin", "HEAD", Range="bytes=0-3")
+    assert (answer.status, answer.headers["Content-Length"]) == (200, "1000000")
+
+
 async def test_a_part_of_what_has_changed_since_is_the_whole(
     place: Place, client: aiohttp.ClientSession
 ) -> None:
-    date = (await get(place, client, "/big.bin")).headers["Last-Modified"]
-    assert (await get(place, client, "/big.bin", Range="bytes=0-3", If_Range=date)).status == 206
-    old = formatdate(1, usegmt=True)
-    answer = await get(place, client, "/big.bin", Range="bytes=0-3", If_Range=old)
-    assert (answer.status, len(answer.body)) == (200, 1_000_000)
+    now = (await get(place, client, "/big.bin")).headers
+    for same in (now["Last-Modified"], now["ETag"]):
+        assert (await get(place, client, "/big.bin", Range="bytes=0-3", If_Range=same)).status == 206
+    for other in (formatdate(1, usegmt=True), '"other"', f"W/{now['ETag']}"):
+        answer = await get(place, client, "/big.bin", Range="bytes=0-3", If_Range=other)
+        assert (answer.status, len(answer.body)) == (200, 1_000_000)
+
+
+async def test_a_file_that_has_become_shorter_meanwhile_is_not_taken_for_the_whole(
+    place: Place, client: aiohttp.ClientSession, site: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def open_and_cut(*asked: Any) -> FileAnswer:
+        answer = open_file(*asked)
+        os.truncate(site / "big.bin", 10)
+        return answer
+
+    monkeypatch.setattr("cadenza.apps.http.file_answer.open_file", open_and_cut)
+    async with asyncio.timeout(5):
+        with pytest.raises(aiohttp.ClientPayloadError):
+            await get(place, client, "/big.bin")
 
 
 async def test_a_file_that_lies_packed_beside_the_one_asked_for_is_taken(
@@ -166,6 +202,18 @@ async def test_a_file_that_lies_packed_beside_the_one_asked_for_is_taken(
     assert (answer.headers["Content-Encoding"], answer.headers["Vary"]) == ("gzip", "Accept-Encoding")
     assert answer.text == "let a = 'packed'"
     assert answer.headers["Content-Type"] == "text/javascript; charset=utf-8"
+
+
+async def test_a_packed_file_that_is_a_link_out_of_the_directory_is_not_shown(
+    place: Place, client: aiohttp.ClientSession, site: Path
+) -> None:
+    outside = site.parent / "secret.gz"
+    outside.write_bytes(gzip.compress(b"secret"))
+    (site / "app.js.gz").unlink()
+    (site / "app.js.gz").symlink_to(outside)
+    answer = await get(place, client, "/app.js", Accept_Encoding="gzip")
+    assert answer.text == "let a = 'plain'"
+    assert "Content-Encoding" not in answer.headers
 
 
 async def test_files_cannot_be_written(place: Place, client: aiohttp.ClientSession) -> None:

@@ -1,6 +1,7 @@
 """Who starts and stops a bot that others serve, and what is said where nobody does."""
 
 import asyncio
+import gc
 import gzip
 import json
 import signal
@@ -24,6 +25,8 @@ from cadenza.apps import (
     HostedServerAdapter,
     HttpRequest,
     HttpResponse,
+    Plugin,
+    PluginBase,
     StaticServerAdapter,
 )
 from cadenza.cli import BotError
@@ -172,6 +175,79 @@ async def test_a_host_in_another_event_loop_is_a_clear_error(
         assert (await call(asgi, "/health")).status == 200
 
 
+def test_a_second_host_of_an_app_in_another_event_loop_is_told_that_an_app_runs_once() -> None:
+    app = App(http_server_adapter=AsgiAdapter())  # as where tests make a TestClient each
+
+    async def host() -> None:
+        async with app.lifespan():
+            pass
+
+    asyncio.run(host())
+    with pytest.raises(RuntimeError, match="started or stopped before: make a new one"):
+        asyncio.run(host())
+
+
+async def test_while_it_starts_it_is_alive_and_everything_else_is_503(
+    make: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    may_start = asyncio.Event()
+
+    class Slow(MemoryState):
+        async def start(self) -> None:
+            await may_start.wait()
+            await super().start()
+
+    asgi, app = make(state=Slow())
+    initializing = asyncio.create_task(app.initialize())
+    await asyncio.sleep(1)
+    assert ((said := await call(asgi, "/health")).status, said.body) == (200, {"status": "starting"})
+    assert (await call(asgi, "/ready")).status == 503
+    for path in ("/api/messages", "/tabs/lunch/", "/nowhere"):
+        said = await call(asgi, path, method="POST")
+        assert (said.status, said.body["error"]["message"]) == (503, "The bot is starting.")
+    may_start.set()
+    await initializing
+    for path, status in (("/api/messages", 401), ("/nowhere", 404)):
+        assert (await call(asgi, path, method="POST")).status == status
+    assert errors(caplog) == []
+    await app.stop()
+
+
+UNREACHABLE = "nobody can post to it"
+
+
+async def test_an_app_in_a_lifespan_whose_server_nobody_starts_warns(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    app = App()
+    api = FastAPI(lifespan=app.lifespan)
+    async with uvicorn_serves(api):
+        pass
+    assert UNREACHABLE in caplog.text
+
+
+async def test_an_app_that_is_reached_by_other_ways_does_not(
+    make: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    @Plugin(name="elsewhere")
+    class Elsewhere(PluginBase):
+        channel_id = "elsewhere"
+
+        async def send(self, activity: Any, ref: Any) -> Any: ...
+
+        def create_stream(self, ref: Any) -> Any: ...
+
+    _, hosted = make()
+    for app in (
+        hosted,
+        App(http_server_adapter=AiohttpAdapter(web.Application())),
+        App(plugins=[Elsewhere()]),
+    ):
+        async with app.lifespan():
+            pass
+    assert UNREACHABLE not in caplog.text
+
+
 # Starting and stopping ------------------------------------------------------------------------------------
 
 
@@ -219,6 +295,29 @@ async def test_what_cannot_start_is_an_error_of_the_host_and_closes_what_it_has(
     assert state.closed
 
 
+async def test_a_host_that_is_cancelled_while_it_starts_leaves_no_error_that_nobody_has_seen(
+    make: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    @Plugin(name="slow")
+    class Slow(PluginBase):
+        async def on_init(self) -> None:
+            await asyncio.sleep(1000)
+
+    caplog.set_level("INFO")
+
+    async def host() -> None:
+        _, app = make(plugins=[Slow()])
+        async with app.lifespan():
+            pass
+
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(1):
+            await host()
+    gc.collect()
+    assert "never retrieved" not in caplog.text
+    assert "The App was not initialized: RuntimeError: The App was stopped in on_init" in caplog.text
+
+
 async def test_a_turn_that_runs_when_the_host_stops_ends_in_good_order(
     make: Make, teams: Teams, user: User
 ) -> None:
@@ -248,6 +347,9 @@ async def test_mounted_behind_the_routes_of_the_host_it_keeps_its_paths(make: Ma
                 assert answer.status == status
 
 
+@pytest.mark.skipif(
+    tuple(map(int, aiohttp.__version__.split(".")[:2])) < (3, 14), reason="aiohttp does so from 3.14 on"
+)
 async def test_an_application_of_aiohttp_takes_the_lifespan_as_it_is(teams: Teams, site: Path) -> None:
     web_app = web.Application()
     app = make_bot(teams, AiohttpAdapter(web_app), site)
@@ -473,6 +575,18 @@ async def test_neither_head_nor_not_modified_has_a_body_even_if_the_server_lets_
         assert b"content-length" not in dict(same.messages[0]["headers"])
 
 
+@pytest.mark.parametrize("more", [b"x", gzip.compress(b"{}"), bytes(10)], ids=["trash", "member", "zeros"])
+async def test_a_packed_body_that_goes_on_after_its_end_is_broken(more: bytes) -> None:
+    whole = gzip.compress(b"{}")
+    assert await read(100, whole + more, b"?", content_encoding="gzip") == (BrokenBodyError, 1)
+    assert await read(100, whole, more, b"?", content_encoding="gzip") == (BrokenBodyError, 2)
+
+
+async def test_a_packed_body_that_never_ends_and_holds_nothing_is_too_large() -> None:
+    begin, *blocks_of_nothing = gzip.compress(b"")[:10], *[b"\0\0\0\xff\xff" * 10] * 4
+    assert await read(100, begin, *blocks_of_nothing, content_encoding="gzip") == (BodyTooLargeError, 3)
+
+
 async def test_a_body_in_an_encoding_that_nobody_knows_is_broken() -> None:
     assert await read(3, b"ab", content_encoding="rot13") == (BrokenBodyError, 0)
     assert await read(3, content_encoding="identity") == (BrokenBodyError, 0)
@@ -539,7 +653,7 @@ async def test_a_file_that_cannot_be_read_any_more_is_404(
 
     async with app.lifespan():
         for kind, status in ((FileNotFoundError, 404), (PermissionError, 403)):
-            monkeypatch.setattr("cadenza.apps.http.asgi.open_file", fails(kind))
+            monkeypatch.setattr("cadenza.apps.http.file_answer.open_file", fails(kind))
             assert (await call(asgi, "/tabs/lunch/app.js")).status == status
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from cadenza.apps import AiohttpAdapter
 from cadenza.testing import Teams, User
 from hosts.places import Place
 
@@ -78,6 +79,24 @@ def head(place: Place, *lines: str) -> bytes:
     return "".join(f"{line}\r\n" for line in (first, "Host: bot", *lines, "")).encode()
 
 
+def unpacks_itself(place: Place) -> bool:
+    """Whether bodies are unpacked by the host, before the bot is asked."""
+    server = place.app.server
+    return isinstance(server, AiohttpAdapter) and not server.owned
+
+
+async def test_every_host_tells_that_the_bot_is_alive_and_ready(
+    place: Place, client: aiohttp.ClientSession
+) -> None:
+    ready = {"status": "ok", "checks": {"app": "ok", "state": "ok", "credentials": "ok"}}
+    for path, said in (("/health", {"status": "ok"}), ("/ready", ready)):
+        async with client.get(place.url + path) as answer:
+            assert (answer.status, await answer.json()) == (200, said)
+        async with client.head(place.url + path) as headless:
+            assert (headless.status, await headless.read()) == (200, b"")
+            assert headless.headers["Content-Length"] == answer.headers["Content-Length"]
+
+
 @pytest.mark.parametrize(
     ("method", "path", "status", "allow"),
     [
@@ -123,6 +142,33 @@ async def test_a_body_that_is_not_packed_as_it_says_is_400(
     for body in (b"{}", whole[: len(whole) // 2]):
         headers = {"Content_Encoding": "gzip", "Connection": "close"}
         assert await post(place, client, teams, io.BytesIO(body), **headers) == (400, "BadRequest")
+
+
+async def test_a_packed_body_with_something_behind_it_or_packed_twice_is_400(
+    place: Place, client: aiohttp.ClientSession, teams: Teams, user: User
+) -> None:
+    if unpacks_itself(place):
+        pytest.skip("An application of the host's own unpacks as its aiohttp does.")
+    packed = gzip.compress(json.dumps(message(teams, user)).encode())
+    for body, encoding in (
+        (packed + b"more", "gzip"),
+        (packed + packed, "gzip"),
+        (gzip.compress(packed), "gzip, gzip"),
+    ):
+        headers = {"Content_Encoding": encoding, "Connection": "close"}
+        assert await post(place, client, teams, io.BytesIO(body), **headers) == (400, "BadRequest")
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "br", "zstd", "rot13"])
+async def test_without_a_good_token_nothing_is_unpacked(
+    place: Place, encoding: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    if unpacks_itself(place):
+        pytest.skip("An application of the host's own unpacks whatever comes.")
+    lines = f"Content-Encoding: {encoding}", "Content-Length: 7"
+    answer = await raw(place, head(place, *lines) + b"neither")
+    assert b" 401 " in answer.partition(b"\r\n")[0]
+    assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
 
 
 async def test_too_large_a_body_is_413_however_it_comes(serve: Serve, teams: Teams, user: User) -> None:

@@ -32,6 +32,7 @@ if __name__ == "__main__":
 from mutations.auth import AUTH
 from mutations.defects import DEFECTS
 from mutations.mutations import MUTATIONS, Mutation
+from mutations.surroundings import SURROUNDINGS
 from mutations.turns import TURNS
 
 __all__ = ["ALL", "ROOT", "SUITE", "Verdict", "read"]
@@ -58,7 +59,7 @@ that the test which notices says what promise is broken."""
 SCHEDULES = "500"
 """Random schedules per fuzz test; CADENZA_FUZZ_COUNT says otherwise."""
 
-ALL: tuple[Mutation, ...] = MUTATIONS + TURNS + AUTH + DEFECTS
+ALL: tuple[Mutation, ...] = MUTATIONS + TURNS + AUTH + SURROUNDINGS + DEFECTS
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,8 @@ from microsoft_teams.api.activities.typing import TypingActivityInput
 from microsoft_teams.apps.routing.activity_context import (
     ActivityContext,
 )
-from microsoft_teams.cards import AdaptiveCard
+from microsoft_teams.cards.core import AdaptiveCard
+from microsoft_teams.common import LocalStorage
 def f(a: microsoft_teams.api.Account, b: microsoft_teams.api.Account):
     from microsoft_teams.apps.options import AppOptions
 """
@@ -28,7 +29,8 @@ from cadenza.api import TypingActivityInput
 from cadenza.apps import (
     ActivityContext,
 )
-from microsoft_teams.cards import AdaptiveCard
+from cadenza.cards import AdaptiveCard
+from microsoft_teams.common import LocalStorage
 def f(a: cadenza.api.Account, b: cadenza.api.Account):
     from cadenza.apps import AppOptions
 """

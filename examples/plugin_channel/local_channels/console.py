@@ -16,7 +16,7 @@ from weakref import WeakSet
 from cadenza.api import ActivityInput, ConversationReference, MessageActivityInput, SentActivity
 from cadenza.apps import EventMetadata, Plugin, PluginBase, PluginStartEvent
 
-from .screen import ScreenStreamer, Shown, final_of, message_from, readable
+from .screen import REFUSED, ScreenStreamer, Shown, final_of, message_from, readable
 
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 """What must not reach a terminal from a model: it could move the cursor, or worse."""
@@ -27,7 +27,7 @@ INDENT = "     "
 
 class Terminal:
     """A screen on which what was written stays: a message grows at its end, and one that changes otherwise is
-    written once more. Only informative lines are erased."""
+    written once more. Only informative lines are erased; a file or a pipe, where that cannot be, has none."""
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
@@ -50,8 +50,9 @@ class Terminal:
             if message.id in self._known:
                 self._write("bot (took that back)\n")
         elif message.line is not None:
-            self._write(f"bot ... {CONTROL.sub('', ' '.join(message.line.split()))[:60]}")
-            self._open, self._line = message.id, True
+            if self._out.isatty():
+                self._write(f"bot ... {CONTROL.sub('', ' '.join(message.line.split()))[:60]}")
+                self._open, self._line = message.id, True
         else:
             self._grow(message)
             for attachment in message.attachments:
@@ -102,6 +103,8 @@ class ConsoleChannel(PluginBase):
         self._tasks: set[asyncio.Task[Any]] = set()
 
     async def on_start(self, event: PluginStartEvent) -> None:
+        if self._lines is None and sys.stdin.isatty():
+            print("Type to the bot, and press Enter; /stop stops an answer.", flush=True)
         self._begin(self._read(self._lines or keyboard()))
 
     async def on_stop(self) -> None:
@@ -132,7 +135,9 @@ class ConsoleChannel(PluginBase):
 
     async def _bring(self, activity: dict[str, Any]) -> None:
         try:
-            await self.bring(activity)
+            response = await self.bring(activity)
+            if response.status == REFUSED:
+                await self.terminal.show(Shown(uuid4().hex, "(not taken: it is stopping)", state="final"))
         except Exception as error:
             await self.fail(error)
 

@@ -20,6 +20,9 @@ PAUSE_SECONDS = 0.03
 HANDLER_SECONDS = 10.0
 """How long close() waits for the handlers of on_chunk and on_close."""
 
+REFUSED = 503
+"""The status of a message that the bot did not take, since it stops."""
+
 logger = logging.getLogger(__name__)
 
 Handler = Callable[[SentActivity], Awaitable[None]]

@@ -18,7 +18,7 @@ from aiohttp import WSCloseCode, WSMsgType, web
 from cadenza.api import ActivityInput, ConversationReference, MessageActivityInput, SentActivity
 from cadenza.apps import EventMetadata, Plugin, PluginBase, PluginStartEvent
 
-from .screen import ScreenStreamer, Shown, final_of, message_from, readable
+from .screen import REFUSED, ScreenStreamer, Shown, final_of, message_from, readable
 
 PAGE = Path(__file__).with_name("page.html")
 KEY = re.compile(r"[0-9a-f]{32}")
@@ -92,7 +92,7 @@ class Room:
 
     def put(self, who: str, id: str, text: str, **more: Any) -> None:
         frame = {"type": "message", "id": id, "from": who, "text": text, **more}
-        if more.get("state") == "removed":
+        if more.get("state") in ("removed", "refused"):
             self._frames.pop(id, None)
         else:
             self._frames[id] = frame
@@ -130,7 +130,11 @@ class WebChannel(PluginBase):
         site.add_routes([web.get("/", self._page), web.get("/socket/{key}", self._talk)])
         self._runner = web.AppRunner(site, access_log=None, shutdown_timeout=GOODBYE_SECONDS)
         await self._runner.setup()
-        await web.TCPSite(self._runner, self.host, self.port).start()
+        try:
+            await web.TCPSite(self._runner, self.host, self.port).start()
+        except OSError as error:
+            taken = f"The page cannot be at port {self.port} (WEB_PORT): {error.strerror}"
+            raise OSError(error.errno, taken) from error
         self.port = self._runner.addresses[0][1]
         print(f"Open http://{self.host}:{self.port}/", flush=True)
 
@@ -197,12 +201,14 @@ class WebChannel(PluginBase):
                 stream.press_stop(message)
         elif kind == "say" and text.strip() and message not in room:  # which a page repeats till it is shown
             room.put("you", message, text)
-            turn = asyncio.ensure_future(self._bring(message_from(id, id, message, text)))
+            turn = asyncio.ensure_future(self._bring(room, message_from(id, id, message, text)))
             self._turns.add(turn)
             turn.add_done_callback(self._turns.discard)
 
-    async def _bring(self, activity: dict[str, Any]) -> None:
+    async def _bring(self, room: Room, activity: dict[str, Any]) -> None:
         try:
-            await self.bring(activity)
+            response = await self.bring(activity)
+            if response.status == REFUSED:  # the page says it again to the server that comes after this one
+                room.put("you", activity["id"], activity["text"], state="refused")
         except Exception as error:
             await self.fail(error)

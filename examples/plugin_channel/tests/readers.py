@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -12,6 +13,13 @@ from cadenza.testing.contracts import ShownMessage
 from local_channels import WebChannel
 
 KEY = "0123456789abcdef" * 2
+
+
+class Tty(io.StringIO):
+    """A terminal, and what was written to it."""
+
+    def isatty(self) -> bool:
+        return True
 
 
 def read(written: str) -> list[ShownMessage]:

@@ -17,12 +17,12 @@ from cadenza.api import (
     MessageActivityInput,
     TypingActivityInput,
 )
-from cadenza.apps import App
+from cadenza.apps import App, PluginStartEvent
 from cadenza.cli import load_app
 from cadenza.testing import VirtualClock
 from local_channels import ConsoleChannel, WebChannel, room_id
 
-from .readers import KEY, open_page, read
+from .readers import KEY, Tty, open_page, read
 
 FIRST = 'You wrote "hello" in the channel "{}". Each of these words came by itself. '
 ChannelT = TypeVar("ChannelT")
@@ -52,7 +52,7 @@ def typist() -> Typist:
 
 @pytest.fixture
 def out() -> io.StringIO:
-    return io.StringIO()
+    return Tty()
 
 
 @pytest.fixture
@@ -118,6 +118,17 @@ async def test_in_the_console_stop_ends_the_turn(app: App, typist: Typist, out: 
     typist.type("hello")
     await until(lambda: out.getvalue().endswith("same stream.\n"))
     assert [message.final for message in read(out.getvalue())] == [False, True, True]
+
+
+async def test_a_pipe_gets_the_messages_alone(
+    app: App, typist: Typist, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipe = io.StringIO()
+    monkeypatch.setattr(channel_of(app, ConsoleChannel).terminal, "_out", pipe)
+    typist.type("hello")
+    await until(lambda: pipe.getvalue().endswith("same stream.\n"))
+    assert pipe.getvalue().startswith("bot: You wrote ")
+    assert "\x1b" not in pipe.getvalue()
 
 
 async def test_no_text_can_command_the_terminal(app: App, typist: Typist, out: io.StringIO) -> None:
@@ -247,6 +258,30 @@ async def test_a_bot_that_stops_ends_its_answer_and_takes_leave_of_its_pages(
         await app.stop()
         await page.reading
         assert page.shown[-1][1] == "final", "what there was of it, finalized"
+
+
+async def test_what_is_said_to_a_bot_that_stops_is_not_shown_as_taken(
+    app: App, web: WebChannel, typist: Typist, out: io.StringIO
+) -> None:
+    async with open_page(web) as page:
+        await page.say("1", "hello")
+        await until(lambda: ("You wrote ", "growing") in page.shown)
+        stopping = asyncio.create_task(app.stop())
+        await asyncio.sleep(0.01)
+        await page.say("2", "too late")
+        typist.type("too late")
+        await until(lambda: ("too late", "refused") in page.shown)
+        await until(lambda: "not taken: it is stopping" in out.getvalue())
+        await stopping
+    assert [frame["id"] for frame in web.room(room_id(KEY)).frames()][:2] == ["", "1"]
+    assert "2" not in web.room(room_id(KEY))
+
+
+async def test_a_port_of_the_page_that_is_taken_is_named_with_its_variable(web: WebChannel) -> None:
+    second = WebChannel(port=web.port)
+    with pytest.raises(OSError, match=rf"port {web.port} \(WEB_PORT\)"):
+        await second.on_start(PluginStartEvent(None))
+    await second.on_stop()
 
 
 # The plugin's other ways

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import io
 from collections.abc import AsyncIterator
 
 import pytest
@@ -12,19 +11,28 @@ from cadenza.apps import PluginStartEvent
 from cadenza.testing import VirtualClock
 from cadenza.testing.contracts import ShownMessage, StreamerContract
 from local_channels import ConsoleStreamer, Terminal, WebChannel, WebSocketStreamer, room_id
+from local_channels.screen import Shown
 
-from .readers import KEY, Page, open_page, read
+from .readers import KEY, Page, Tty, open_page, read
+
+
+async def gone(message: Shown) -> None:
+    raise OSError("the other end of the pipe is closed")
 
 
 class Console:
     """The user of a `ConsoleStreamer`."""
 
     def __init__(self) -> None:
-        self._out = io.StringIO()
-        self.streamer = ConsoleStreamer(Terminal(self._out))
+        self._out = Tty()
+        self._terminal = Terminal(self._out)
+        self.streamer = ConsoleStreamer(self._terminal)
 
     async def shown(self) -> list[ShownMessage]:
         return list(read(self._out.getvalue()))
+
+    async def break_delivery(self) -> None:
+        self._terminal.show = gone  # type: ignore[method-assign]
 
     async def press_stop(self) -> None:
         self.streamer.press_stop()

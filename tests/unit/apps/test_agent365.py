@@ -312,6 +312,29 @@ async def test_a_turn_has_nothing_of_the_one_before_it(
     await app.stop()
 
 
+async def test_a_turn_that_a_handler_brings_has_nothing_of_that_handlers_turn(
+    make_app: MakeApp, event: Wire, copying: Copying
+) -> None:
+    app = make_app(telemetry={"agent365": {"include": ["senderName", "senderEmail"]}})
+    found: dict[str, dict[str, object]] = {}
+
+    @app.on_message
+    async def answer(ctx: ActivityContext[MessageActivity]) -> None:
+        if ctx.activity.text == "1":
+            with Agent365Baggage({"team": "x"}):
+                other = {"conversation": {"id": "other"}, "from": {"id": "29:v"}}
+                await app.process(event("message", text="2", **other))
+        found[ctx.activity.text] = current()
+
+    ann = {"id": "29:u", "name": "Ann", "email": "ann@example.com", "aadObjectId": "a-1"}
+    await app.process(event("message", text="1", **{"from": ann}))
+    assert (found["1"]["user.name"], found["1"]["user.email"]) == ("Ann", "ann@example.com")
+    assert not {"user.name", "user.email"} & found["2"].keys()
+    assert (found["2"]["user.id"], found["2"]["gen_ai.conversation.id"]) == ("29:v", "other")
+    assert found["2"]["team"] == "x", "what is not of Agent 365 is not touched"
+    await app.stop()
+
+
 async def test_without_an_sdk_no_turn_pays_for_it(app: App, event: Wire) -> None:
     assert await baggage_in_turn(app, event("message", text="hi")) == {}
 

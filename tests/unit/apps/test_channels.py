@@ -2,9 +2,11 @@
 
 import asyncio
 import json
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
+from textwrap import dedent
 from threading import Thread
 from typing import Annotated, Any, cast
 
@@ -13,18 +15,22 @@ from cadenza.api import (
     Account,
     ActivityInput,
     ConversationReference,
+    GetUserTokenParams,
     MessageActivity,
     MessageActivityInput,
     RequestTimeoutError,
     SentActivity,
     TypingActivityInput,
 )
+from cadenza.api.telemetry import names
 from cadenza.apps import (
     ActivityContext,
     App,
     ChannelStream,
+    DeliveryUnknownError,
     EventMetadata,
     HttpStream,
+    LogFields,
     NoServiceError,
     Plugin,
     PluginActivitySentEvent,
@@ -35,11 +41,14 @@ from cadenza.apps import (
     StreamError,
 )
 from cadenza.apps.plugins.channel import ChannelOutlet
+from cadenza.apps.stream import AbortReason
 from cadenza.state import SQLiteState
 from cadenza.testing import Teams, User, VirtualClock
 from cadenza.testing.contracts import StreamerContract
 from called_server import CalledServer
 from contract.teams_screen import TeamsScreen, screen_of
+from opentelemetry import trace
+from recorded_spans import recording
 from unit.apps.sharing import Process, Processes
 
 MakeApp = Callable[..., App]
@@ -287,6 +296,11 @@ async def test_a_channel_has_no_rest_service_and_says_so(
         with pytest.raises(NoServiceError, match="the channel 'Wall' belongs to a plugin") as info:
             await ctx.api.conversations.get_members("room")
         refused.append(str(info.value))
+        with pytest.raises(NoServiceError, match="GET /api/usertoken/GetToken: the channel") as info:
+            await ctx.api.users.get_token(
+                GetUserTokenParams(user_id="ann", connection_name="graph", code="123456")
+            )
+        assert "123456" not in str(info.value)
         with pytest.raises(NoServiceError):
             await ctx.get_user_token("graph")
         await ctx.send("to Teams", teams.conversation_reference(user))
@@ -331,10 +345,13 @@ async def test_references_of_a_channel_are_kept_and_take_no_place_of_those_of_te
         assert known is not None
         assert known.channel_id == "msteams"
     assert sorted([ref.channel_id async for ref in app.references.all()]) == ["Wall", "Wall", "msteams"]
-    await app.send("room", "by its id")
-    assert wall.texts == [("sent", "by its id")]
+    room = await app.references.get("room", channel_id="wall")
+    ann = await app.references.of_user(there.user.id, channel_id="Wall")
+    assert (room and room.channel_id, ann and ann.channel_id) == ("Wall", "Wall")
     await app.references.forget("room")
-    assert await app.references.get("room") is None
+    assert await app.references.get("room", channel_id="Wall") == room
+    await app.references.forget("room", channel_id="Wall")
+    assert await app.references.get("room", channel_id="Wall") is None
 
 
 # Who may bring its activities
@@ -669,6 +686,131 @@ async def test_a_stream_takes_what_a_stream_of_teams_takes(app: App, wall: Wall)
     assert wall.texts == [("final", "one")]
 
 
+async def test_what_waits_for_the_streamer_when_its_user_presses_stop_is_never_shown(wall: Wall) -> None:
+    stream = ChannelStream(SlowlyAdmitted(wall, None), ConversationReference())
+    stream.update("Searching")
+    stream.emit("text")
+    assert await stream.finish(AbortReason.STOP) is None
+    assert wall.texts == []
+    assert wall.boards[0].closings == 1
+
+
+async def test_what_a_thread_emits_after_a_close_is_finalized_too(app: App, wall: Wall) -> None:
+    @app.on_message
+    async def answer(ctx: ActivityContext[MessageActivity]) -> None:
+        ctx.stream.emit("a")
+        await ctx.stream.close()
+        thread = Thread(target=ctx.stream.emit, args=("b",))
+        thread.start()
+        thread.join()
+        assert not ctx.stream.closed
+        assert ctx.stream.count == 1
+
+    await wall.say("hi")
+    assert wall.texts == [("final", "a"), ("final", "b")]
+
+
+class KeywordBoard(Board):
+    def update(self, text: str, *, text_format: str | None = None) -> None:
+        self._now()["line"] = (text, text_format)
+
+
+class OtherBoard(Board):
+    def update(self, text: str, final: bool = False) -> None:
+        self._now()["line"] = (text, final)
+
+
+@pytest.mark.parametrize(("board", "line"), [(KeywordBoard, "markdown"), (OtherBoard, False)])
+async def test_a_streamer_is_told_the_format_of_a_line_if_it_has_a_parameter_of_that_name(
+    make_app: MakeApp, board: type[Board], line: object
+) -> None:
+    wall = Wall(board)
+    app = make_app(plugins=[wall])
+
+    @app.on_message
+    async def answer(ctx: ActivityContext[MessageActivity]) -> None:
+        ctx.stream.update("Thinking", "markdown")
+        ctx.stream.emit("text")
+
+    await wall.say("hi")
+    assert wall.messages[0]["line"] == ("Thinking", line)
+
+
+async def test_a_create_stream_that_returns_no_streamer_is_an_error_that_says_so(
+    app: App, wall: Wall, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wall, "create_stream", lambda ref: None)
+    errors: list[Exception] = []
+    app.on_error(lambda ctx, error: errors.append(error))
+
+    @app.on_message
+    async def answer(ctx: ActivityContext[MessageActivity]) -> None:
+        ctx.stream.emit("text")
+
+    await wall.say("hi")
+    assert "of the channel 'Wall' must return a StreamerProtocol, and NoneType has no emit" in str(errors[0])
+
+
+class Nonsense(Board):
+    async def close(self) -> Any:
+        await super().close()
+        return "nonsense"
+
+
+async def test_a_close_that_returns_something_else_is_an_error(make_app: MakeApp) -> None:
+    wall = Wall(Nonsense)
+    app = make_app(plugins=[wall])
+
+    @app.on_message
+    async def answer(ctx: ActivityContext[MessageActivity]) -> None:
+        ctx.stream.emit("text")
+        with pytest.raises(StreamDeliveryError, match="must return a SentActivity or None, not str"):
+            await ctx.stream.close()
+
+    assert (await wall.say("hi")).status == 200
+
+
+async def test_a_streamer_is_called_in_the_context_of_its_turn(make_app: MakeApp) -> None:
+    seen: list[str] = []
+
+    class Reading(Board):
+        def emit(self, activity: Any) -> None:
+            record = logging.LogRecord("x", 20, "", 1, "", (), None)
+            LogFields().filter(record)
+            seen.append(record.__dict__["activity_id"])
+            super().emit(activity)
+
+    wall = Wall(Reading)
+    app = make_app(plugins=[wall])
+
+    @app.on_message
+    async def answer(ctx: ActivityContext[MessageActivity]) -> None:
+        Thread(target=ctx.stream.emit, args=("text",)).start()
+        await asyncio.sleep(1)
+
+    await wall.say("hi", id="17")
+    assert seen == ["17"]
+
+
+async def test_a_stream_of_a_stopped_app_takes_nothing_more(
+    app: App, wall: Wall, teams: Teams, user: User
+) -> None:
+    await app.initialize()
+    streams = [
+        app.stream(ConversationReference(channel_id="Wall")),
+        app.stream(teams.conversation_reference(user)),
+    ]
+    for stream in streams:
+        stream.emit("in time")
+    await app.stop()
+    for stream in streams:
+        with pytest.raises(StreamError, match="This App has been stopped"):
+            stream.emit("too late")
+        await stream.close()
+    assert wall.texts == [("final", "in time")]
+    assert user.screen.text == "in time"
+
+
 # Where the state outlives the process
 
 
@@ -730,6 +872,61 @@ async def test_a_turn_whose_process_died_is_told_by_the_plugin_of_the_next(proce
     await asyncio.gather(*saying)
 
 
+async def test_a_handler_whose_turn_is_lost_finalizes_nothing(processes: Processes) -> None:
+    first, second = Wall(), Wall()
+    dying, living = processes.start(plugins=[first]), processes.start(plugins=[second])
+    closed: list[BaseException] = []
+
+    @dying.app.on_message
+    async def answer(ctx: ActivityContext[MessageActivity]) -> None:
+        ctx.stream.emit("half ")
+        try:
+            await asyncio.sleep(300)
+        except asyncio.CancelledError:
+            try:
+                await ctx.stream.close()
+            except StreamDeliveryError as error:
+                closed.append(error)
+
+    @living.app.on_turn_lost
+    async def lost(ctx: ActivityContext[Any]) -> None:
+        ctx.stream.emit("again")
+
+    saying = asyncio.create_task(first.say("hi"))
+    await asyncio.sleep(1)
+    dying.cut_off = True
+    await living.app.initialize()
+    await asyncio.sleep(250)
+    assert (first.texts, second.texts) == ([("open", "half ")], [("final", "again")])
+    assert "TurnLostError" in str(closed[0])
+    await saying
+
+
+async def test_what_another_process_has_left_is_taken_over_when_the_plugins_have_started(
+    processes: Processes,
+) -> None:
+    log: list[str] = []
+
+    @Plugin(name="late")
+    class Late(Wall):
+        async def on_start(self, event: object) -> None:
+            await asyncio.sleep(8)
+            log.append("on_start")
+
+    first = Wall()
+    dying, living = processes.start(plugins=[first]), processes.start(plugins=[Late()])
+    dying.app.on_message(lambda ctx: asyncio.sleep(1000))
+    living.app.on_message(lambda ctx: log.append("revived"))
+    saying = asyncio.create_task(first.say("hi"))
+    await asyncio.sleep(1)
+    dying.cut_off = True
+    await asyncio.sleep(200)
+    async with living.app.lifespan():
+        await asyncio.sleep(30)
+    assert log == ["on_start", "revived"]
+    await saying
+
+
 async def test_an_on_turn_lost_handler_streams_to_the_channel(processes: Processes) -> None:
     first, second = Wall(), Wall()
     dying, living = processes.start(plugins=[first]), processes.start(plugins=[second])
@@ -772,6 +969,164 @@ async def test_an_activity_of_a_channel_that_is_gone_is_given_up(
     await saying
 
 
+# Spans
+
+TURN = names.Span.TURN
+STREAM = names.Span.STREAM
+OUTCOME = names.Attribute.OUTCOME
+EMITS = names.Attribute.STREAM_EMITS
+
+
+async def test_what_a_bot_sends_and_streams_has_spans(app: App, wall: Wall) -> None:
+    model = trace.get_tracer("a model")
+
+    @app.on_message
+    async def answer(ctx: ActivityContext[MessageActivity]) -> None:
+        await ctx.send("hello")
+        ctx.stream.update("Searching")
+        with model.start_as_current_span("chat"):
+            ctx.stream.emit("one ")
+            ctx.stream.emit("two")
+        await ctx.stream.close()
+        ctx.stream.emit("three")
+
+    with recording() as recorded:
+        await wall.say("hi")
+    assert recorded.tree("channel.id", OUTCOME, EMITS) == dedent(
+        """\
+        microsoft.teams.activity.process id=Wall outcome=handled
+            microsoft.teams.state.load
+            microsoft.teams.handler outcome=handled
+                cadenza.channel.send id=Wall
+                chat
+            cadenza.stream outcome=sent emits=2 -> chat
+            cadenza.stream outcome=sent emits=1 -> microsoft.teams.handler"""
+    )
+    assert recorded.metrics()["cadenza.stream.count"] == {"sent": 2}
+    sent = recorded.one(names.Span.CHANNEL_SEND).attributes
+    assert sent == {"channel.id": "Wall", "conversation.id": "room", "activity.type": "message"}
+    assert recorded.one(names.Span.STATE_LOAD)
+
+
+@pytest.mark.parametrize(
+    ("way", "outcome", "error"),
+    [
+        ("break", "failed", "cadenza.apps.stream.errors.StreamDeliveryError"),
+        ("unknown", "unknown", "cadenza.apps.stream.errors.DeliveryUnknownError"),
+        ("hang", "failed", "cadenza.apps.stream.errors.StreamDeliveryError"),
+        ("stop", "stopped", None),
+        ("stop and hang", "stopped", None),
+        ("cancelled", "stopped", None),
+        ("nothing", "nothing", None),
+    ],
+)
+async def test_the_span_of_an_answer_says_how_it_ended(
+    app: App, wall: Wall, way: str, outcome: str, error: str | None
+) -> None:
+    @app.on_message
+    async def answer(ctx: ActivityContext[MessageActivity]) -> None:
+        ctx.stream.emit("a private answer")
+        match way:
+            case "break":
+                wall.breaks = ConnectionError("private")
+            case "unknown":
+                wall.breaks = DeliveryUnknownError("private")
+            case "hang":
+                wall.hangs = 1e6
+            case "cancelled":
+                wall.breaks = StreamCancelledError("private")
+            case "stop" | "stop and hang":
+                wall.hangs = 1e6 if way == "stop and hang" else 0
+                wall.boards[0].press_stop()
+                await asyncio.sleep(100)
+            case _:
+                wall.boards[0].message = None
+
+    with recording() as recorded:
+        await wall.say("hi")
+        wall.hangs = 0
+    [span] = recorded.named(STREAM)
+    assert span.attributes is not None
+    assert (span.attributes[OUTCOME], span.attributes.get("error.type")) == (outcome, error)
+    assert span.status.is_ok == (error is None)
+    assert "private" not in recorded.texts()
+    assert recorded.metrics()["cadenza.stream.count"] == {outcome: 1}
+
+
+async def test_a_send_that_failed_has_the_type_of_its_error(app: App, wall: Wall) -> None:
+    @app.on_message
+    async def answer(ctx: ActivityContext[MessageActivity]) -> None:
+        wall.refuses = "all"
+        with suppress(ConnectionError):
+            await ctx.send("hello")
+        wall.refuses = ""
+
+    with recording() as recorded:
+        await wall.say("hi")
+    span = recorded.one(names.Span.CHANNEL_SEND)
+    assert span.attributes is not None
+    assert (span.status.is_ok, span.attributes["error.type"]) == (False, "ConnectionError")
+
+
+async def test_what_a_streamer_does_for_an_answer_lies_under_its_span(make_app: MakeApp) -> None:
+    client = trace.get_tracer("a client")
+
+    class Instrumented(Board):
+        def emit(self, activity: Any) -> None:
+            with client.start_as_current_span("emit"):
+                super().emit(activity)
+
+        async def close(self) -> SentActivity | None:
+            with client.start_as_current_span("close"):
+                return await super().close()
+
+    wall = Wall(Instrumented)
+    app = make_app(plugins=[wall])
+
+    @app.on_message
+    async def answer(ctx: ActivityContext[MessageActivity]) -> None:
+        ctx.stream.emit("text")
+        wall.hangs = 1
+        closing = asyncio.create_task(ctx.stream.close())
+        await asyncio.sleep(0.5)
+        ctx.stream.emit("and more")  # has to wait for that
+        await closing
+
+    with recording() as recorded:
+        await wall.say("hi")
+    streams = [span.context for span in recorded.named(STREAM)]
+    assert [span.parent for span in recorded.named("emit")] == streams
+    assert [span.parent for span in recorded.named("close")] == streams
+
+
+@pytest.mark.parametrize(
+    ("closed", "outcomes"), [(False, ["stopped"]), (True, ["sent"])], ids=["open", "closed"]
+)
+async def test_a_turn_that_is_lost_ends_the_span_of_an_answer_that_is_open(
+    processes: Processes, closed: bool, outcomes: list[str]
+) -> None:
+    first, second = Wall(), Wall()
+    dying, living = processes.start(plugins=[first]), processes.start(plugins=[second])
+
+    @dying.app.on_message
+    async def answer(ctx: ActivityContext[MessageActivity]) -> None:
+        ctx.stream.emit("half ")
+        if closed:
+            await ctx.stream.close()
+        await asyncio.sleep(300)
+
+    with recording() as recorded:
+        saying = asyncio.create_task(first.say("hi"))
+        await asyncio.sleep(1)
+        dying.cut_off = True
+        await living.app.initialize()
+        await asyncio.sleep(250)
+        await saying
+        await processes.stop()
+    assert recorded.metrics()["cadenza.stream.count"] == dict.fromkeys(outcomes, 1)
+    assert [(span.attributes or {})[OUTCOME] for span in recorded.named(STREAM)] == outcomes
+
+
 # The laws of a stream
 
 
@@ -794,10 +1149,12 @@ class StreamedElsewhere(PluginBase):
 class SlowlyAdmitted(ChannelOutlet):
     """As in a turn whose intent takes its time to be recorded."""
 
-    unguarded = False
+    open = False
 
     async def before(self) -> None:
-        await asyncio.sleep(0.02)
+        if not self.open:
+            await asyncio.sleep(0.02)
+            self.open = True
 
 
 @pytest.mark.parametrize("outlet", [ChannelOutlet, SlowlyAdmitted])

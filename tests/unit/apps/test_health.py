@@ -3,7 +3,7 @@
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -34,9 +34,16 @@ class MoodyStore(MemoryStore):
         self.error: Exception | None = None
         self.stubborn = False
         """Whether it does not let itself be cancelled."""
+        self.at_once = False
+        """Whether it raises before there is anything to await."""
 
-    async def get(self, key: str) -> Item | None:
+    def get(self, key: str) -> Coroutine[Any, Any, Item | None]:
         self.asked += 1
+        if self.at_once:
+            raise OSError("there is no pool of connections")
+        return self._answer(key)
+
+    async def _answer(self, key: str) -> Item | None:
         loop = asyncio.get_running_loop()
         until = loop.time() + self.seconds
         while loop.time() < until:
@@ -181,6 +188,17 @@ async def test_neither_the_answer_nor_the_log_tells_what_a_foreign_error_says(
     assert (status, body) == (503, STATE_AWAY)
     assert "(OSError)" in caplog.text
     assert "hunter2" not in caplog.text
+
+
+async def test_a_state_that_raises_before_there_is_anything_to_await_is_away(
+    bot: Bot, clock: VirtualClock
+) -> None:
+    await bot.app.initialize()
+    bot.store.at_once = True
+    assert await bot.get() == (503, STATE_AWAY)
+    bot.store.at_once = False
+    await asyncio.sleep(FRESH_SECONDS)
+    assert await bot.get() == (200, ALL_WELL)
 
 
 async def test_a_silent_state_holds_up_a_probe_for_less_than_a_second(bot: Bot, clock: VirtualClock) -> None:

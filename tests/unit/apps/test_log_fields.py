@@ -135,6 +135,23 @@ async def test_turns_of_one_conversation_do_not_inherit_each_others_fields_or_va
     await app.stop()
 
 
+async def test_an_activity_that_a_handler_brings_has_fields_of_its_own(
+    app: App, event: Wire, lines: Lines
+) -> None:
+    @app.on_message
+    async def answer(ctx: ActivityContext[MessageActivity]) -> None:
+        own.info("begin %s", ctx.activity.text)
+        if ctx.activity.text == "one":
+            await app.process(event("message", text="two", id="2", conversation={"id": "other"}))
+        own.info("end %s", ctx.activity.text)
+
+    await app.process(event("message", text="one", id="1", conversation={"id": "first"}))
+    for text, place in (("one", ("1", "first")), ("two", ("2", "other"))):
+        for moment in ("begin", "end"):
+            record = lines.of(f"{moment} {text}").__dict__
+            assert (record["activity_id"], record["conversation_id"]) == place
+
+
 async def test_two_requests_of_one_connection_are_apart_and_what_is_refused_has_no_turn(
     make_app: MakeApp, event: Wire, lines: Lines
 ) -> None:

@@ -33,6 +33,19 @@ def test_the_page_has_every_span_and_no_other() -> None:
         assert f"`{event}`" in PAGE
 
 
+def test_each_span_of_the_tree_that_is_drawn_has_a_row() -> None:
+    [drawn] = re.findall(r"^The spans of a turn.*?\n\n((?:    .*\n)+)", PAGE, re.MULTILINE)
+    spans = [line.split()[0] for line in drawn.splitlines() if not line.strip().startswith("(")]
+    assert spans == [
+        Span.TURN,
+        Span.STATE_LOAD,
+        Span.HANDLER,
+        Span.STREAM,
+        Span.API_CLIENT,
+        Span.AUTH_OUTBOUND,
+    ]
+
+
 def test_the_page_has_every_attribute_and_no_other() -> None:
     told = [names(row[0])[0] for row in table("attribute")]
     assert sorted(told) == sorted(constants(Attribute))

@@ -3,10 +3,11 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Annotated, Any, Protocol
+from dataclasses import dataclass
+from typing import Annotated, Any, Optional, Protocol
 
 import pytest
-from cadenza.api import ApiClient, MessageActivity
+from cadenza.api import ApiClient, CadenzaError, MessageActivity
 from cadenza.apps import (
     ActivityContext,
     App,
@@ -455,6 +456,165 @@ async def test_a_stop_ends_a_hook_that_waits_even_for_the_stop_itself(
     assert log[-1] == "a.on_stop"
 
 
+async def awaits_what_is_cancelled() -> None:
+    task = asyncio.ensure_future(asyncio.sleep(60))
+    await asyncio.sleep(0)
+    task.cancel()
+    await task
+
+
+@pytest.mark.parametrize("hook", ["on_activity", "on_activity_sent", "on_activity_response", "on_error"])
+async def test_a_hook_that_awaited_something_cancelled_cancels_no_turn(
+    make_app: MakeApp, user: User, hook: str
+) -> None:
+    async def bad(self: object, event: object) -> None:
+        await awaits_what_is_cancelled()
+
+    sent: list[str] = []
+    app = make_app(plugins=[Plugin()(type("Bad", (PluginBase,), {hook: bad}))()])
+
+    @app.on_message
+    async def answer(ctx: ActivityContext[MessageActivity]) -> None:
+        await ctx.send("hello")
+        sent.append("hello")
+        if hook == "on_error":
+            raise OSError("disk")
+
+    await user.say("hi")
+    assert sent == ["hello"]
+    assert ("something went wrong" in user.screen.text) == (hook == "on_error")
+
+
+@pytest.mark.parametrize("hook", ["on_init", "on_start", "on_stop"])
+async def test_a_hook_of_its_life_that_awaited_something_cancelled_has_failed(
+    make_app: MakeApp, caplog: pytest.LogCaptureFixture, hook: str
+) -> None:
+    async def bad(self: object, *event: object) -> None:
+        calls.append(hook)
+        if len(calls) == 1:
+            await awaits_what_is_cancelled()
+
+    calls: list[str] = []
+    app = make_app(plugins=[Plugin()(type("Bad", (PluginBase,), {hook: bad}))()])
+    said = f"{hook} of the plugin 'Bad' was cancelled by something that it awaited"
+    if hook == "on_start":
+        with pytest.raises(CadenzaError, match=said):
+            await app.start(0)
+    elif hook == "on_init":
+        with pytest.raises(CadenzaError, match=said):
+            await app.initialize()
+        await app.initialize()
+        assert len(calls) == 2
+    else:
+        await app.initialize()
+        await app.stop()
+        assert said in caplog.text
+
+
+@pytest.mark.parametrize("how", ["hangs", "is cancelled"])
+async def test_an_on_error_that_is_broken_does_not_hold_up_the_stop(
+    make_app: MakeApp, clock: VirtualClock, how: str
+) -> None:
+    @Plugin()
+    class Broken(PluginBase):
+        async def on_stop(self) -> None:
+            raise OSError("stuck")
+
+        async def on_error(self, event: PluginErrorEvent) -> None:
+            if how == "hangs":
+                await asyncio.Event().wait()
+            await awaits_what_is_cancelled()
+
+    log: list[str] = []
+    app = make_app(plugins=[named("a", log), Broken()])
+    app.events.on("stop", lambda event: log.append("stop"))
+    await app.initialize()
+    began = clock.now()
+    await app.stop()
+    assert log == ["a.on_init", "a.on_stop", "stop"]
+    assert clock.now() - began < 20
+
+
+async def test_a_stop_in_on_start_is_followed_by_no_start_event(make_app: MakeApp) -> None:
+    @Plugin()
+    class Stops(PluginBase):
+        app: Annotated[App, DependencyMetadata()]
+
+        async def on_start(self, event: PluginStartEvent) -> None:
+            asyncio.ensure_future(self.app.stop())  # noqa: RUF006
+            await asyncio.sleep(1)
+
+    log: list[str] = []
+    for _ in range(2):
+        app = make_app(plugins=[Stops()])
+        for name in ("start", "stop"):
+            app.events.on(name, lambda event: log.append(type(event).__name__))
+        if not log:
+            await app.start(0)
+        else:
+            with pytest.raises(RuntimeError, match="stopped while it started"):
+                async with app.lifespan():
+                    log.append("served")
+    assert log == ["StopEvent", "StopEvent"]
+
+
+async def test_a_start_whose_initializing_fails_stops_the_plugins(make_app: MakeApp) -> None:
+    log: list[str] = []
+    app = make_app(plugins=[named("a", log)])
+
+    def refuses(path: str, handler: object) -> None:
+        if path == "/api/messages":
+            raise OSError("frozen")
+
+    app.server.register_route = refuses  # type: ignore[method-assign]
+    with pytest.raises(OSError, match="frozen"):
+        await app.start(0)
+    assert log == ["a.on_init", "a.on_stop"]
+
+
+@pytest.mark.parametrize("how", ["process", "initialize", "child"])
+async def test_an_on_init_that_waits_for_the_app_is_an_error(make_app: MakeApp, how: str) -> None:
+    @Plugin()
+    class Waits(PluginBase):
+        app: Annotated[App, DependencyMetadata()]
+        bring: Annotated[Callable[..., Awaitable[Any]], EventMetadata("activity")]
+
+        async def on_init(self) -> None:
+            if how == "process":
+                await self.app.process({"type": "message"})
+            elif how == "initialize":
+                await self.app.initialize()
+            else:
+                await asyncio.gather(self.bring({"type": "message"}))
+
+    with pytest.raises(RuntimeError, match="on_init of a plugin cannot bring an activity, nor wait"):
+        await make_app(plugins=[Waits()]).initialize()
+
+
+async def test_what_on_init_has_started_brings_activities_when_the_app_is_ready(
+    make_app: MakeApp, event: Wire
+) -> None:
+    log: list[str] = []
+
+    @Plugin()
+    class Reads(PluginBase):
+        bring: Annotated[Callable[..., Awaitable[Any]], EventMetadata("activity")]
+
+        async def on_init(self) -> None:
+            self.reading = asyncio.create_task(self.read())
+
+        async def read(self) -> None:
+            await asyncio.sleep(0.005)  # the next plugin's on_init runs
+            await self.bring(event("message", text="hi"))
+
+    reads = Reads()
+    app = make_app(plugins=[reads, named("b", log)])
+    app.on_message(lambda ctx: log.append("handled"))
+    await app.initialize()
+    await reads.reading
+    assert log == ["b.on_init", "handled"]
+
+
 # What is no plugin
 
 
@@ -584,6 +744,41 @@ def test_what_is_not_there_or_is_not_clear_is_an_error_that_names_the_field(
 ) -> None:
     with pytest.raises(TypeError, match=said):
         App(plugins=[plugin(), named("one", []), named("two", [])])
+
+
+def test_a_mark_is_found_on_one_side_of_an_optional_type() -> None:
+    @Plugin()
+    class Optionally(PluginBase):
+        one: Optional[Annotated[App, DependencyMetadata()]] = None  # noqa: UP045
+        two: Annotated[App, DependencyMetadata()] | None = None
+
+    plugin = Optionally()
+    app = App(plugins=[plugin])
+    assert plugin.one is plugin.two is app
+
+
+@pytest.mark.parametrize("annotation", ["Gone", "Annotated[Gone, Mark()]", "Annotated[str, gone.Mark()]"])
+def test_a_field_that_nobody_can_tell_what_to_do_with_is_an_error(annotation: str) -> None:
+    @Plugin()
+    class Local(PluginBase):
+        wanted: Any
+
+    Local.__annotations__["wanted"] = annotation
+    plugin = Local()
+    with pytest.raises(TypeError, match=r"Local\.wanted is annotated with .*, which cannot be resolved"):
+        App(plugins=[plugin])
+    plugin.wanted = 7  # it has a value: nobody need fill it
+    App(plugins=[plugin])
+
+
+def test_a_plugin_that_cannot_be_changed_is_named() -> None:
+    @Plugin(name="frozen")
+    @dataclass(frozen=True)
+    class Frozen:
+        app: Annotated[Any, DependencyMetadata()] = None
+
+    with pytest.raises(TypeError, match=r"The plugin 'frozen': Frozen\.app cannot be set"):
+        App(plugins=[Frozen()])
 
 
 def test_of_several_of_one_type_the_name_of_the_field_decides() -> None:

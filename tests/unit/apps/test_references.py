@@ -6,6 +6,7 @@ import pytest
 from cadenza.api import ConversationReference, MessageActivity
 from cadenza.apps import ActivityContext, App
 from cadenza.testing import Teams
+from unit.apps.test_channels import Wall
 
 MakeApp = Callable[..., App]
 
@@ -81,3 +82,17 @@ async def test_what_is_no_conversation_is_refused_at_once(app: App, teams: Teams
         app.stream(written)  # type: ignore[arg-type]
     await app.send(ConversationReference.model_validate(written), "hi")
     assert teams.screen().text == "hi"
+
+
+async def test_an_id_that_somebody_chose_in_a_plugins_channel_is_not_written_to(
+    make_app: MakeApp, teams: Teams
+) -> None:
+    wall = Wall()
+    app = make_app(plugins=[wall], keep_references=True)
+    anna = teams.user("Anna")
+    await wall.say("hi", conversation={"id": anna.conversation_id})
+    await app.send(anna.conversation_id, "for Anna")
+    assert wall.texts == []
+    assert anna.screen.text == "for Anna"
+    assert await app.references.get(anna.conversation_id) is None
+    assert await app.references.get(anna.conversation_id, channel_id="wall") is not None

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from cadenza.api import (
     Activity,
+    AdaptiveCardInvokeActivity,
     InvokeActivity,
     MessageActivity,
     TaskFetchInvokeActivity,
@@ -287,6 +288,29 @@ async def test_p9_an_invoke_that_nobody_handles_is_answered_with_501(app: App, i
     response = await app.process(invoke("unheard/of"))
     assert response.status == 501
     assert "NotImplemented" in str(response.body)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "asked_for"),
+    [
+        ("adaptiveCard/action", {"action": {"type": "Action.Execute", "verb": "leave"}}, ", action 'leave'"),
+        ("adaptiveCard/action", {"action": {"verb": "\n" + "x" * 99}}, ", action '\\n" + "x" * 61),
+        ("task/fetch", {"data": {"dialog_id": "order"}}, ", id 'order'"),
+        ("task/submit", {"data": {"action": 7}}, ""),
+        ("composeExtension/query", {"commandId": "find"}, ", command id 'find'"),
+        ("unheard/of", {"data": {"action": "leave"}}, ""),
+    ],
+)
+async def test_the_log_says_which_action_nobody_handles(
+    app: App, invoke: Wire, caplog: pytest.LogCaptureFixture, name: str, value: object, asked_for: str
+) -> None:
+    @app.on_card_action_execute("laeve")
+    async def answer(ctx: ActivityContext[AdaptiveCardInvokeActivity]) -> None: ...
+
+    assert (await app.process(invoke(name, value=value))).status == 501
+    assert [one.getMessage() for one in caplog.records if "Nothing handles" in one.getMessage()] == [
+        f"Nothing handles the invoke {name!r}{asked_for}."
+    ]
 
 
 async def test_p9_one_that_only_looks_on_has_not_handled_an_invoke(app: App, invoke: Wire) -> None:

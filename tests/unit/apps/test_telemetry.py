@@ -9,16 +9,24 @@ import subprocess
 import sys
 import tracemalloc
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import suppress
 from textwrap import dedent
+from types import ModuleType
 from typing import Any
 
 import pytest
 from cadenza.api import HandlerTransport, MessageActivity, MessageActivityInput, Request, Response
-from cadenza.api.telemetry import current_ids, names
+from cadenza.api.telemetry import current_ids, names, sources
 from cadenza.apps import ActivityContext, App, LogFields, StreamDeliveryError
+from cadenza.apps.routing import handler_span
+from cadenza.apps.sign_in import operations
 from cadenza.apps.stream import HttpStream
-from cadenza.testing import Teams, User, VirtualClock, each, status
+from cadenza.apps.turns import turn_span
+from cadenza.testing import Teams, User, VirtualClock, at, delay, each, status
 from opentelemetry import trace
+from opentelemetry.context import Context
+from opentelemetry.sdk.metrics import Counter, Histogram, Meter
+from opentelemetry.sdk.trace import ReadableSpan, Span as SdkSpan, SpanProcessor
 from recorded_spans import Recorded, configure, recording
 from unit.apps.sharing import Processes
 
@@ -230,6 +238,23 @@ async def test_a_turn_is_linked_to_the_request_that_brought_it(
     assert [link.context.span_id for link in turn.links] == [request.context.span_id]
 
 
+async def test_a_turn_that_a_handler_brings_is_linked_to_that_handler_and_no_part_of_its_turn(
+    app: App, event: Wire, recorded: Recorded
+) -> None:
+    @app.on_message
+    async def answer(ctx: ActivityContext[MessageActivity]) -> None:
+        if ctx.activity.text == "one":
+            await app.process(event("message", text="two", id="2", conversation={"id": "other"}))
+
+    await app.process(event("message", text="one", id="1"))
+    inner, outer = recorded.named(TURN)
+    [brought] = inner.links
+    assert inner.parent is None
+    assert inner.context.trace_id != outer.context.trace_id
+    assert brought.context.span_id == recorded.named(HANDLER)[1].context.span_id
+    assert outer.links == ()
+
+
 async def test_a_turn_that_another_process_takes_over_is_linked_to_the_same_request(
     teams: Teams, clock: VirtualClock, event: Wire, recorded: Recorded
 ) -> None:
@@ -345,6 +370,24 @@ async def test_every_span_ends_when_the_user_presses_stop(app: App, user: User, 
     assert recorded.one(TURN).status.is_ok
     assert recorded.one(STREAM).status.is_ok
     assert recorded.open == []
+
+
+async def test_a_handler_that_meets_the_stop_has_not_failed(app: App, user: User, recorded: Recorded) -> None:
+    @app.on_message
+    async def answer(ctx: ActivityContext[MessageActivity]) -> None:
+        with suppress(asyncio.CancelledError):
+            for _ in range(100):
+                ctx.stream.emit("word ")
+                await asyncio.sleep(0.5)
+        ctx.stream.emit("more")
+
+    await user.say("hi", wait=False)
+    await asyncio.sleep(3)
+    user.press_stop()
+    await user.teams.settle()
+    assert of(recorded.one(HANDLER), OUTCOME) == "stopped"
+    assert recorded.one(HANDLER).status.is_ok
+    assert "microsoft.teams.handler.failures" not in recorded.metrics()
 
 
 async def test_every_span_ends_when_a_newer_message_takes_over(
@@ -532,6 +575,91 @@ async def test_the_metrics_of_a_streamed_turn(app: App, user: User, recorded: Re
     assert metrics["cadenza.budget.waiting"]["chunk"] == 0
 
 
+async def test_the_metrics_of_a_stream_are_seconds_and_requests(
+    app: App, user: User, teams: Teams, recorded: Recorded
+) -> None:
+    @app.on_message
+    async def answer(ctx: ActivityContext[MessageActivity]) -> None:
+        ctx.stream.update("Searching")
+        await asyncio.sleep(0.2)
+        await ctx.stream.pipe(tokens("a ", "b ", "c ", "d "))
+
+    teams.fault(each(delay(0.25)))
+    await user.say("hi")
+    stream, sums = recorded.one(STREAM), recorded.sums()
+    first = sums["cadenza.stream.first_token.duration"][""]
+    assert 0.5 < first < 2  # the line's second has to pass, and the answer takes its time
+    assert first == of(stream, names.Attribute.STREAM_FIRST_TOKEN)
+    assert sums["cadenza.stream.posts"] == {"sent": of(stream, names.Attribute.STREAM_POSTS)}
+    waited = of(stream, names.Attribute.STREAM_WAITED)
+    assert sums["cadenza.stream.waited"] == {"sent": waited}
+    assert 0.5 < waited < 5
+
+
+async def test_the_durations_of_turns_handlers_and_signing_in_are_milliseconds(
+    make_app: MakeApp,
+    user: User,
+    clock: VirtualClock,
+    recorded: Recorded,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def slow(request: Request) -> Response:
+        await asyncio.sleep(0.5)
+        return Response(404)
+
+    for module in (turn_span, handler_span, operations):
+        monkeypatch.setattr(module, "perf_counter", clock.now)
+    app = make_app(transport=HandlerTransport(slow))
+    app.add_oauth_flow("github")
+
+    @app.use
+    async def slowly(ctx: ActivityContext[Any]) -> None:
+        await asyncio.sleep(1)
+        await ctx.next()
+
+    @app.on_message
+    async def answer(ctx: ActivityContext[MessageActivity]) -> None:
+        await asyncio.sleep(2)
+        await ctx.get_user_token()
+
+    await user.say("hi")
+    sums = recorded.sums()
+    signing_in = sums["microsoft.teams.oauth.operation.duration"]["github get_token token_not_found"]
+    assert signing_in == 500
+    assert sums["microsoft.teams.handler.duration"] == {"type message": 2000 + signing_in}
+    assert sums["microsoft.teams.activity.process.duration"] == {"message": 3000 + signing_in}
+
+
+async def test_the_wait_for_the_rate_budget_is_seconds(app: App, user: User, recorded: Recorded) -> None:
+    @app.on_message
+    async def answer(ctx: ActivityContext[MessageActivity]) -> None:
+        for number in range(20):
+            await ctx.send(str(number))
+
+    await user.say("hi")
+    waited = recorded.sums()["cadenza.budget.wait"]
+    assert set(waited) == {"plain"}
+    assert 1 < waited["plain"] < 60
+
+
+async def test_a_stream_counts_the_requests_that_were_refused(
+    app: App, user: User, teams: Teams, recorded: Recorded
+) -> None:
+    @app.on_message
+    async def answer(ctx: ActivityContext[MessageActivity]) -> None:
+        await ctx.stream.pipe(tokens("a ", "b ", "c ", "d "))
+
+    teams.fault(at(2, status(503)))
+    await user.say("hi")
+    assert of(recorded.one(STREAM), OUTCOME) == "sent"
+    assert of(recorded.one(STREAM), names.Attribute.STREAM_FAILURES) == 1
+
+
+async def test_what_a_sender_makes_up_is_cut(app: App, event: Wire, recorded: Recorded) -> None:
+    await app.process(event("t" * 1000))
+    assert of(recorded.one(TURN), names.Attribute.ACTIVITY_TYPE) == "t" * 256
+
+
 async def test_what_a_sender_makes_up_makes_no_new_time_series(
     app: App, event: Wire, recorded: Recorded
 ) -> None:
@@ -568,6 +696,103 @@ async def test_an_sdk_that_is_configured_after_the_app_was_made_gets_the_next_tu
     configure(monkeypatch, late)
     await user.say("hi")
     assert (len(recorded.named(TURN)), len(late.named(TURN))) == (1, 1)
+
+
+class Broken(SpanProcessor):
+    """One that raises."""
+
+    def __init__(self, where: str) -> None:
+        self._where = where
+
+    def on_start(self, span: trace.Span, parent_context: Context | None = None) -> None:
+        if self._where == "start":
+            raise OSError("the exporter is away")
+
+    def on_end(self, span: ReadableSpan) -> None:
+        if self._where == "end":
+            raise OSError("the exporter is away")
+
+
+def _breaks(*args: Any, **options: Any) -> Any:
+    raise OSError("the exporter is away")
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        "start a span",
+        "end a span",
+        "make a tracer",
+        "make instruments",
+        "count",
+        "record a value",
+        "make a gauge",
+        "set an attribute",
+        "add an event",
+        "set a status",
+        "link a span",
+    ],
+)
+async def test_a_broken_sdk_disturbs_no_turn_and_is_told_once(
+    make_app: MakeApp,
+    user: User,
+    broken: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    recorded = Recorded()
+    configure(monkeypatch, recorded)
+    monkeypatch.setattr(sources, "_overlooked", set())
+    for where in ("start", "end"):
+        if broken == f"{where} a span":
+            recorded.tracers.add_span_processor(Broken(where))
+    methods: dict[str, list[tuple[Any, str]]] = {
+        "make a tracer": [(recorded.tracers, "get_tracer")],
+        "make instruments": [(recorded.meters, "get_meter")],
+        "count": [(Counter, "add")],
+        "record a value": [(Histogram, "record")],
+        "make a gauge": [(Meter, "create_observable_gauge")],
+        "set an attribute": [(SdkSpan, "set_attribute")],
+        "add an event": [(SdkSpan, "add_event")],
+        "set a status": [(SdkSpan, "set_status")],
+        "link a span": [(SdkSpan, "add_link")],
+    }
+    for owner, name in methods.get(broken, []):
+        monkeypatch.setattr(owner, name, _breaks)
+    app = make_app()
+    ended: list[str] = []
+
+    @app.on_message
+    async def answer(ctx: ActivityContext[MessageActivity]) -> None:
+        ctx.stream.update("Searching")
+        with trace.use_span(trace.NonRecordingSpan(trace.SpanContext(1, 2, is_remote=False))):
+            ctx.stream.emit("words")
+        ctx.state.user["n"] = ctx.activity.text
+        if ctx.activity.text == "raise":
+            raise ValueError("a defect of the bot")
+        ended.append(ctx.activity.text)
+
+    for text in ("one", "two", "raise"):
+        await user.say(text)
+    assert ended == ["one", "two"]
+    assert [message.text for message in user.screen.messages if message.text == "words"] == ["words"] * 3
+    lines = [record.getMessage() for record in caplog.records if "OpenTelemetry" in record.getMessage()]
+    assert lines == [f"OpenTelemetry failed to {broken}: the bot goes on without it."]
+
+
+@pytest.mark.parametrize("module", ["opentelemetry.trace", "opentelemetry.metrics._internal"])
+async def test_while_another_thread_imports_opentelemetry_turns_go_on(
+    app: App, user: User, module: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @app.on_message
+    async def answer(ctx: ActivityContext[MessageActivity]) -> None:
+        ctx.stream.emit("hello")
+        ctx.logger.warning("here")
+
+    monkeypatch.setitem(sys.modules, module, ModuleType(module))
+    await user.say("hi")
+    assert user.screen.text == "hello"
+    assert current_ids() == ("", "")
 
 
 WITHOUT = """
@@ -648,13 +873,20 @@ async def test_instruments_are_made_once_for_a_provider(
     app: App, user: User, recorded: Recorded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[str] = []
+    gauges: list[str] = []
     get_meter = recorded.meters.get_meter
+    create_gauge = Meter.create_observable_gauge
+
+    def creating(meter: Meter, name: str, *rest: Any, **options: Any) -> Any:
+        gauges.append(name)
+        return create_gauge(meter, name, *rest, **options)
 
     def asking(name: str, *rest: Any) -> Any:
         asked.append(name)
         return get_meter(name, *rest)
 
     monkeypatch.setattr(recorded.meters, "get_meter", asking)
+    monkeypatch.setattr(Meter, "create_observable_gauge", creating)
 
     @app.on_message
     async def answer(ctx: ActivityContext[MessageActivity]) -> None:
@@ -663,6 +895,7 @@ async def test_instruments_are_made_once_for_a_provider(
     for _ in range(5):
         await user.say("hi")
     assert sorted(asked) == ["Microsoft.Teams.Api", "Microsoft.Teams.Apps"]
+    assert gauges == ["cadenza.budget.waiting"]
 
 
 async def test_log_lines_of_a_turn_have_the_ids_of_its_spans(

@@ -2,13 +2,19 @@
 
 import asyncio
 import gc
+import logging
 import weakref
+from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
 from cadenza.api import MessageActivity
 from cadenza.apps import ActivityContext, App, HttpStream, StreamCancelledError, StreamError
 from cadenza.testing import Teams, User
+from cadenza.testing.faults import each, never_answer
+from recorded_spans import recording
+from unit.apps.test_channels import Wall
 
 
 async def test_a_task_that_a_handler_leaves_behind_cannot_open_its_stream_again(app: App, user: User) -> None:
@@ -126,20 +132,97 @@ async def test_text_that_comes_while_the_turn_is_being_closed_is_refused_and_ope
     assert [(message.state, message.text) for message in user.screen.messages] == [("final", "now")]
 
 
-async def test_a_turn_that_is_over_needs_no_garbage_collector(app: App, user: User) -> None:
-    streams: list[weakref.ref[Any]] = []
+async def fail(ctx: ActivityContext[MessageActivity]) -> None:
+    raise ValueError("a defect of the bot")
+
+
+async def fail_after_words(ctx: ActivityContext[MessageActivity]) -> None:
+    ctx.stream.emit("Hello")
+    raise ValueError("a defect of the bot")
+
+
+async def meet_the_end_of_the_stream(ctx: ActivityContext[MessageActivity]) -> None:
+    ctx.stream.emit("Hello")
+    ctx.stream.seal(StreamError("over"))
+    ctx.stream.emit("more")
+
+
+async def keep_what_cannot_be_kept(ctx: ActivityContext[MessageActivity]) -> None:
+    ctx.state.user["answer"] = object()
+
+
+async def answer_with_words(ctx: ActivityContext[MessageActivity]) -> None:
+    ctx.stream.emit("Hello")
+
+
+async def answer_whole(ctx: ActivityContext[MessageActivity]) -> None:
+    await ctx.send("Hello")
+
+
+@pytest.mark.parametrize("where", ["Teams", "a channel"])
+@pytest.mark.parametrize("sdk", [False, True], ids=["without an SDK", "with an SDK"])
+@pytest.mark.parametrize(
+    "handler",
+    [
+        answer_with_words,
+        answer_whole,
+        fail,
+        fail_after_words,
+        meet_the_end_of_the_stream,
+        keep_what_cannot_be_kept,
+    ],
+)
+async def test_a_turn_that_is_over_needs_no_garbage_collector(
+    make_app: Callable[..., App], user: User, handler: Any, sdk: bool, where: str
+) -> None:
+    kept: list[weakref.ref[Any]] = []
+    wall = Wall()
+    app = make_app(plugins=[wall])
 
     @app.on_message
     async def answer(ctx: ActivityContext[MessageActivity]) -> None:
-        ctx.stream.emit("Hello")
-        streams.append(weakref.ref(ctx.stream))
+        kept.extend([weakref.ref(ctx), weakref.ref(ctx.activity), weakref.ref(ctx.stream)])
+        await handler(ctx)
 
-    gc.collect()
-    gc.disable()
-    try:
-        for _ in range(3):
+    async def turn() -> None:
+        if where == "Teams":
             await user.say("hi")
-        await asyncio.sleep(2)
-        assert [stream() for stream in streams] == [None] * 3
-    finally:
-        gc.enable()
+        else:
+            await wall.say("hi")
+            for things in (wall.messages, wall.refs, wall.boards):
+                things.clear()
+
+    with recording() if sdk else nullcontext() as recorded:
+        logging.disable()  # pytest keeps records, with their exceptions
+        gc.collect()
+        gc.disable()
+        try:
+            for _ in range(3):
+                await turn()
+            await asyncio.sleep(2)
+            if recorded is not None:
+                assert len(recorded.named("microsoft.teams.activity.process")) == 3
+            assert [one() for one in kept] == [None] * 9
+        finally:
+            gc.enable()
+            logging.disable(logging.NOTSET)
+
+
+async def test_what_a_handler_raised_is_logged_at_once_however_long_its_stream_takes_to_end(
+    app: App, teams: Teams, user: User, caplog: pytest.LogCaptureFixture
+) -> None:
+    teams.fault(each(never_answer()))
+
+    @app.on_message
+    async def answer(ctx: ActivityContext[MessageActivity]) -> None:
+        ctx.stream.emit("a word")
+        raise ValueError("boom")
+
+    turn = asyncio.create_task(user.say("hi"))
+    await asyncio.sleep(0.1)
+    assert not turn.done()
+    assert [record.exc_info[0] for record in caplog.records if record.exc_info] == [ValueError]
+    await turn
+    kinds = [record.exc_info[0] for record in caplog.records if record.exc_info]
+    assert kinds[0] is ValueError
+    assert kinds.count(ValueError) == 1, "and once"

@@ -1,24 +1,8 @@
 """Agent 365 baggage: who an agent works for, told to all spans of a turn through OpenTelemetry's baggage.
 
-    key                                 what it is                           only if `include` has
-    microsoft.tenant.id                 the recipient's tenant, else the conversation's
-    gen_ai.conversation.id              the id of the conversation
-    microsoft.conversation.item.link    the service URL
-    microsoft.channel.name              the channel, such as "msteams"
-    microsoft.channel.link              `channel_link`
-    gen_ai.agent.id                     the recipient's agentic app, else its id
-    microsoft.agent.user.id             the recipient's agentic user
-    microsoft.a365.agent.blueprint.id   its blueprint
-    user.id                             the sender's object id in Entra ID, else its id
-    service.name                        `operation_source`
-    user.name                           the sender's name                    senderName
-    user.email                          the sender's e-mail address          senderEmail
-    gen_ai.agent.name                   the recipient's name                 agentName
-    gen_ai.agent.description            the recipient's user role            agentDescription
-    microsoft.agent.user.email          the recipient's e-mail address       agentEmail
-
-Names and addresses are personal data, and baggage goes out with every request that is instrumented: so they
-are left out unless `include` asks for them. Values that are None or blank are left out, too.
+`Agent365BaggageKeys` says what there is. Names and addresses are personal data, and baggage goes out with
+every request that is instrumented: so they are left out unless `include` asks for them. Values that are None
+or blank are left out, too.
 
 The App does this for every turn, where an SDK of OpenTelemetry is set up; `App(telemetry=...)` says how, or
 that it does not. For what a bot writes of its own accord there is `create_agent365_scope`. Without the
@@ -28,7 +12,7 @@ package opentelemetry-api all of this does nothing.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, TypeAlias, TypedDict, get_args
 
 if TYPE_CHECKING:
@@ -63,23 +47,38 @@ Agent365BaggageInclude: TypeAlias = Literal[
 
 @dataclass(frozen=True)
 class Agent365BaggageKeys:
-    """The keys that Agent 365 knows."""
+    """The keys that Agent 365 knows, and what the baggage of an activity has there."""
 
     agent_blueprint_id: str = "microsoft.a365.agent.blueprint.id"
+    """The blueprint of the recipient."""
     agent_description: str = "gen_ai.agent.description"
+    """The recipient's user role, if `include` has "agentDescription"."""
     agent_id: str = "gen_ai.agent.id"
+    """The recipient's agentic app, else its id."""
     agent_name: str = "gen_ai.agent.name"
+    """The recipient's name, if `include` has "agentName"."""
     agentic_user_email: str = "microsoft.agent.user.email"
+    """The recipient's e-mail address, if `include` has "agentEmail"."""
     agentic_user_id: str = "microsoft.agent.user.id"
+    """The recipient's agentic user."""
     channel_link: str = "microsoft.channel.link"
+    """`channel_link`, as it was given."""
     channel_name: str = "microsoft.channel.name"
+    """The channel, such as "msteams"."""
     conversation_id: str = "gen_ai.conversation.id"
+    """The id of the conversation."""
     conversation_item_link: str = "microsoft.conversation.item.link"
+    """The service URL."""
     operation_source: str = "service.name"
+    """`operation_source`, as it was given."""
     tenant_id: str = "microsoft.tenant.id"
+    """The recipient's tenant, else the conversation's."""
     user_email: str = "user.email"
+    """The sender's e-mail address, if `include` has "senderEmail"."""
     user_id: str = "user.id"
+    """The sender's object id in Entra ID, else its id."""
     user_name: str = "user.name"
+    """The sender's name, if `include` has "senderName"."""
 
 
 KEYS = Agent365BaggageKeys()
@@ -256,6 +255,20 @@ def agent365_baggage(
         channel_link=channel_link,
         additional_baggage=additional_baggage,
     )
+
+
+def enter_turn(activity: Activity, options: Agent365BaggageOptions) -> None:
+    """From here on, this task and those that it starts have the baggage of `activity`, and nothing of that of
+    another turn: one that has brought this activity (`App.process`, a plugin) may be about somebody else."""
+    try:
+        from opentelemetry import baggage, context
+    except ImportError:
+        return
+    current = context.get_current()
+    for key in astuple(KEYS):
+        current = baggage.remove_baggage(key, current)
+    context.attach(current)
+    agent365_baggage(activity, **options).attach()
 
 
 class Agent365ScopeOpener(Protocol):

@@ -56,7 +56,7 @@ from .sign_in.handlers import SignInHandlers
 from .sign_in.options import BUTTON_TEXT, CARD_TEXT
 from .sign_in.pending import PendingSignIns
 from .signals import stop_signals
-from .stream import AbortReason, HttpStream, StreamGate, StreamGates
+from .stream import AbortReason, HttpStream, StreamError, StreamGate, StreamGates
 from .threads import to_threaded_conversation_id
 from .turn_state import TurnStateContainer
 from .turns.claims import Strategy
@@ -85,6 +85,9 @@ _ABSENT: Any = object()
 """What was not given, where None is a mistake."""
 
 HEALTH, READY = "/health", "/ready"
+EVENT_SECONDS = 10.0
+"""How long handlers of events may go on at the end, and then those of `stop`. Ours."""
+
 MOST_APIS = 64
 """How many service URLs have a client that is kept."""
 
@@ -215,7 +218,7 @@ class App(Routes):
         self._stop_wanted = asyncio.Event()
         self._stopping: asyncio.Task[None] | None = None
         if isinstance(self.server, HostedServerAdapter):
-            self.server.attach(self.lifespan, self.logger)
+            self.server.attach(self.lifespan, self._is_initialized, self.logger)
 
     def _with_plugins(self, plugins: Sequence[object] | None) -> PluginTable | None:
         if not plugins:
@@ -367,12 +370,18 @@ class App(Routes):
     async def initialize(self) -> None:
         """Start the state and add the routes to the server. `start`, `lifespan` and `process` do this
         themselves. A second call does nothing. Raises `StateError` if the state cannot work."""
+        if self._plugins is not None and self._plugins.is_initializing():
+            raise RuntimeError(
+                "on_init of a plugin cannot bring an activity, nor wait for the App: it is not ready."
+            )
         if self._initializing is None:
             self._initializing = asyncio.create_task(self._initialize())
+        task = self._initializing
         try:
-            await asyncio.shield(self._initializing)
-        except Exception:
-            self._initializing = None  # another call tries again
+            await asyncio.shield(task)
+        except BaseException:
+            if self._initializing is task and task.done() and not self._is_initialized():
+                self._initializing = None  # another call tries again
             raise
 
     async def _initialize(self) -> None:
@@ -428,15 +437,20 @@ class App(Routes):
     def _stage(self) -> Stage:
         if self._stopping is not None:
             return "stopping"
+        return "ok" if self._is_initialized() else "starting"
+
+    def _is_initialized(self) -> bool:
         task = self._initializing
-        initialized = task is not None and task.done() and not task.cancelled() and task.exception() is None
-        return "ok" if initialized else "starting"
+        return task is not None and task.done() and not task.cancelled() and task.exception() is None
 
     def _admits(self) -> bool:
         """Whether anybody at all would be let in."""
-        settings, plugins = self._settings, self._plugins
-        brought = plugins is not None and bool(plugins.channels)
-        return settings.allow_unauthenticated or settings.client_id is not None or brought
+        settings = self._settings
+        return settings.allow_unauthenticated or settings.client_id is not None or self._has_channels()
+
+    def _has_channels(self) -> bool:
+        """Whether a plugin brings activities of its own."""
+        return self._plugins is not None and bool(self._plugins.channels)
 
     def _function_host(self) -> FunctionHost:
         from .auth.entra import EntraTokens
@@ -476,8 +490,10 @@ class App(Routes):
                 f"{self.server.how_to_run}."
             )
         self._start_once()
-        await self.initialize()
         try:
+            await self.initialize()
+            if self._stop_wanted.is_set():
+                return
             if sock is None:
                 host, usual = self.address
                 await self.server.start(host, usual if port is None else port)
@@ -487,7 +503,8 @@ class App(Routes):
             with calm_collector(), stop_signals(self._stop_wanted.set):
                 self.logger.info("Listening on %s port %s.", self._settings.host, self.port)
                 await self._start_plugins()
-                await self.events.dispatch("start", StartEvent(self.port))
+                if not self._stop_wanted.is_set():
+                    await self.events.dispatch("start", StartEvent(self.port))
                 await self._stop_wanted.wait()
         finally:
             await self.stop()
@@ -497,7 +514,7 @@ class App(Routes):
         """Run the App within the block, in a server that is somebody else's: it is initialized, the `start`
         event comes (whose port is None), and when the block is left it stops as `stop` does.
 
-            api = FastAPI(lifespan=app.lifespan)      # Starlette too; web_app.cleanup_ctx takes it as well
+            api = FastAPI(lifespan=app.lifespan)      # Starlette too, and web_app.cleanup_ctx of aiohttp 3.14
             api.mount("/bot", asgi)                   # an AsgiAdapter
 
         or, in a lifespan of your own, `async with app.lifespan():`. `host` is what frameworks give to such a
@@ -506,7 +523,8 @@ class App(Routes):
         or initialized in another event loop.
         """
         initialized = self._initializing
-        if initialized is not None and initialized.get_loop() is not asyncio.get_running_loop():
+        elsewhere = initialized is not None and initialized.get_loop() is not asyncio.get_running_loop()
+        if elsewhere and not self._started:
             raise RuntimeError(
                 "This App was initialized in another event loop than that of its host: initialize it there, "
                 "or leave that to its lifespan."
@@ -514,8 +532,17 @@ class App(Routes):
         self._start_once()
         try:
             await self.initialize()
-            self.logger.info("Running in a server of somebody else's.")
+            if isinstance(self.server, AiohttpAdapter) and self.server.owned and not self._has_channels():
+                self.logger.warning(
+                    "The App runs, and nobody can post to it: its server is one of its own, which only "
+                    "app.start() starts. Give it that of its host: App(http_server_adapter=AsgiAdapter()), "
+                    "which is then mounted, or AiohttpAdapter(web_app)."
+                )
+            else:
+                self.logger.info("Running in a server of somebody else's.")
             await self._start_plugins()
+            if self._stop_wanted.is_set():
+                raise RuntimeError("This App was stopped while it started: its host cannot serve it.")
             await self.events.dispatch("start", StartEvent(None))
             yield
         finally:
@@ -525,6 +552,7 @@ class App(Routes):
         if self._started or self._stopping is not None:
             raise RuntimeError("This App was started or stopped before: make a new one.")
         self._started = True
+        self._runner.takes_over = False  # not before the plugins are ready for what is left
 
     async def _serve_on(self, sock: socket) -> None:
         if not isinstance(self.server, SocketServerAdapter):
@@ -552,6 +580,9 @@ class App(Routes):
             # One of an event loop that is gone cannot be waited for.
             if initializing is not None and runs_here(initializing):
                 await asyncio.wait({initializing})
+                error = None if initializing.cancelled() else initializing.exception()
+                if error is not None:  # who waited for it may have been cancelled
+                    self.logger.info("The App was not initialized: %s: %s", type(error).__name__, error)
             await self.server.stop_listening()
             finalize = self._finalize_seconds()
             # What finalizing takes longer than usual is taken off the time for going on: all must be over in
@@ -563,9 +594,11 @@ class App(Routes):
             await self._finalize_streams(finalize)
             await self._stop_plugins()
             await self.server.stop()
-            await self.events.settle()
-            await self.events.dispatch("stop", StopEvent())
+            await self.events.settle(EVENT_SECONDS)
+            self.events.emit("stop", StopEvent())
+            await self.events.settle(EVENT_SECONDS)
         finally:
+            self._seal_streams()  # what the last listeners have opened, too
             if self._readiness is not None:
                 await self._readiness.close()
             await self._doorkeeper.close()
@@ -590,6 +623,7 @@ class App(Routes):
 
     async def _finalize_streams(self, seconds: float) -> None:
         """Those that belong to no turn."""
+        self._seal_streams()
         outcomes = await asyncio.gather(
             *(stream.finish(AbortReason.SHUTDOWN, deadline=seconds) for stream in self._open_streams()),
             return_exceptions=True,
@@ -597,6 +631,10 @@ class App(Routes):
         for outcome in outcomes:
             if isinstance(outcome, BaseException):
                 self.logger.error("A stream could not be finalized.", exc_info=outcome)
+
+    def _seal_streams(self) -> None:
+        for stream in list(self._streams):
+            stream.seal(StreamError("This App has been stopped: its streams take nothing more."))
 
     # Activities ---------------------------------------------------------------------------------------
 
@@ -632,8 +670,6 @@ class App(Routes):
         """Take an activity of a plugin through everything, as `process` does."""
         if self._stopping is not None:
             return SHUTTING_DOWN
-        if self._plugins is not None and self._plugins.is_initializing():
-            raise RuntimeError("on_init of a plugin cannot bring an activity: the App is not ready yet.")
         await self.initialize()
         return await self._outcome(await self._admit(teams.parse_activity(activity), Caller()))
 
@@ -760,9 +796,9 @@ class App(Routes):
 
     def _enter_baggage(self, activity: Activity) -> None:
         """Before the turn begins, so that all of its spans have it."""
-        from .agent365 import agent365_baggage
+        from .agent365 import enter_turn
 
-        agent365_baggage(activity, **(self._settings.agent365 or {})).attach()
+        enter_turn(activity, self._settings.agent365 or {})
 
     def _api_at(self, service_url: str) -> ApiClient:
         """A client for a service URL: Teams has a handful of them, and each message names one."""
@@ -1034,6 +1070,7 @@ class App(Routes):
         """Call on_start of the plugins. Raises what one of them raises."""
         if self._plugins is not None:
             await self._plugins.start(self.port, self._stop_wanted)
+        self._runner.takes_over = True
 
     async def _stop_plugins(self) -> None:
         """Call on_stop of the plugins that were initialized. Raises nothing."""

@@ -122,6 +122,9 @@ EventHandler: TypeAlias = Callable[[Any], object]
 CLOSE = 0.85
 """How much alike two names must be, of 1, for one to be a slip. Ours: "signed_in" is, "started" is not."""
 
+CANCEL_SECONDS = 1.0
+"""How long handlers that are cancelled may clean up. Ours."""
+
 _NAMES: dict[str, str] = {
     "StartEvent": "start",
     "StopEvent": "stop",
@@ -180,21 +183,46 @@ class EventEmitter:
         return task
 
     async def dispatch(self, name: str, event: Any = None) -> None:
-        """Call the handlers and wait for them. Never raises what they raise."""
+        """Call the handlers and wait for them. Never raises what they raise, nor that something which
+        they awaited was cancelled."""
         for handler in tuple(self._handlers.get(name, ())):
             try:
                 outcome = handler(event)
                 if inspect.isawaitable(outcome):
                     await outcome
-            except Exception as error:
-                self._logger.exception("A handler of the event %r failed.", name)
+            except (Exception, asyncio.CancelledError) as error:
+                failure = as_failure(error, f"A handler of the event {name!r}")
+                self._logger.error("A handler of the event %r failed.", name, exc_info=failure)
                 if name != "error":
-                    await self.dispatch("error", ErrorEvent(error, getattr(event, "activity_ctx", None)))
+                    await self.dispatch("error", ErrorEvent(failure, getattr(event, "activity_ctx", None)))
 
-    async def settle(self) -> None:
-        """Wait for all handlers that `emit` has started."""
-        while self._tasks:
-            await asyncio.wait(set(self._tasks))
+    async def settle(self, seconds: float | None = None) -> None:
+        """Wait for all handlers that `emit` has started; what goes on after `seconds` is cancelled."""
+        loop = asyncio.get_running_loop()
+        until = None if seconds is None else loop.time() + seconds
+        while self._tasks and (until is None or loop.time() < until):
+            left = None if until is None else until - loop.time()
+            await asyncio.wait(set(self._tasks), timeout=left)
+        if self._tasks:
+            self._logger.error("%d handlers of events go on: they are cancelled.", len(self._tasks))
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.wait(set(self._tasks), timeout=CANCEL_SECONDS)
+
+
+def as_failure(error: Exception | asyncio.CancelledError, who: str) -> Exception:
+    """What went wrong where `who` raised `error`: a cancellation of something that it awaited is no
+    cancellation of the running task. Raises `error` where it is one."""
+    if isinstance(error, Exception):
+        return error
+    task = asyncio.current_task()
+    if task is None or task.cancelling():
+        raise error
+    from .turns.turn import HandlerBrokenError
+
+    broken = HandlerBrokenError(f"{who} was cancelled by something that it awaited.")
+    broken.__cause__ = error
+    return broken
 
 
 def is_own(name: str) -> bool:

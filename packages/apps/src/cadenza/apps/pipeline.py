@@ -10,7 +10,7 @@ from cadenza.api import telemetry
 from .context import ActivityContext
 from .events import ActivityEvent, ActivityResponseEvent, ErrorEvent, EventEmitter
 from .references import References
-from .routing.responses import FAILED, InvokeResponse, error_body, invoke_response
+from .routing.responses import FAILED, InvokeResponse, error_body, invoke_response, refused_input
 from .routing.router import Router
 from .settings import ErrorReply, Reply
 from .sign_in.handlers import failed_response, sign_in_response
@@ -74,9 +74,9 @@ class Pipeline:
         if activity.type != "invoke":
             return InvokeResponse()
         if result is None and not chain.claimed:
-            self._logger.warning("Nothing handles the invoke %.64r.", activity.name)
+            self._logger.warning("Nothing handles the invoke %.64r%s.", activity.name, _asked_for(activity))
             return InvokeResponse(501, error_body("NotImplemented", "This bot does not handle this invoke."))
-        return invoke_response(result)
+        return invoke_response(result, activity.name)
 
     async def lost(self, ctx: ActivityContext[Any]) -> InvokeResponse[Any]:
         """A former process died in this turn after it had recorded that it would send something. So the
@@ -102,6 +102,16 @@ class Pipeline:
         """This message is not handled, since its conversation was busy (`turn_strategy="reject"`)."""
         await self._tell(self._busy_reply, ctx)
 
+    def log_failure(self, ctx: ActivityContext[Any], error: Exception) -> None:
+        """Say that the turn has failed, when it does: what follows, such as the end of its stream, may take
+        long."""
+        self._logger.error(
+            "The turn of an activity of type %.64r failed.",
+            ctx.activity.type,
+            exc_info=error,
+            extra={"error_type": type(error).__name__},
+        )
+
     async def failed(
         self, ctx: ActivityContext[Any], errors: list[Exception], *, apologize: bool
     ) -> InvokeResponse[Any]:
@@ -109,17 +119,12 @@ class Pipeline:
         if the user asked something) that there was one.
 
         Never raises. The response is a 500 for an invoke, unless an `on_error` handler gave another one or it
-        is one of signing in (`sign_in_response`, whatever failed after that, and `failed_response`), and a
-        200 for everything else: Teams answers repeated 5xx with silence for hours.
+        is one of signing in (`sign_in_response`, whatever failed after that, and `failed_response`) or what
+        the user filled in was wrong (`refused_input`), and a 200 for everything else: Teams answers repeated
+        5xx with silence for hours.
         """
         chosen: InvokeResponse[Any] | None = None
         for error in errors:
-            self._logger.error(
-                "The turn of an activity of type %.64r failed.",
-                ctx.activity.type,
-                exc_info=error,
-                extra={"error_type": type(error).__name__},
-            )
             for handler in self._error_handlers:
                 chosen = await self._ask(handler, ctx, error) or chosen
             await self._events.dispatch("error", ErrorEvent(error, ctx))
@@ -130,7 +135,7 @@ class Pipeline:
         signed_in = sign_in_response(ctx)
         if signed_in is not None:
             return invoke_response(signed_in)
-        return chosen or failed_response(ctx) or FAILED
+        return chosen or failed_response(ctx) or refused_input(ctx.activity.name, errors) or FAILED
 
     async def ended(self, ctx: ActivityContext[Any], response: InvokeResponse[Any]) -> None:
         if self._events.listener_count("activity_response"):
@@ -145,7 +150,7 @@ class Pipeline:
                 outcome = await outcome
             if outcome is None or ctx.activity.type != "invoke":
                 return None
-            return invoke_response(outcome)
+            return invoke_response(outcome, ctx.activity.name)
         except Exception:
             self._logger.exception("An on_error handler failed.")
             return None
@@ -161,6 +166,17 @@ class Pipeline:
                 await ctx.send(text)
         except Exception:
             self._logger.warning("The user could not be told what became of the message.", exc_info=True)
+
+
+def _asked_for(activity: Any) -> str:
+    """Which action, dialog or command an invoke is about, if it says so: the bot's own word, in its card."""
+    from .routing.decorators import OnKeyed
+    from .routing.routes import Routes
+
+    for row in vars(Routes).values():
+        if isinstance(row, OnKeyed) and activity.name in row.kinds and isinstance(row.key(activity), str):
+            return f", {row.word} {row.key(activity)!r:.64}"
+    return ""
 
 
 async def _reply_text(reply: Reply | Literal[False], ctx: ActivityContext[Any]) -> str | None:

@@ -34,13 +34,13 @@ class References:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._channels: tuple[str, ...] = ()
+        self._channels: frozenset[str] = frozenset()
         self._known: OrderedDict[str, tuple[bytes, float]] = OrderedDict()
 
     def separate(self, channels: Iterable[str]) -> None:
         """Keep what is of these channels, which plugins bring, apart: whoever is there must not be able to
         take the place of a conversation or a user in Teams."""
-        self._channels = tuple(sorted(channel.casefold() for channel in channels))
+        self._channels = frozenset(channel.casefold() for channel in channels)
 
     async def keep(self, ref: ConversationReference) -> None:
         """Keep it under its conversation's id (of a thread: its channel's); that of a personal chat under its
@@ -49,7 +49,7 @@ class References:
         conversation = ref.conversation.model_copy(update={"id": conversation_id})
         general = ref.model_copy(update={"activity_id": None, "conversation": conversation})
         content = json.dumps(general.to_wire(), sort_keys=True).encode()
-        channel = self._channel_of(ref)
+        channel = self._before_ids_of(ref.channel_id)
         key, now = channel + conversation_id, time.monotonic()
         known, at = self._known.get(key, (b"", 0.0))
         if known == content and now - at < KNOWN_SECONDS:
@@ -62,17 +62,20 @@ class References:
         if len(self._known) > MOST_KNOWN:
             self._known.popitem(last=False)
 
-    async def get(self, conversation_id: str) -> ConversationReference | None:
+    async def get(self, conversation_id: str, *, channel_id: str = "msteams") -> ConversationReference | None:
         """The reference of a conversation; of a thread, if somebody wrote anywhere in its channel. None if
-        nobody did."""
-        ref = await self._find(PREFIX, without_thread(conversation_id))
+        nobody did. One in a plugin's channel is found by its `channel_id` alone: who is there may have chosen
+        the id of a conversation in Teams."""
+        key = self._before_ids_of(channel_id) + without_thread(conversation_id)
+        ref = await self._read(PREFIX + key)
         if ref is not None:
             ref.conversation.id = conversation_id
         return ref
 
-    async def of_user(self, user_id: str) -> ConversationReference | None:
-        """The one-to-one chat with a user, by the id in Teams or in Entra; None if they never wrote."""
-        return await self._find(PERSONAL, user_id)
+    async def of_user(self, user_id: str, *, channel_id: str = "msteams") -> ConversationReference | None:
+        """The one-to-one chat with a user, by the id in Teams or in Entra; None if they never wrote. With
+        `channel_id`, by the id in a plugin's channel."""
+        return await self._read(PERSONAL + self._before_ids_of(channel_id) + user_id)
 
     async def all(self) -> AsyncIterator[ConversationReference]:
         """Every one that is kept, in no order: chats, and channels without their threads."""
@@ -81,13 +84,13 @@ class References:
             if ref is not None:
                 yield ref
 
-    async def forget(self, conversation_id: str) -> None:
+    async def forget(self, conversation_id: str, *, channel_id: str = "msteams") -> None:
         """Keep the reference no longer, until somebody writes there again."""
         conversation_id = without_thread(conversation_id)
-        ref = await self.get(conversation_id)
+        ref = await self.get(conversation_id, channel_id=channel_id)
         if ref is None:
             return
-        channel = self._channel_of(ref)
+        channel = self._before_ids_of(channel_id)
         self._known.pop(channel + conversation_id, None)
         await self._store.delete(PREFIX + channel + conversation_id)
         if ref.user is not None:
@@ -96,18 +99,11 @@ class References:
                 if kept is not None and kept.conversation.id == conversation_id:
                     await self._store.delete(PERSONAL + channel + id_)
 
-    def _channel_of(self, ref: ConversationReference) -> str:
+    def _before_ids_of(self, channel_id: str) -> str:
         """What stands before the ids of a plugin's channel. Nothing does before those of Teams, which do not
         begin so."""
-        channel = ref.channel_id.casefold()
+        channel = channel_id.casefold()
         return f"channel/{channel}/" if channel in self._channels else ""
-
-    async def _find(self, prefix: str, id_: str) -> ConversationReference | None:
-        """In Teams, else in the plugins' channels."""
-        ref = await self._read(prefix + id_)
-        for channel in self._channels:
-            ref = ref or await self._read(f"{prefix}channel/{channel}/{id_}")
-        return ref
 
     async def _read(self, key: str) -> ConversationReference | None:
         item = await self._store.get(key)

@@ -2,7 +2,8 @@
 
 from typing import Final
 
-from cadenza.api.telemetry import APPS
+from cadenza.api.telemetry import APPS, names
+from cadenza.api.telemetry.sources import VersionOf
 
 __all__ = [
     "TEAMS_BOT_APPLICATION_METER_NAME",
@@ -10,17 +11,10 @@ __all__ = [
     "TeamsBotApplicationTelemetry",
 ]
 
-TEAMS_BOT_APPLICATION_TRACER_NAME: Final = "Microsoft.Teams.Apps"
+TEAMS_BOT_APPLICATION_TRACER_NAME: Final = names.APPS
 """The name of the tracer of `cadenza.apps`."""
-TEAMS_BOT_APPLICATION_METER_NAME: Final = "Microsoft.Teams.Apps"
+TEAMS_BOT_APPLICATION_METER_NAME: Final = names.APPS
 """The name of the meter of `cadenza.apps`."""
-
-
-class _Version:
-    """Read when it is asked for: reading it takes a millisecond."""
-
-    def __get__(self, instance: object, owner: type) -> str:
-        return APPS.version
 
 
 class TeamsBotApplicationTelemetry:
@@ -28,5 +22,5 @@ class TeamsBotApplicationTelemetry:
 
     tracer_name: Final = TEAMS_BOT_APPLICATION_TRACER_NAME
     meter_name: Final = TEAMS_BOT_APPLICATION_METER_NAME
-    instrumentation_version = _Version()
+    instrumentation_version = VersionOf(APPS)
     """The version of the package."""

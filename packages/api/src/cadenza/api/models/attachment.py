@@ -120,7 +120,8 @@ def card_attachment(
     A dict is taken as it is, not copied and not checked. An object is asked for its ``to_dict()`` once, now;
     a pydantic model without one is dumped by alias, without None. Raises TypeError for anything else. The
     content type is, unless given, that of the class (:class:`~cadenza.api.HeroCard`,
-    :class:`~cadenza.api.HeroCardAttachment` and so on), and else an Adaptive Card's.
+    :class:`~cadenza.api.HeroCardAttachment` and so on), and else an Adaptive Card's: an object that is only a
+    part of one, such as a TextBlock, is a TypeError.
     """
     if isinstance(attachment, Attachment):
         return attachment
@@ -129,7 +130,14 @@ def card_attachment(
         card, content_type = attachment.content, content_type or attachment.content_type
     own = getattr(card, "CONTENT_TYPE", None)
     kind = content_type or (own if isinstance(own, str) else ADAPTIVE_CARD)
-    return Attachment(content_type=kind, content=card_content(card))
+    content = card_content(card)
+    part = content.get("type")
+    if kind == ADAPTIVE_CARD and not isinstance(card, Mapping) and part not in (None, "AdaptiveCard"):
+        raise TypeError(
+            f"{type(card).__name__} is {part!r}, and no card: put it into one, as in "
+            "AdaptiveCard(body=[...]) or AdaptiveCard(actions=[...])."
+        )
+    return Attachment(content_type=kind, content=content)
 
 
 def as_attachment(value: Any) -> Any:

@@ -7,7 +7,7 @@ happens.
 from typing import Final
 
 from .names import API as _API
-from .sources import API, APPS, Source, active, current_ids
+from .sources import API, APPS, Source, VersionOf, active, current_ids
 
 __all__ = [
     "API",
@@ -26,17 +26,10 @@ TEAMS_API_METER_NAME: Final = _API
 """The name of the meter of `cadenza.api`."""
 
 
-class _Version:
-    """Read when it is asked for: reading it takes a millisecond."""
-
-    def __get__(self, instance: object, owner: type) -> str:
-        return API.version
-
-
 class TeamsApiTelemetry:
     """Under which names `cadenza.api` appears in OpenTelemetry."""
 
     tracer_name: Final = TEAMS_API_TRACER_NAME
     meter_name: Final = TEAMS_API_METER_NAME
-    instrumentation_version = _Version()
+    instrumentation_version = VersionOf(API)
     """The version of the package."""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from .names import INSTRUMENTS
+from .sources import overlook
 
 __all__ = ["Instruments"]
 
@@ -13,7 +14,10 @@ Attributes = Mapping[str, str]
 
 
 class Instruments:
-    """Made once for a provider; `name` is that of the meter. See `INSTRUMENTS` for what there is."""
+    """Made once for a provider; `name` is that of the meter. See `INSTRUMENTS` for what there is.
+
+    What the SDK raises is not raised here, except by making this.
+    """
 
     def __init__(self, meter: Any, name: str) -> None:
         self._meter = meter
@@ -25,11 +29,19 @@ class Instruments:
 
     def count(self, metric: str, attributes: Attributes | None = None, amount: int = 1) -> None:
         """Add to a counter."""
-        self._made[metric].add(amount, attributes)
+        counter = self._made[metric]
+        try:
+            counter.add(amount, attributes)
+        except Exception as error:
+            overlook("count", error)
 
     def record(self, metric: str, value: float, attributes: Attributes | None = None) -> None:
         """Put a value into a histogram, in its unit."""
-        self._made[metric].record(value, attributes)
+        histogram = self._made[metric]
+        try:
+            histogram.record(value, attributes)
+        except Exception as error:
+            overlook("record a value", error)
 
     def observe(self, metric: str, read: Callable[[], Iterable[tuple[float, Attributes]]]) -> None:
         """Let a gauge have what `read` gives whenever somebody looks at it. Only the first call for a metric
@@ -39,9 +51,13 @@ class Instruments:
         from opentelemetry.metrics import Observation
 
         known = INSTRUMENTS[metric]
-        self._made[metric] = self._meter.create_observable_gauge(
-            metric,
-            callbacks=[lambda _: [Observation(value, attributes) for value, attributes in read()]],
-            unit=known.unit,
-            description=known.description,
-        )
+        self._made[metric] = None  # a second try would fail, too
+        try:
+            self._made[metric] = self._meter.create_observable_gauge(
+                metric,
+                callbacks=[lambda _: [Observation(value, attributes) for value, attributes in read()]],
+                unit=known.unit,
+                description=known.description,
+            )
+        except Exception as error:
+            overlook("make a gauge", error)

@@ -1,4 +1,5 @@
 """Every name that Cadenza gives to OpenTelemetry: of spans, events, metrics and attributes, and their values.
+(The keys of Agent 365's baggage are public themselves: `cadenza.apps.Agent365BaggageKeys`.)
 
 Those that begin with "cadenza." are ours; `error.type`, `exception.type` and `http.*` are OpenTelemetry's own
 (semantic conventions). All else is named as in microsoft/teams.py, so that dashboards go on working. Nothing
@@ -25,7 +26,11 @@ class Span:
     STREAM: Final = "cadenza.stream"
     """One streamed answer, from its first emit or update until it is finalized. A stream that is used again
     after `close()` has one span for each answer. A child of the turn, which may outlast the handler, with a
-    link to the span in which the first text came (that of a model), if that is another."""
+    link to the span in which the first text came (that of a model), if that is another. That of a stream
+    without a turn (`app.stream(ref)`) which nobody closes stays open: it is not exported. In a plugin's
+    channel it has only an outcome, the emits and the type of an error: the rest, its streamer alone knows."""
+    CHANNEL_SEND: Final = "cadenza.channel.send"
+    """A plugin's channel sends one activity: its `send`."""
     API_CLIENT: Final = "microsoft.teams.api.client"
     """One request to the service, or one try of it where it is repeated. Kind: client."""
     AUTH_OUTBOUND: Final = "microsoft.teams.auth.outbound"

@@ -9,10 +9,14 @@ Cadenza does not import OpenTelemetry: who wants spans configures an SDK, and ha
 where nobody does, a look costs a fifth of a microsecond, and a turn takes a handful of them. Tracers and
 instruments are made once for each provider, never for a turn: proxies of meters are kept by OpenTelemetry for
 ever (field-notes.md).
+
+Nobody's turn fails because of an SDK: what its parts raise (a span processor, a sampler, an exporter) is
+logged, once for each operation and type of error, and the span or the measurement is missing (`overlook`).
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from contextlib import AbstractContextManager, nullcontext
@@ -27,12 +31,16 @@ if TYPE_CHECKING:
     from .instruments import Instruments
     from .spans import Span
 
-__all__ = ["API", "APPS", "Source", "active", "current_ids"]
+__all__ = ["API", "APPS", "Source", "VersionOf", "active", "current_ids", "overlook"]
+
+logger = logging.getLogger(__name__)
 
 _modules = sys.modules
 _TRACE, _METRICS = "opentelemetry.trace", "opentelemetry.metrics._internal"
 _UNSET: Any = object()
 _NOTHING: AbstractContextManager[None] = nullcontext()
+_overlooked: set[tuple[str, type[Exception]]] = set()
+"""What was logged."""
 
 for _variable, _module in (("OTEL_PYTHON_TRACER_PROVIDER", _TRACE), ("OTEL_PYTHON_METER_PROVIDER", _METRICS)):
     if _variable in os.environ:  # OpenTelemetry makes this provider when it is first asked for one
@@ -50,7 +58,7 @@ def _tracer_provider() -> Any:
         return None
     # Its `get_tracer_provider()` looks into the environment each time, which costs ten times as much.
     provider = getattr(module, "_TRACER_PROVIDER", _UNSET)
-    return module.get_tracer_provider() if provider is _UNSET else provider
+    return _asked_for(module, "get_tracer_provider") if provider is _UNSET else provider
 
 
 def _meter_provider() -> Any:
@@ -58,7 +66,14 @@ def _meter_provider() -> Any:
     if module is None:
         return None
     provider = getattr(module, "_METER_PROVIDER", _UNSET)
-    return module.get_meter_provider() if provider is _UNSET else provider
+    return _asked_for(module, "get_meter_provider") if provider is _UNSET else provider
+
+
+def _asked_for(module: Any, getter: str) -> Any:
+    """The provider of a module that does not keep it where it is looked for; None while another thread is
+    importing that module."""
+    get = getattr(module, getter, None)
+    return None if get is None else get()
 
 
 def _does_something(provider: object) -> bool:
@@ -70,14 +85,25 @@ def active() -> bool:
     """Whether anybody wants spans or measurements now."""
     # What the two functions do, without their calls: every turn pays for this several times.
     module = _modules.get(_TRACE)
-    if module is not None and getattr(module, "_TRACER_PROVIDER", _UNSET) is not None:
-        return _tracer_provider() is not None
+    if (
+        module is not None
+        and getattr(module, "_TRACER_PROVIDER", _UNSET) is not None
+        and _tracer_provider() is not None
+    ):
+        return True
     module = _modules.get(_METRICS)
     return (
         module is not None
         and getattr(module, "_METER_PROVIDER", _UNSET) is not None
         and _meter_provider() is not None
     )
+
+
+def overlook(operation: str, error: Exception) -> None:
+    """Log that OpenTelemetry failed to do something, once for each operation and type of error."""
+    if (operation, type(error)) not in _overlooked:
+        _overlooked.add((operation, type(error)))
+        logger.error("OpenTelemetry failed to %s: the bot goes on without it.", operation, exc_info=error)
 
 
 class Source:
@@ -107,7 +133,12 @@ class Source:
         if provider is None:
             return None
         if provider is not self._provider:
-            made = provider.get_tracer(self.name, self.version) if _does_something(provider) else None
+            made = None
+            if _does_something(provider):
+                try:
+                    made = provider.get_tracer(self.name, self.version)
+                except Exception as error:
+                    overlook("make a tracer", error)
             self._provider, self._tracer = provider, made
         return self._tracer
 
@@ -121,7 +152,10 @@ class Source:
             if _does_something(provider):
                 from .instruments import Instruments
 
-                made = Instruments(provider.get_meter(self.name, self.version), self.name)
+                try:
+                    made = Instruments(provider.get_meter(self.name, self.version), self.name)
+                except Exception as error:
+                    overlook("make instruments", error)
             self._metered, self._instruments = provider, made
         return self._instruments
 
@@ -134,7 +168,7 @@ class Source:
         parent: Any = None,
         links: Iterable[Any] = (),
     ) -> Span | None:
-        """Begin a span, which whoever began it must `end()`; None where nobody wants spans.
+        """Begin a span, which whoever began it must `end()`; None where nobody wants spans, or it failed.
 
         It is a child of the current span, or of that in `parent`, a context of OpenTelemetry. `links`: the
         contexts of other spans (`SpanContext`). `client`: it is a request to another service.
@@ -154,16 +188,27 @@ class Source:
         return (_tracer_provider() is not None and self.start(name, attributes, client=client)) or _NOTHING
 
 
+class VersionOf:
+    """An attribute of a class: the version of a package, read when it is asked for, which takes a
+    millisecond."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+
+    def __get__(self, instance: object, owner: type) -> str:
+        return self._source.version
+
+
 APPS = Source(names.APPS, "cadenza-apps")
 API = Source(names.API, "cadenza-api")
 
 
 def current_ids() -> tuple[str, str]:
     """The ids of the current trace and span, as W3C's hex; both empty where there is no span."""
-    module = _modules.get(_TRACE)
-    if module is None:
+    get = getattr(_modules.get(_TRACE), "get_current_span", None)
+    if get is None:  # or another thread is importing it
         return "", ""
-    context = module.get_current_span().get_span_context()
+    context = get().get_span_context()
     if not context.is_valid:
         return "", ""
     return f"{context.trace_id:032x}", f"{context.span_id:016x}"

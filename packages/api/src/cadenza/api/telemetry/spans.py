@@ -13,6 +13,7 @@ from opentelemetry import context as contexts, trace
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from .names import Attribute, Event
+from .sources import overlook
 
 __all__ = [
     "Span",
@@ -31,7 +32,10 @@ _PROPAGATOR = TraceContextTextMapPropagator()
 
 
 class Span:
-    """One span. As a context manager it is the current one within its block, and ends with it."""
+    """One span. As a context manager it is the current one within its block, and ends with it.
+
+    No method raises, whatever the SDK does.
+    """
 
     __slots__ = ("_ended", "_span", "_token", "context")
 
@@ -45,17 +49,26 @@ class Span:
     def set(self, name: str, value: str | bool | int | float | None) -> None:
         """Set an attribute; nothing where the value is None."""
         if value is not None:
-            self._span.set_attribute(name, value[:LONGEST] if isinstance(value, str) else value)
+            try:
+                self._span.set_attribute(name, value[:LONGEST] if isinstance(value, str) else value)
+            except Exception as error:
+                overlook("set an attribute", error)
 
     def event(self, name: str, attributes: Mapping[str, Any] | None = None) -> None:
         """Something happened now."""
-        self._span.add_event(name, attributes)
+        try:
+            self._span.add_event(name, attributes)
+        except Exception as error:
+            overlook("add an event", error)
 
     def link_to_current(self) -> None:
         """It has to do with the current span, if there is one."""
-        other = trace.get_current_span().get_span_context()
-        if other.is_valid:
-            self._span.add_link(other)
+        try:
+            other = trace.get_current_span().get_span_context()
+            if other.is_valid:
+                self._span.add_link(other)
+        except Exception as error:
+            overlook("link a span", error)
 
     def fail(self, error: BaseException | str) -> None:
         """It did not succeed. Of an exception its type is told, and what a service answered with: no message
@@ -70,13 +83,19 @@ class Span:
             correlation = getattr(error, "correlation_id", None)
             if isinstance(correlation, str):
                 self.set(Attribute.CORRELATION_ID, correlation)
-        self._span.set_status(trace.Status(trace.StatusCode.ERROR, name))
+        try:
+            self._span.set_status(trace.Status(trace.StatusCode.ERROR, name))
+        except Exception as broken:
+            overlook("set a status", broken)
 
     def end(self) -> None:
         """It is over. A second call does nothing."""
         if not self._ended:
             self._ended = True
-            self._span.end()
+            try:
+                self._span.end()
+            except Exception as error:
+                overlook("end a span", error)
 
     def make_current(self) -> None:
         """Make it the current span for the rest of what runs here: for a context variable's context that
@@ -114,15 +133,17 @@ def begin(
     client: bool = False,
     parent: Any = None,
     links: Iterable[trace.SpanContext] = (),
-) -> Span:
-    """A new span."""
+) -> Span | None:
+    """A new span; None if it could not be started."""
     if parent is None:
         parent = contexts.get_current()
     kind = trace.SpanKind.CLIENT if client else trace.SpanKind.INTERNAL
-    span = Span(
-        tracer.start_span(name, parent, kind, links=[trace.Link(link) for link in links if link.is_valid]),
-        parent,
-    )
+    try:
+        about = [trace.Link(link) for link in links if link.is_valid]
+        span = Span(tracer.start_span(name, parent, kind, links=about), parent)
+    except Exception as error:
+        overlook("start a span", error)
+        return None
     for attribute, value in (attributes or {}).items():
         span.set(attribute, value)
     return span

@@ -113,7 +113,7 @@ class HostedServerAdapter(HttpServerAdapter, Protocol):
         """A sentence for the error of `App.start`: what to do instead."""
         ...
 
-    def attach(self, lifespan: Lifespan, logger: Logger) -> None:
+    def attach(self, lifespan: Lifespan, initialized: Callable[[], bool], logger: Logger) -> None:
         """Called once, by the App that is made with it. `lifespan` runs that App, where the server itself is
-        asked to by its host."""
+        asked to by its host. Until `initialized()`, there may be routes to come."""
         ...

@@ -1,14 +1,22 @@
 """The server that an App sits on by default: aiohttp's, of its own or on a `web.Application` of yours."""
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from socket import socket
+from typing import TYPE_CHECKING
 
 from aiohttp import ClientPayloadError, web
 from aiohttp.http import HttpProcessingError
 from multidict import CIMultiDictProxy
 
 from .adapter import BodyTooLargeError, BrokenBodyError, HttpHandler, HttpRequest, HttpResponse
+from .body import Body
 from .endpoint import not_found
+
+if TYPE_CHECKING:
+    from .file_answer import FileAnswer
 
 CLOSE_SECONDS = 5.0
 """How long `stop` waits for requests that are being answered. When an App stops, none has a turn any more."""
@@ -26,16 +34,23 @@ class AiohttpAdapter:
 
     With `web_app`, the App's routes are added to that application when the App is initialized, and its other
     routes stay as they are. Run it with `app.start()`, or as you run your applications, with `app.lifespan`
-    in its `cleanup_ctx`. A sub-application must have its routes before it is added to another one:
+    in its `cleanup_ctx` (as it is from aiohttp 3.14 on; before that, in a generator: see
+    docs/how-to/host-a-bot.md). A sub-application must have its routes before it is added to another one:
     `await app.initialize()` first. Without `web_app` the App has an application of its own, which answers
     every path it does not know through `not_found`.
+
+    An application of yours unpacks bodies (Content-Encoding) as they come in, whoever sends them, and aiohttp
+    logs those that it cannot unpack. The App's own leaves both until the request has shown a good token.
     """
 
     def __init__(self, web_app: web.Application | None = None) -> None:
-        self._owned = web_app is None
+        self.owned = web_app is None
+        """Whether the application is the App's own, which nobody else runs."""
         self.web_app = web.Application() if web_app is None else web_app
         self._runner: web.AppRunner | None = None
         self._site: web.BaseSite | None = None
+        self._as_sent = False
+        """Whether bodies come here as they were sent, and have not been unpacked by aiohttp."""
 
     @property
     def port(self) -> int | None:
@@ -44,20 +59,31 @@ class AiohttpAdapter:
         return int(self._runner.addresses[0][1])
 
     def register_route(self, path: str, handler: HttpHandler) -> None:
-        route = _aiohttp_handler(handler)
-        self.web_app.router.add_route("*", path, route, expect_handler=_continue_later)
+        async def serve(request: web.Request) -> web.Response:
+            async def read(limit: int) -> bytes:
+                packing = request.headers.get("Content-Encoding", "") if self._as_sent else ""
+                return await _read(request, limit, packing)
+
+            headers = LowerCaseHeaders(request.headers)
+            response = await handler(HttpRequest(request.method, request.path, headers, read))
+            return aiohttp_response(response)
+
+        self.web_app.router.add_route("*", path, serve, expect_handler=_continue_later)
 
     def serve_static(self, path: str, directory: str) -> None:
+        from .file_answer import find_file
         from .static_files import StaticFiles
 
         files = StaticFiles(directory)
 
         async def serve(request: web.Request) -> web.StreamResponse:
             url, name = request.rel_url, request.match_info.get("file", "")
-            found = await files.find(request.method, request.path, name, url.raw_query_string)
-            if isinstance(found, HttpResponse):
-                return aiohttp_response(found)
-            return web.FileResponse(found.file, headers=found.headers)
+            headers = LowerCaseHeaders(request.headers)
+            query = url.raw_query_string
+            answer = await find_file(files, request.method, request.path, name, query, headers)
+            if isinstance(answer, HttpResponse):
+                return aiohttp_response(answer)
+            return await _send_file(request, answer)
 
         base = path.rstrip("/")
         if base:
@@ -75,10 +101,16 @@ class AiohttpAdapter:
     async def _start(self, site_on: Callable[[web.AppRunner], web.BaseSite]) -> None:
         if self._runner is not None:
             raise RuntimeError("This AiohttpAdapter has been started already.")
-        if self._owned:
+        if self.owned:
             self.register_route("/{anything:.*}", not_found)
+            # aiohttp would do so as they come in, before anybody has looked at who sends them.
+            self._as_sent = True
         runner = web.AppRunner(
-            self.web_app, access_log=None, handle_signals=False, shutdown_timeout=CLOSE_SECONDS
+            self.web_app,
+            access_log=None,
+            handle_signals=False,
+            shutdown_timeout=CLOSE_SECONDS,
+            auto_decompress=not self._as_sent,
         )
         await runner.setup()
         site = site_on(runner)
@@ -124,18 +156,6 @@ class LowerCaseHeaders(Mapping[str, str]):
         return len({name.lower() for name in self._headers})
 
 
-def _aiohttp_handler(handler: HttpHandler) -> Callable[[web.Request], Awaitable[web.Response]]:
-    async def serve(request: web.Request) -> web.Response:
-        async def read(limit: int) -> bytes:
-            return await _read(request, limit)
-
-        headers = LowerCaseHeaders(request.headers)
-        response = await handler(HttpRequest(request.method, request.path, headers, read))
-        return aiohttp_response(response)
-
-    return serve
-
-
 def aiohttp_response(response: HttpResponse) -> web.Response:
     if not response.body:
         return web.Response(status=response.status, headers=response.headers or None)
@@ -147,29 +167,42 @@ def aiohttp_response(response: HttpResponse) -> web.Response:
     )
 
 
+async def _send_file(request: web.Request, answer: FileAnswer) -> web.StreamResponse:
+    with closing(answer):
+        if answer.file is None:
+            return web.Response(status=answer.status, headers=answer.headers)
+        response = web.StreamResponse(status=answer.status, headers=answer.headers)
+        response.content_length = left = answer.count
+        await response.prepare(request)
+        if request.method == "GET":
+            async for chunk in answer.chunks():
+                left -= len(chunk)
+                await response.write(chunk)
+            if left:
+                response.force_close()
+        await response.write_eof()
+        return response
+
+
 async def _continue_later(request: web.Request) -> None:
     """Ask for the body only when it is read: a client that waits may be refused before."""
 
 
-async def _read(request: web.Request, limit: int) -> bytes:
+async def _read(request: web.Request, limit: int, packing: str) -> bytes:
     # Not request.read(): its limit is that of the application, which may be somebody else's, and it raises
     # only after it has read that much, whatever Content-Length says.
     if request.content_length is not None and request.content_length > limit:
         raise BodyTooLargeError
-    body = bytearray()
+    body, content = Body(limit, packing), request.content
     try:
-        if request.content.is_eof():  # all of it came with the head, as nearly always
-            body += request.content.read_nowait()
-            if len(body) > limit:
-                raise BodyTooLargeError
-            return bytes(body)
+        if content.is_eof():  # all of it came with the head, as nearly always
+            body.add(content.read_nowait())
+            return body.whole()
         if request.headers.get("Expect", "").lower() == "100-continue":
             await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             request.writer.output_size = 0
-        async for chunk in request.content.iter_any():
-            body += chunk
-            if len(body) > limit:
-                raise BodyTooLargeError
+        async for chunk in content.iter_any():
+            body.add(chunk)
     except (ClientPayloadError, web.RequestPayloadError, HttpProcessingError, ConnectionError) as error:
         raise BrokenBodyError(f"The body cannot be read: {error}") from error
-    return bytes(body)
+    return body.whole()

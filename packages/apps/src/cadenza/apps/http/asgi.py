@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import zlib
 from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
-from contextlib import suppress
+from contextlib import closing, suppress
 from typing import Any, TypeAlias
 
 from cadenza.api import CadenzaError
@@ -23,8 +22,9 @@ from .adapter import (
     HttpResponse,
     Lifespan,
 )
+from .body import Body
 from .endpoint import error_response, not_found
-from .file_answer import FileAnswer, open_file
+from .file_answer import FileAnswer, find_file
 from .static_files import StaticFiles
 
 __all__ = ["AsgiAdapter"]
@@ -33,9 +33,6 @@ Scope: TypeAlias = MutableMapping[str, Any]
 Message: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
-
-CHUNK = 256 * 1024
-"""Bytes of a file that are read and sent at once."""
 
 HOW_TO_RUN = (
     "give the application that it is mounted in lifespan=app.lifespan (or `async with app.lifespan():` in a "
@@ -67,6 +64,7 @@ class AsgiAdapter:
         self._handlers: dict[str, HttpHandler] = {}
         self._directories: list[tuple[str, StaticFiles]] = []
         self._lifespan: Lifespan | None = None
+        self._initialized: Callable[[], bool] = lambda: True
         self._logger = logging.getLogger("cadenza.apps")
         self._loop: asyncio.AbstractEventLoop | None = None
         self._complained = False
@@ -82,11 +80,11 @@ class AsgiAdapter:
     def how_to_run(self) -> str:
         return HOW_TO_RUN
 
-    def attach(self, lifespan: Lifespan, logger: logging.Logger) -> None:
+    def attach(self, lifespan: Lifespan, initialized: Callable[[], bool], logger: logging.Logger) -> None:
         """Raises RuntimeError if it belongs to an App already."""
         if self._lifespan is not None:
             raise RuntimeError("This AsgiAdapter belongs to another App already: make one for each App.")
-        self._lifespan, self._logger = lifespan, logger
+        self._lifespan, self._initialized, self._logger = lifespan, initialized, logger
 
     def register_route(self, path: str, handler: HttpHandler) -> None:
         self._loop = asyncio.get_running_loop()
@@ -170,7 +168,9 @@ class AsgiAdapter:
             if path == base or path.startswith(f"{base}/"):
                 query = scope.get("query_string", b"").decode("latin-1")
                 whole = scope["path"] or scope.get("root_path") or "/"
-                return await _file(files, scope["method"], whole, path[len(base) + 1 :], query, headers)
+                return await find_file(files, scope["method"], whole, path[len(base) + 1 :], query, headers)
+        if not self._initialized():
+            return error_response(503, "ServiceUnavailable", "The bot is starting.")
         return await not_found(HttpRequest(scope["method"], scope["path"], headers, _Body({}, receive).read))
 
     def _not_running(self) -> HttpResponse:
@@ -219,61 +219,16 @@ class _Body:
         said = self._headers.get("content-length", "")
         if said.isdecimal() and int(said[:20]) > limit:
             raise BodyTooLargeError
-        body = bytearray()
-        unpack = _unpacker(self._headers.get("content-encoding", ""))
+        if self._over:
+            return b""
+        body = Body(limit, self._headers.get("content-encoding", ""))
         while not self._over:
             message = await self._receive()
             if message["type"] != "http.request":
                 raise BrokenBodyError("The body cannot be read: the client has gone.")
             self._over = not message.get("more_body", False)
-            chunk = unpack(message.get("body", b""), limit - len(body), self._over)
-            if len(body) + len(chunk) > limit:
-                raise BodyTooLargeError
-            body += chunk
-        return bytes(body)
-
-
-def _unpacker(encoding: str) -> Callable[[bytes, int, bool], bytes]:
-    """What undoes a Content-Encoding: given a chunk, how much may come of it at most, and whether it is the
-    last. What it returns may be one byte longer than that, and is then too large."""
-    encoding = encoding.strip().lower()
-    if encoding in ("", "identity"):
-        return lambda chunk, most, last: chunk
-    if encoding not in ("gzip", "x-gzip", "deflate"):
-        raise BrokenBodyError(f"The body cannot be read: the Content-Encoding {encoding:.32} is not known.")
-    unpack: Any = None
-
-    def undo(chunk: bytes, most: int, last: bool) -> bytes:
-        nonlocal unpack
-        if unpack is None:
-            if not chunk and not last:
-                return b""
-            # What is called deflate comes with the head of zlib, as it should, or without.
-            bare = encoding == "deflate" and chunk[:1] and chunk[0] & 15 != 8
-            unpack = zlib.decompressobj(-zlib.MAX_WBITS if bare else zlib.MAX_WBITS | 32)
-        try:
-            out: bytes = unpack.decompress(chunk, most + 1)
-        except zlib.error:
-            raise BrokenBodyError("The body is not encoded as its Content-Encoding says.") from None
-        if last and len(out) <= most and not unpack.eof:
-            raise BrokenBodyError("The body is encoded, and ends early.")
-        return out
-
-    return undo
-
-
-async def _file(
-    files: StaticFiles, method: str, path: str, name: str, query: str, headers: Mapping[str, str]
-) -> HttpResponse | FileAnswer:
-    found = await files.find(method, path, name, query)
-    if isinstance(found, HttpResponse):
-        return found
-    try:
-        return await asyncio.to_thread(open_file, found.file, found.headers, headers)
-    except PermissionError:
-        return error_response(403, "Forbidden", f"{path} cannot be read.")
-    except OSError:
-        return error_response(404, "NotFound", f"There is nothing at {path}.")
+            body.add(message.get("body", b""))
+        return body.whole()
 
 
 async def _respond(response: HttpResponse, head: bool, send: Send) -> None:
@@ -289,33 +244,12 @@ async def _respond_file(answer: FileAnswer, head: bool, send: Send) -> None:
     headers = dict(answer.headers)
     if answer.status != 304:
         headers["Content-Length"] = str(answer.count)
-    file, left = answer.file, 0 if head else answer.count
-    try:
-        if file is not None and left:
-            await asyncio.to_thread(file.seek, answer.offset)
-        if not await _sent(send, _start(answer.status, headers)):
-            return
-        while file is not None and left:
-            chunk = await asyncio.to_thread(file.read, min(left, CHUNK))
-            if not chunk:
-                break  # it has become shorter, and the server sees that something is missing
-            left -= len(chunk)
-            if not await _sent(send, {"type": "http.response.body", "body": chunk, "more_body": left > 0}):
-                return
-        if head or not answer.count or left:
-            await _sent(send, {"type": "http.response.body", "body": b""})
-    finally:
-        if file is not None:
-            file.close()
-
-
-async def _sent(send: Send, message: Message) -> bool:
-    """Whether there is still somebody to send to: servers raise OSError where the client has gone."""
-    try:
-        await send(message)
-    except OSError:
-        return False
-    return True
+    with closing(answer), suppress(OSError):  # the client has gone
+        await send(_start(answer.status, headers))
+        if not head:
+            async for chunk in answer.chunks():
+                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
 
 
 def _start(status: int, headers: Mapping[str, str]) -> Message:

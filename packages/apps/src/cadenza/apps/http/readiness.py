@@ -134,7 +134,7 @@ class Readiness:
     async def _ask(self) -> None:
         reason: object = None
         if self._question is None or self._question.done():
-            self._question = asyncio.ensure_future(self._state.store.get(KEY))
+            self._question = asyncio.create_task(self._get())
             self._question.add_done_callback(_look_at)
         await asyncio.wait({self._question}, timeout=ANSWER_SECONDS)
         if not self._question.done():
@@ -153,6 +153,10 @@ class Readiness:
                 self._logger.info("GET /ready answers 200 again: the state can be reached.")
             else:
                 self._logger.warning("GET /ready answers 503: the state cannot be used (%s).", reason)
+
+    async def _get(self) -> Item | None:
+        # In a task: somebody's store may raise before there is anything to await.
+        return await self._state.store.get(KEY)
 
 
 def _look_at(question: asyncio.Task[Item | None]) -> None:

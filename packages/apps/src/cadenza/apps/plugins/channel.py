@@ -28,8 +28,11 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn, Protocol
+from urllib.parse import urlsplit
 
 from cadenza.api import CadenzaError, Request, RequestTimeoutError
+from cadenza.api.telemetry import APPS
+from cadenza.api.telemetry.names import Attribute, Span
 
 from ..auth.inbound import Caller, Doorkeeper
 from ..auth.refusals import ForbiddenError, shown
@@ -49,8 +52,8 @@ __all__ = [
 ]
 
 SEND_SECONDS = 60.0
-"""The longest that a plugin may take to send something. Ours: a request to Teams, with its repetitions, is
-given up sooner."""
+"""The longest that a plugin may take to send something, or to finalize a streamed message. Ours: a request to
+Teams, with its repetitions, is given up sooner."""
 
 
 class NoServiceError(CadenzaError):
@@ -92,13 +95,13 @@ class ChannelOutlet:
     def __init__(self, channel: ChannelProtocol, guard: Guard | None, seconds: float = SEND_SECONDS) -> None:
         self.channel = channel
         self._guard = guard
-        self._seconds = seconds
+        self.seconds = seconds
         self._request = Request("POST", f"channel:{channel.channel_id}")
 
     @property
-    def unguarded(self) -> bool:
-        """Whether nobody need be asked before anything is sent."""
-        return self._guard is None
+    def open(self) -> bool:
+        """Whether anything may be sent now, without asking by `before`."""
+        return self._guard is None or self._guard.open
 
     async def before(self) -> None:
         """To be awaited before anything is sent. Raises as `Guard.before`."""
@@ -106,17 +109,26 @@ class ChannelOutlet:
             await self._guard.before(self._request)
 
     async def send(self, activity: ActivityInput, ref: ConversationReference) -> SentActivity:
+        await self.before()
+        about = {
+            Attribute.CHANNEL_ID: self.channel.channel_id,
+            Attribute.CONVERSATION_ID: ref.conversation.id,
+            Attribute.ACTIVITY_TYPE: activity.type,
+        }
+        with APPS.span(Span.CHANNEL_SEND, about):
+            return await self._send(activity, ref)
+
+    async def _send(self, activity: ActivityInput, ref: ConversationReference) -> SentActivity:
         from cadenza import api as teams
 
-        await self.before()
         try:
-            async with asyncio.timeout(self._seconds) as limit:
+            async with asyncio.timeout(self.seconds) as limit:
                 sent = await self.channel.send(activity, ref)
         except TimeoutError as error:
             if not limit.expired():
                 raise
             raise RequestTimeoutError(
-                f"The channel {self.channel.channel_id!r} did not send within {self._seconds:g} s",
+                f"The channel {self.channel.channel_id!r} did not send within {self.seconds:g} s",
                 self._request,
             ) from error
         if not isinstance(sent, teams.SentActivity):
@@ -134,8 +146,9 @@ class NoService:
         self._channel_id = channel_id
 
     async def send(self, request: Request) -> NoReturn:
+        path = urlsplit(request.url).path  # the query may hold the code of a sign-in
         raise NoServiceError(
-            f"{request.method} {request.url}: the channel {self._channel_id!r} belongs to a plugin, and has "
+            f"{request.method} {path}: the channel {self._channel_id!r} belongs to a plugin, and has "
             "no REST service. ctx.send, ctx.reply and ctx.stream work there; app.api asks Teams."
         )
 

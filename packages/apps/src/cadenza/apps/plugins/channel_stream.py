@@ -12,12 +12,20 @@ import inspect
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
+from contextvars import Context, copy_context
+from copy import copy
+from dataclasses import dataclass
 from threading import get_ident
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from weakref import WeakMethod
 
 from cadenza import api as teams
+from cadenza.api import telemetry
+from cadenza.api.telemetry.names import StreamOutcome
 
-from ..stream.errors import StreamCancelledError, StreamDeliveryError, StreamError
+from ..log_fields import with_fields
+from ..stream.errors import DeliveryUnknownError, StreamCancelledError, StreamDeliveryError, StreamError
 from ..stream.events import AbortReason
 from ..stream.piped import PipedStream
 from ..stream.statistics import StreamStatistics
@@ -25,19 +33,32 @@ from ..stream.statistics import StreamStatistics
 if TYPE_CHECKING:
     from cadenza.api import ConversationReference, MessageActivityInput, SentActivity, TypingActivityInput
 
+    from ..stream.stream_span import AnswerSpan
     from .channel import ChannelOutlet
 
 __all__ = ["ChannelStream"]
 
-CLOSE_SECONDS = 60.0
-"""The longest that a streamer may take to finalize a message; that of a final in Teams. Ours."""
-
 STOP_SECONDS = 5.0
 """The longest that it may take to end a message that the user has stopped. Ours."""
 
-logger = logging.getLogger(__name__)
+logger = with_fields(logging.getLogger(__name__))
 
+T = TypeVar("T")
 Handler: TypeAlias = "Callable[[SentActivity], Awaitable[None]]"
+
+
+_NEEDED = ("emit", "update", "clear_text", "close", "on_chunk", "on_close")
+
+
+@dataclass(slots=True)
+class _Told:
+    """Something that the streamer is to be told."""
+
+    tell: Callable[[], object]
+    adds: bool = False
+    """Whether it adds to the answer."""
+    span: AnswerSpan | None = None
+    """That of the answer, if somebody wants to know."""
 
 
 class ChannelStream(PipedStream):
@@ -54,18 +75,28 @@ class ChannelStream(PipedStream):
         self._outlet = outlet
         self._id = outlet.channel.channel_id
         self._streamer = outlet.channel.create_stream(ref)
+        missing = [name for name in _NEEDED if not callable(getattr(self._streamer, name, None))]
+        if missing:
+            raise TypeError(
+                f"create_stream() of the channel {self._id!r} must return a StreamerProtocol, and "
+                f"{type(self._streamer).__name__} has no {', '.join(missing)}."
+            )
         self._loop = asyncio.get_running_loop()
         self._thread = get_ident()
-        self._queue: deque[Callable[[], object] | asyncio.Future[SentActivity | None]] = deque()
+        self._context = copy_context()
+        """What the streamer is called in, whoever gives it something: another thread may."""
+        self._queue: deque[_Told | asyncio.Future[SentActivity | None]] = deque()
         """What the streamer is to be told; a future is a message to finalize."""
-        self._from_threads: deque[Callable[[], object]] = deque()
+        self._from_threads: deque[_Told] = deque()
         self._pump: asyncio.Task[None] | None = None
-        self._admitted = False
-        """Whether anything may be sent."""
         self._open = False
         """Whether something was emitted since the last close."""
         self._end: asyncio.Future[SentActivity | None] | None = None
         """How the newest message that was closed has ended."""
+        self._span: AnswerSpan | None = None
+        """That of the message which is open."""
+        self._spans: dict[asyncio.Future[SentActivity | None], AnswerSpan] = {}
+        """Of those that are to be finalized."""
         self._failure: Exception | None = None
         """What went wrong when nobody was there to be told."""
         self._emits = 0
@@ -74,7 +105,9 @@ class ChannelStream(PipedStream):
         self._stop_callbacks: list[Callable[[], object]] = []
         tell_stop = getattr(self._streamer, "on_stop", None)
         if callable(tell_stop):
-            tell_stop(self._on_stop)
+            # Not to be kept alive by its streamer, which it keeps: only the collector would free them.
+            on_stop = WeakMethod(self._on_stop)
+            tell_stop(lambda: (told := on_stop()) and told())
 
     # What a handler calls
 
@@ -101,7 +134,7 @@ class ChannelStream(PipedStream):
                 f"emit() takes a str, a MessageActivityInput or a TypingActivityInput, not "
                 f"{type(activity).__name__}: wrap a card in MessageActivityInput().add_card(card)"
             )
-        self._tell(lambda: self._streamer.emit(activity))
+        self._tell(_Told(lambda: self._streamer.emit(activity), adds=True))
         self._emits += 1
 
     def update(self, text: str, text_format: str | None = None) -> None:
@@ -109,20 +142,22 @@ class ChannelStream(PipedStream):
         `text_format` is passed on to a streamer that takes one."""
         if not isinstance(text, str):
             raise TypeError(f"update() takes a str, not {type(text).__name__}")
-        told = (text,) if text_format is None else (text, text_format)[: _takes(self._streamer.update)]
-        self._tell(lambda: self._streamer.update(*told))
+        update: Callable[..., object] = self._streamer.update
+        named = {} if text_format is None or not _takes_format(update) else {"text_format": text_format}
+        self._tell(_Told(lambda: update(text, **named)))
 
     def clear_text(self) -> None:
         """Forget the text emitted since the last close(), for instance to end with a card alone."""
-        self._tell(self._streamer.clear_text)
+        self._tell(_Told(self._streamer.clear_text))
 
     async def close(self) -> SentActivity | None:
         """Finalize the message; the next emit or update begins a new one.
 
         Calls share one finalization and all get its result. None where there was nothing to show, or the user
         pressed Stop. Raises what the streamer's close raises, and StreamDeliveryError if it does not end
-        within a minute, or has refused what was emitted from another thread. Cancelling the caller cancels
-        the waiting, not the finalization.
+        within a minute (the App's `request_seconds`, where another process could take the turn over), or has
+        refused what was emitted from another thread. Cancelling the caller cancels the waiting, not the
+        finalization.
         """
         self.seen = False
         end = self._close()
@@ -162,12 +197,14 @@ class ChannelStream(PipedStream):
     @property
     def closed(self) -> bool:
         """Whether the newest message is finalized."""
-        return not self._open and self._end is not None and self._end.done()
+        begun = self._open or self._from_threads
+        return not begun and self._end is not None and self._end.done()
 
     @property
     def count(self) -> int:
-        """How many texts were emitted and are not yet on the user's screen."""
-        return self._streamer.count + sum(callable(item) for item in self._queue)
+        """How many texts were emitted and wait to be sent."""
+        waiting = (*self._queue, *self._from_threads)
+        return self._streamer.count + sum(isinstance(item, _Told) and item.adds for item in waiting)
 
     @property
     def sequence(self) -> int:
@@ -203,7 +240,13 @@ class ChannelStream(PipedStream):
 
     def seal(self, error: StreamError) -> None:
         """Take nothing more, on behalf of an app: from now on emit, update and clear_text raise `error`."""
+        self._take()  # it was accepted before
         self._sealed = self._sealed or error
+
+    def belong_to(self, context: Context) -> None:
+        """Call the streamer in `context`, on behalf of an app. By default it is what was there when the
+        stream was made."""
+        self._context = context
 
     def is_private(self, activity_id: str) -> bool:
         """Whether this stream has sent that message, to one person alone: never."""
@@ -214,44 +257,51 @@ class ChannelStream(PipedStream):
 
     # Telling the streamer
 
-    def _tell(self, operation: Callable[[], object]) -> None:
+    def _tell(self, told: _Told) -> None:
         if self._sealed is not None:
-            raise self._sealed
+            raise copy(self._sealed)  # with its traceback this one would keep the turn alive
         if self.canceled:
             self._on_stop()
             raise StreamCancelledError("The user stopped this answer: nothing is sent until close().")
         if get_ident() == self._thread:
             self._take()
-            self._do(operation)
+            self._do(told)
         else:
-            self._from_threads.append(operation)
+            self._from_threads.append(told)
             self._loop.call_soon_threadsafe(self._take)
 
-    def _do(self, operation: Callable[[], object]) -> None:
+    def _do(self, told: _Told) -> None:
+        if not self._open and telemetry.active():
+            from ..stream.stream_span import AnswerSpan
+
+            self._span = self._context.copy().run(AnswerSpan)
         self._open = True
-        if self._queue or self._pump is not None or not self._may_send():
-            self._queue.append(operation)
+        told.span = self._span
+        if self._queue or self._pump is not None or not self._outlet.open:
+            self._queue.append(told)
             self._wake()
-            return
-        try:
-            operation()
-        except StreamCancelledError:
-            self._on_stop()
-            raise
+        else:
+            try:
+                self._context.copy().run(_within, told.span, told.tell)
+            except StreamCancelledError:
+                self._on_stop()
+                raise
+        if told.adds and told.span is not None:
+            told.span.emitted(1)
 
     def _take(self) -> None:
         """Do what came from other threads: nobody is there who could be told how it ends."""
         while self._from_threads:
+            told = self._from_threads.popleft()
+            if self._sealed is not None or self._stopped:
+                logger.debug("what another thread gave to a stream came after its end")
+                continue
             try:
-                self._do(self._from_threads.popleft())
+                self._do(told)
             except StreamCancelledError:
                 logger.debug("an emit from another thread came after the user's Stop")
             except Exception as error:
                 self._failure = self._failure or error
-
-    def _may_send(self) -> bool:
-        self._admitted = self._admitted or self._outlet.unguarded
-        return self._admitted
 
     def _on_stop(self) -> None:
         if get_ident() != self._thread:
@@ -274,6 +324,8 @@ class ChannelStream(PipedStream):
         if self._open or self.canceled:
             self._open = False
             self._end = self._new_end()
+            if self._span is not None:
+                self._spans[self._end], self._span = self._span, None
             self._queue.append(self._end)
             self._wake()
         return self._end
@@ -285,14 +337,12 @@ class ChannelStream(PipedStream):
 
     def _wake(self) -> None:
         if self._pump is None:
-            self._pump = self._loop.create_task(self._run())
+            self._pump = self._loop.create_task(self._run(), context=self._context.copy())
 
     async def _run(self) -> None:
         try:
-            if not self._may_send():
-                await self._outlet.before()
-                self._admitted = True
             while self._queue:
+                await self._outlet.before()  # each time: another process may have the turn by now
                 item = self._queue[0]
                 if isinstance(item, asyncio.Future):
                     await self._finalize(item)
@@ -306,10 +356,10 @@ class ChannelStream(PipedStream):
         finally:
             self._pump = None
 
-    def _perform(self, operation: Callable[[], object]) -> None:
+    def _perform(self, told: _Told) -> None:
         try:
             if not self._stopped:
-                operation()
+                _within(told.span, told.tell)
         except StreamCancelledError:
             self._on_stop()
         except Exception as error:
@@ -318,10 +368,12 @@ class ChannelStream(PipedStream):
     async def _finalize(self, end: asyncio.Future[SentActivity | None]) -> None:
         if self._streamer.canceled:
             self._on_stop()
-        closing = self._loop.create_task(_awaited(self._streamer.close()))
+        closing = _within(
+            self._spans.get(end), lambda: self._loop.create_task(_awaited(self._streamer.close()))
+        )
         closing.add_done_callback(_look_at)
         try:
-            _, late = await asyncio.wait({closing}, timeout=CLOSE_SECONDS)
+            _, late = await asyncio.wait({closing}, timeout=self._outlet.seconds)
         finally:
             closing.cancel()  # it may not end even so: nobody waits for it any more
         failure, self._failure = self._failure, None
@@ -329,7 +381,7 @@ class ChannelStream(PipedStream):
         if end.done():
             return
         if late:
-            failure = self._late(CLOSE_SECONDS)
+            failure = self._late(self._outlet.seconds)
         elif closing.cancelled():
             failure = failure or StreamDeliveryError(
                 f"The streamer of {self._id!r} cancelled its own close()."
@@ -341,20 +393,42 @@ class ChannelStream(PipedStream):
             elif not isinstance(error, StreamCancelledError):
                 failure = failure or error
         elif failure is None:
-            end.set_result(None if stopped else closing.result())
-            return
+            sent: object = closing.result()
+            if sent is None or isinstance(sent, teams.SentActivity):
+                self._settle(end, None if stopped else sent, stopped=stopped)
+                return
+            failure = StreamDeliveryError(
+                f"close() of the streamer of the channel {self._id!r} must return a SentActivity or None, "
+                f"not {type(sent).__name__}: nobody knows what is on the user's screen."
+            )
         if failure is None or stopped:
-            end.set_result(None)
+            self._settle(end, None, stopped=True)
         else:
-            end.set_exception(self._as_delivery_error(failure))
+            self._settle(end, self._as_delivery_error(failure))
+
+    def _settle(
+        self,
+        end: asyncio.Future[SentActivity | None],
+        ended: SentActivity | StreamError | None,
+        *,
+        stopped: bool = False,
+    ) -> None:
+        """A message has `ended`; nobody has it where it was `stopped`."""
+        if isinstance(ended, StreamError):
+            end.set_exception(ended)
+        else:
+            end.set_result(ended)
+        _tell_end(self._spans.pop(end, None), ended, stopped)
 
     def _give_up(self, error: StreamError | None) -> None:
         """Wait for the streamer no longer, and take nothing more for it. `error`: what waits is told so;
         None: nothing went wrong."""
-        self.seal(error or StreamError(f"This stream of the channel {self._id!r} is over."))
+        self._sealed = self._sealed or error or StreamError(f"This stream of {self._id!r} is over.")
         if self._pump is not None:
             self._pump.cancel()
         self._open = False
+        _tell_end(self._span, error, error is None)
+        self._span = None
         if self._end is None:
             self._end = self._new_end()
             self._end.set_result(None)
@@ -365,10 +439,7 @@ class ChannelStream(PipedStream):
         """Forget all that waits in the queue, and tell who waits for it. Whether there was anybody."""
         ends = [item for item in self._queue if isinstance(item, asyncio.Future) and not item.done()]
         for end in ends:
-            if error is None:
-                end.set_result(None)
-            else:
-                end.set_exception(error)
+            self._settle(end, error, stopped=error is None)
         self._queue.clear()
         self._from_threads.clear()
         return bool(ends)
@@ -393,15 +464,33 @@ async def _awaited(result: Awaitable[SentActivity | None]) -> SentActivity | Non
     return await result
 
 
+def _within(span: AnswerSpan | None, act: Callable[[], T]) -> T:
+    with nullcontext() if span is None else span.current():
+        return act()
+
+
+def _tell_end(span: AnswerSpan | None, ended: SentActivity | StreamError | None, stopped: bool) -> None:
+    if span is None:
+        return
+    if isinstance(ended, StreamError):
+        unknown = isinstance(ended, DeliveryUnknownError)
+        span.over(StreamOutcome.UNKNOWN if unknown else StreamOutcome.FAILED, ended)
+    elif ended is not None:
+        span.over(StreamOutcome.SENT)
+    else:
+        span.over(StreamOutcome.STOPPED if stopped else StreamOutcome.NOTHING)
+
+
 def _look_at(future: asyncio.Future[Any]) -> None:
     """Who closes the stream sees its exception; if nobody does, it is nobody's."""
     if not future.cancelled():
         future.exception()
 
 
-def _takes(function: Callable[..., object]) -> int:
-    """How many arguments a method takes, as far as it says."""
+def _takes_format(update: Callable[..., object]) -> bool:
+    """Whether a streamer's `update` takes a text_format, as far as it says."""
     try:
-        return len(inspect.signature(function).parameters)
+        parameters = inspect.signature(update).parameters
     except (TypeError, ValueError):
-        return 1
+        return False
+    return "text_format" in parameters or any(one.kind is one.VAR_KEYWORD for one in parameters.values())

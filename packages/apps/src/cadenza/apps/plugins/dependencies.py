@@ -23,6 +23,7 @@ EventMetadata    becomes
 
 from __future__ import annotations
 
+import builtins
 import inspect
 import sys
 from collections.abc import Mapping
@@ -61,6 +62,8 @@ class EventMetadata:
             raise ValueError(f"EventMetadata is one of {known}, not {self.name!r}.")
 
 
+_Mark: TypeAlias = DependencyMetadata | EventMetadata
+
 Asked: TypeAlias = "tuple[str, Any, DependencyMetadata | EventMetadata]"
 """A field, its type, and what is to become of it."""
 
@@ -72,29 +75,77 @@ def asked_by(plugin: object) -> list[Asked]:
     for kind in reversed(type(plugin).__mro__):
         for field, annotation in inspect.get_annotations(kind).items():
             fields.pop(field, None)  # a class has the last word on its bases' fields
-            annotated = _resolved(kind, field, annotation)
-            for mark in getattr(annotated, "__metadata__", ()):
-                if isinstance(mark, type) and issubclass(mark, DependencyMetadata | EventMetadata):
-                    raise TypeError(f"{kind.__name__}.{field}: write {mark.__name__}(...), with parentheses.")
-                if isinstance(mark, DependencyMetadata | EventMetadata):
-                    fields[field] = (field, annotated.__origin__, mark)
+            annotated = _resolved(kind, field, annotation, filled=hasattr(plugin, field))
+            for option in _options(annotated):
+                for mark in getattr(option, "__metadata__", ()):
+                    if isinstance(mark, type) and issubclass(mark, _Mark):
+                        raise TypeError(
+                            f"{kind.__name__}.{field}: write {mark.__name__}(...), with parentheses."
+                        )
+                    if isinstance(mark, _Mark):
+                        fields[field] = (field, option.__origin__, mark)
     return list(fields.values())
 
 
-def _resolved(kind: type, field: str, annotation: object) -> Any:
+def _options(annotation: Any) -> tuple[Any, ...]:
+    """What stands on either side of "|"; an annotation without it is the only one."""
+    return get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
+
+
+def _resolved(kind: type, field: str, annotation: object, *, filled: bool) -> Any:
     """An annotation that is postponed may name what is imported for type checkers alone: that matters only
-    where the field is to be filled."""
+    where the field is to be filled. Raises TypeError there, and where nobody can tell: in a class within a
+    function, whose names are gone, if the field has no value."""
     names = {**vars(sys.modules[kind.__module__])} if kind.__module__ in sys.modules else {}
     bearer: Any = SimpleNamespace(__annotations__={field: annotation})
     try:
         return get_type_hints(bearer, names, dict(vars(kind)), include_extras=True)[field]
     except Exception as error:
-        if "Metadata" not in repr(annotation):
+        marks = _marks(annotation, names, dict(vars(kind)))
+        doubtful = not filled and (_Unknown in map(type, marks) or _Unknown in marks or _is_local(kind))
+        if not doubtful and not any(isinstance(mark, _Mark) for mark in marks):
             return None
         raise TypeError(
             f"{kind.__name__}.{field} is annotated with {annotation!r}, which cannot be resolved ({error}): "
-            "what it names must be imported at run time, and be a global name."
+            "what it names must be imported at run time, and be a global name. A field that the App is not "
+            "to fill may have a value instead, such as None."
         ) from error
+
+
+class _Any(type):
+    def __getattr__(cls, name: str) -> type:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return _Unknown
+
+    def __getitem__(cls, item: object) -> type:
+        return _Unknown
+
+
+class _Unknown(metaclass=_Any):
+    """Stands for a name that is not there at run time."""
+
+
+class _Names(dict[str, Any]):
+    """All names: those that are not there are `_Unknown`."""
+
+    def __missing__(self, name: str) -> Any:
+        return getattr(builtins, name, _Unknown)
+
+
+def _is_local(kind: type) -> bool:
+    return "<locals>" in kind.__qualname__
+
+
+def _marks(annotation: object, names: Mapping[str, Any], own: Mapping[str, Any]) -> list[Any]:
+    """What can be told of the marks of an annotation that cannot be resolved."""
+    if isinstance(annotation, str):
+        try:
+            # What get_type_hints does, too, where all names are known.
+            annotation = eval(annotation, {}, _Names({**names, **own}))
+        except Exception:
+            return []
+    return [mark for option in _options(annotation) for mark in getattr(option, "__metadata__", ())]
 
 
 @dataclass(frozen=True, slots=True)

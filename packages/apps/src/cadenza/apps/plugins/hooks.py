@@ -19,7 +19,8 @@ __all__ = [
 
 
 class PluginStartEvent(NamedTuple):
-    """The App takes activities from now on."""
+    """The App listens: activities come in, and turns may run already. What another process has left behind is
+    taken over when every on_start has returned, or goes on beside the App."""
 
     port: int | None
     """The port that it listens on; None where a server of the caller's does."""

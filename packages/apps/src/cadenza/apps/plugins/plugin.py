@@ -90,11 +90,12 @@ class PluginBase:
     """Hooks that do nothing: a plugin overrides those that it wants. See this module for when they come."""
 
     async def on_init(self) -> None:
-        """The App is being initialized. What is injected is there; activities cannot be brought yet."""
+        """The App is being initialized. What is injected is there; activities cannot be brought yet, and what
+        waits for the App (`initialize`, `process`) raises RuntimeError. It may take its time."""
 
     async def on_start(self, event: PluginStartEvent) -> None:
-        """The App listens. One that does not return within ten seconds, since it serves something itself,
-        goes on beside the App, and is cancelled when on_stop is done."""
+        """The App listens: turns may run already. One that does not return within ten seconds, since it
+        serves something itself, goes on beside the App, and is cancelled when on_stop is done."""
 
     async def on_stop(self) -> None:
         """The App stops. Comes once for each on_init that ran, and has some seconds."""

@@ -6,13 +6,22 @@ import asyncio
 import inspect
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextvars import ContextVar, copy_context
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from cadenza import api as teams
 from cadenza.state import State, Storage
 
-from ..events import ActivityEvent, ActivityResponseEvent, ActivitySentEvent, ErrorEvent, EventEmitter, is_own
+from ..events import (
+    ActivityEvent,
+    ActivityResponseEvent,
+    ActivitySentEvent,
+    ErrorEvent,
+    EventEmitter,
+    as_failure,
+    is_own,
+)
 from ..http.adapter import HttpServerAdapter
 from .channel import ChannelProtocol
 from .dependencies import DependencyMetadata, Part, asked_by, resolve
@@ -36,6 +45,9 @@ START_SECONDS = 10.0
 
 STOP_SECONDS = 5.0
 """How long the on_stop of all plugins may take together: a process manager waits 30 s for all. Ours."""
+
+_within: ContextVar[object] = ContextVar("cadenza.apps.plugins.on_init", default=None)
+"""The call of on_init that this comes from."""
 
 _CHANNEL = ("channel_id", "send", "create_stream")
 
@@ -79,7 +91,8 @@ class PluginTable:
         """Whose on_init ran, and on_stop did not."""
         self._serving: dict[int, asyncio.Task[object]] = {}
         """By the plugin's identity: an on_start that goes on."""
-        self._initializing: asyncio.Task[object] | None = None
+        self._initializing: object = None
+        """The call of on_init that has not returned."""
         self._inject(app)
         for plugin in self.plugins:
             self._listen(plugin)
@@ -88,14 +101,18 @@ class PluginTable:
 
     async def initialize(self, stop: asyncio.Event) -> None:
         """Call on_init of those where it did not run yet, in order. If one raises, or `stop` is set
-        meanwhile, those before it are stopped, and this raises."""
+        meanwhile, those before it are stopped, and this raises. However long one takes: only it knows what
+        the bot cannot do without, and `stop` ends it."""
         for plugin in self.plugins:
             if any(plugin is known for known in self._initialized):
                 continue
             try:
                 hook = _hook(plugin, "on_init")
                 if hook is not None:
-                    task = self._initializing = asyncio.ensure_future(_called(hook))
+                    self._initializing, context = object(), copy_context()
+                    context.run(_within.set, self._initializing)
+                    calling = _called(plugin, "on_init", hook)
+                    task = asyncio.get_running_loop().create_task(calling, context=context)
                     if not await _until(task, stop):
                         raise RuntimeError(f"The App was stopped in on_init of the plugin {_name(plugin)!r}.")
                     task.result()
@@ -107,8 +124,9 @@ class PluginTable:
                 self._initializing = None
 
     def is_initializing(self) -> bool:
-        """Whether an on_init asks this: it must not wait for the App."""
-        return self._initializing is not None and asyncio.current_task() is self._initializing
+        """Whether an on_init asks this, or what it has started and may wait for: it must not wait for the
+        App."""
+        return self._initializing is not None and _within.get() is self._initializing
 
     async def start(self, port: int | None, stop: asyncio.Event) -> None:
         """Call on_start in order, until `stop` is set. Raises what one of them raises."""
@@ -116,7 +134,7 @@ class PluginTable:
             hook = _hook(plugin, "on_start")
             if hook is None or stop.is_set():
                 continue
-            task = asyncio.ensure_future(_called(hook, PluginStartEvent(port)))
+            task = asyncio.ensure_future(_called(plugin, "on_start", hook, PluginStartEvent(port)))
             if await _until(task, stop, START_SECONDS):
                 task.result()
             elif not task.done():  # neither does it end, nor the App
@@ -137,12 +155,13 @@ class PluginTable:
             plugin = self._initialized.pop()
             hook, serving = _hook(plugin, "on_stop"), self._serving.pop(id(plugin), None)
             if hook is not None:
-                await self._stopped(plugin, asyncio.ensure_future(_called(hook)), share)
+                await self._stopped(plugin, asyncio.ensure_future(_called(plugin, "on_stop", hook)), share)
             if serving is not None:
                 serving.cancel()
                 await asyncio.wait({serving}, timeout=max(0.1, deadline - loop.time()))
 
     async def _stopped(self, plugin: object, task: asyncio.Task[object], seconds: float) -> None:
+        until = asyncio.get_running_loop().time() + seconds
         _, late = await asyncio.wait({task}, timeout=seconds)
         if late:
             task.cancel()
@@ -153,17 +172,15 @@ class PluginTable:
                 seconds,
             )
         elif not task.cancelled() and isinstance(error := task.exception(), Exception):
-            await self._failed(plugin, "on_stop", error)
+            self._logger.error("on_stop of the plugin %r failed.", _name(plugin), exc_info=error)
+            told = self._events.emit("error", ErrorEvent(error))  # who hangs there is cut short by the App
+            await asyncio.wait({told}, timeout=max(0.0, until - asyncio.get_running_loop().time()))
 
     def _served(self, plugin: object, task: asyncio.Task[object]) -> None:
         self._serving.pop(id(plugin), None)
         if not task.cancelled() and isinstance(error := task.exception(), Exception):
             self._logger.error("on_start of the plugin %r failed.", _name(plugin), exc_info=error)
             self._events.emit("error", ErrorEvent(error))
-
-    async def _failed(self, plugin: object, what: str, error: Exception) -> None:
-        self._logger.error("%s of the plugin %r failed.", what, _name(plugin), exc_info=error)
-        await self._events.dispatch("error", ErrorEvent(error))
 
     # What they hear
 
@@ -197,7 +214,13 @@ class PluginTable:
                     value = resolve(plugin, asked, there)
                 else:
                     value = self._function(plugin, mark.name)
-                setattr(plugin, field, value)
+                try:
+                    setattr(plugin, field, value)
+                except Exception as error:
+                    raise TypeError(
+                        f"The plugin {_name(plugin)!r}: {type(plugin).__name__}.{field} cannot be set "
+                        f"({type(error).__name__}: {error})."
+                    ) from error
 
     def _function(self, plugin: object, kind: str) -> Callable[..., Awaitable[Any]]:
         async def raise_error(error: Exception | PluginErrorEvent | ErrorEvent) -> None:
@@ -300,9 +323,12 @@ def _hook(plugin: object, name: str) -> Callable[..., object] | None:
     return cast("Callable[..., object]", hook)
 
 
-async def _called(hook: Callable[..., object], *arguments: object) -> object:
-    outcome = hook(*arguments)
-    return await outcome if inspect.isawaitable(outcome) else outcome
+async def _called(plugin: object, name: str, hook: Callable[..., object], *arguments: object) -> object:
+    try:
+        outcome = hook(*arguments)
+        return await outcome if inspect.isawaitable(outcome) else outcome
+    except asyncio.CancelledError as error:
+        raise as_failure(error, f"{name} of the plugin {_name(plugin)!r}") from error
 
 
 async def _until(task: asyncio.Task[object], stop: asyncio.Event, seconds: float | None = None) -> bool:

@@ -7,7 +7,8 @@
     the class of the activity, or a base   `ctx.activity`
     another model                          `ctx.activity.value`, if it is one (the request of an invoke)
     a class with `from_submit(data)`       what that makes of the data of the button that was clicked (as
-                                           `cadenza.cards.SubmitPayload` does): nothing, if it gives None
+                                           `cadenza.cards.SubmitPayload` does): nothing, if it gives None. An
+                                           error that it raises may have a text `for_user` (`refused_input`)
     re.Match, Command                      what a filter of the decorator has found
     ApiClient, CloudEnvironment, ConversationReference, HttpStream, StreamerProtocol,
     logging.Logger, Storage, TurnStateContainer

@@ -1,6 +1,7 @@
 """What a turn answers with: how a handler's return value becomes an `InvokeResponse`."""
 
 import json
+from collections.abc import Iterable, Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any
 
@@ -15,6 +16,7 @@ __all__ = [
     "InvokeResponse",
     "error_body",
     "invoke_response",
+    "refused_input",
     "to_json",
 ]
 
@@ -32,13 +34,36 @@ REPLIES_TOO_LATE = InvokeResponse(
 )
 
 
-def invoke_response(result: object) -> InvokeResponse[Any]:
-    """The response that the handler of an invoke meant by returning `result`.
+_DIALOGS = frozenset(
+    ("task/fetch", "task/submit", "composeExtension/fetchTask", "composeExtension/submitAction")
+)
+
+
+def refused_input(name: str | None, errors: Iterable[Exception]) -> InvokeResponse[Any] | None:
+    """What the invoke of this name is answered with after these errors, if one of them is about what the user
+    filled in: it has a text `for_user`, as that of `cadenza.cards.SubmitPayload` has. A card then shows the
+    text, and a dialog has it in the place of its form (api-surface.md 1.7). None for other invokes.
+    """
+    texts = (getattr(error, "for_user", None) for error in errors)
+    text = next((text for text in texts if isinstance(text, str)), None)
+    if text is None:
+        return None
+    if name == "adaptiveCard/action":
+        error = {"code": "BadRequest", "message": text}
+        return InvokeResponse(
+            200, {"statusCode": 400, "type": "application/vnd.microsoft.error", "value": error}
+        )
+    return InvokeResponse(200, {"task": {"type": "message", "value": text}}) if name in _DIALOGS else None
+
+
+def invoke_response(result: object, name: str | None = None) -> InvokeResponse[Any]:
+    """The response that the handler of an invoke of this name meant by returning `result`.
 
     An `InvokeResponse`, or a dict of just a numeric `status` and a `body`, is taken as it is; anything else
     is the body of a 200. Bodies become plain JSON values: models by alias and without None, cards by
-    `to_dict()`, dataclasses by their fields, times, UUIDs, sets and the like as pydantic writes them. Raises
-    TypeError or ValueError for what JSON or HTTP cannot carry.
+    `to_dict()`, dataclasses by their fields, times, UUIDs, sets and the like as pydantic writes them. An
+    Adaptive Card, an object or a dict, answers a card action: it takes the place of the card that was
+    clicked. Raises TypeError or ValueError for what JSON or HTTP cannot carry.
     """
     status, body = 200, result
     if is_invoke_response(result):
@@ -48,7 +73,13 @@ def invoke_response(result: object) -> InvokeResponse[Any]:
             status, body = result["status"], result.get("body")
     if not 200 <= status <= 599:
         raise ValueError(f"An invoke was answered with the status {status!r}: it must be from 200 to 599.")
+    if name == "adaptiveCard/action" and _type(body) == "AdaptiveCard":
+        body = {"statusCode": 200, "type": "application/vnd.microsoft.card.adaptive", "value": body}
     return InvokeResponse(status, None if body is None else json.loads(to_json(body)))
+
+
+def _type(body: object) -> object:
+    return body.get("type") if isinstance(body, Mapping) else getattr(body, "type", None)
 
 
 def to_json(body: object) -> bytes:

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         AgenticUserUndeletedActivity,
         AgenticUserWorkloadOnboardingUpdatedActivity,
         AgentLifecycleEventActivityBase,
+        CardLike,
         CommandResultActivity,
         CommandSendActivity,
         ConfigFetchInvokeActivity,
@@ -253,19 +254,19 @@ class Routes:
     on_tab_submit: On[TabSubmitInvokeActivity, TabResponse | Answer] = On("invoke", "tab/submit")
 
     # Invokes: cards -------------------------------------------------------------------------------------
-    on_card_action: On[AdaptiveCardInvokeActivity, AdaptiveCardInvokeResponse | Answer] = On(
+    on_card_action: On[AdaptiveCardInvokeActivity, AdaptiveCardInvokeResponse | CardLike | Answer] = On(
         "invoke", "adaptiveCard/action"
     )
-    on_card_action_execute: OnKeyed[AdaptiveCardInvokeActivity, AdaptiveCardInvokeResponse | Answer] = (
-        OnKeyed(
-            "invoke",
-            "adaptiveCard/action",
-            key=_card_action,
-            word="action",
-            when=_executes,
-            when_shown="`value.action.type` is `Action.Execute`; with an action: `value.action.data.action` "
-            "(without one, `value.action.verb`) is that",
-        )
+    on_card_action_execute: OnKeyed[
+        AdaptiveCardInvokeActivity, AdaptiveCardInvokeResponse | CardLike | Answer
+    ] = OnKeyed(
+        "invoke",
+        "adaptiveCard/action",
+        key=_card_action,
+        word="action",
+        when=_executes,
+        when_shown="`value.action.type` is `Action.Execute`; with an action: `value.action.data.action` "
+        "(without one, `value.action.verb`) is that",
     )
     on_card_search: On[SearchInvokeActivity, SearchResponse | Answer] = On("invoke", "application/search")
     on_file_consent: On[FileConsentInvokeActivity, Answer] = On("invoke", "fileConsent/invoke")

@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextvars import Context
+from copy import copy
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -282,7 +283,7 @@ class HttpStream(PipedStream):
 
     def _tell(self, event: ev.Emit | ev.Update | ev.Clear) -> None:
         if self._sealed is not None:
-            raise self._sealed
+            raise copy(self._sealed)  # with its traceback this one would keep the turn alive
         if get_ident() == self._thread:
             self._driver.tell(event)
         elif self.canceled:

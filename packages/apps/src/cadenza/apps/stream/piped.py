@@ -8,6 +8,7 @@ from collections.abc import AsyncIterable
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from ..log_fields import with_fields
 from .errors import StreamCancelledError, StreamDeliveryError
 from .events import AbortReason
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PipedStream"]
 
-logger = logging.getLogger(__name__)
+logger = with_fields(logging.getLogger(__name__))
 
 
 class PipedStream(ABC):

@@ -39,13 +39,14 @@ class StreamerProtocol(Protocol):
 
     @property
     def closed(self) -> bool:
-        """Whether the newest message is finalized. False where none was begun, and again from the first emit
-        after it."""
+        """Whether the newest message is finalized. False where none was begun, while `close` finalizes it,
+        and again from the first emit after it."""
         ...
 
     @property
     def count(self) -> int:
-        """How many texts were emitted and are not yet on the user's screen: 0 when all are."""
+        """How many texts were emitted and wait to be sent: 0 when all are on the user's screen. One that is
+        on its way there may count, or not."""
         ...
 
     @property

@@ -1,4 +1,4 @@
-"""`StreamSpan`: one streamed answer in OpenTelemetry. Imported where somebody wants to know.
+"""`StreamSpan`, `AnswerSpan`: one streamed answer in OpenTelemetry. Imported where somebody wants to know.
 
 One for each answer (cycle), and not for each stream: a stream may be used again and again, and nobody says
 when that is over; but an answer has a first token, an outcome and an end, which comes with its `close()`.
@@ -18,9 +18,11 @@ from .actions import Delete, Outcome, Post, PostKind, Put, Result
 from .errors import DeliveryUnknownError, StreamDeliveryError
 
 if TYPE_CHECKING:
+    from cadenza.api.telemetry.spans import Span as SpanOfOpenTelemetry
+
     from .cycle import Cycle
 
-__all__ = ["StreamSpan", "about"]
+__all__ = ["AnswerSpan", "StreamSpan", "about"]
 
 _OUTCOMES = {
     Result.SENT: StreamOutcome.SENT,
@@ -44,17 +46,16 @@ def about(action: Post | Put | Delete) -> dict[str, str]:
             return {Attribute.STREAM_REQUEST: "delete"}
 
 
-class StreamSpan:
-    """The span of `cycle`, which begins now; a child of the one that is current where it is made."""
+class AnswerSpan:
+    """The span of an answer which begins now; a child of the one that is current where it is made. By itself
+    it is that of a plugin's channel: what such a streamer does with the text, nobody knows."""
 
-    def __init__(self, cycle: Cycle) -> None:
-        self._cycle = cycle
+    def __init__(self) -> None:
         self._instruments = APPS.instruments()
         self._parent = telemetry.current_ids()
         self._span = APPS.start(Span.STREAM)
-        self._emitted = self._shown = False
-        self.emits = self.text_posts = self.posts = self.bytes = self.failures = self.waits = 0
-        self.waited = 0.0
+        self._emitted = False
+        self.emits = 0
 
     def emitted(self, count: int) -> None:
         """Text was emitted, by whoever runs now if it is the first."""
@@ -70,13 +71,43 @@ class StreamSpan:
 
     @contextmanager
     def current(self) -> Iterator[None]:
-        """A request of this answer is made in this block."""
-        self.posts += 1
+        """Something is done for this answer in this block."""
         if self._span is None:
             yield
         else:
             with self._span.current():
                 yield
+
+    def over(self, outcome: str, failure: BaseException | str | None = None) -> None:
+        """The answer has ended so; of a `failure` its type is told."""
+        if self._instruments is not None:
+            self._instruments.count(Metric.STREAMS, {Attribute.OUTCOME: outcome})
+        span = self._span
+        if span is None:
+            return
+        span.set(Attribute.OUTCOME, outcome)
+        span.set(Attribute.STREAM_EMITS, self.emits)
+        if failure is not None:
+            span.fail(failure)
+        span.end()
+
+
+class StreamSpan(AnswerSpan):
+    """The span of `cycle`."""
+
+    def __init__(self, cycle: Cycle) -> None:
+        super().__init__()
+        self._cycle = cycle
+        self._shown = False
+        self.text_posts = self.posts = self.bytes = self.failures = self.waits = 0
+        self.waited = 0.0
+
+    @contextmanager
+    def current(self) -> Iterator[None]:
+        """A request of this answer is made in this block."""
+        self.posts += 1
+        with super().current():
+            yield
 
     def answered(self) -> None:
         """A request of this answer was answered."""
@@ -97,14 +128,18 @@ class StreamSpan:
             ended = StreamOutcome.NOTHING if broken is None else StreamOutcome.BROKEN
         if self._instruments is not None:
             attributes = {Attribute.OUTCOME: ended}
-            self._instruments.count(Metric.STREAMS, attributes)
             self._instruments.record(Metric.STREAM_POSTS, self.posts, attributes)
             self._instruments.record(Metric.STREAM_WAITED, self.waited, attributes)
-        span, cycle = self._span, self._cycle
-        if span is None:
-            return
-        span.set(Attribute.OUTCOME, ended)
-        span.set(Attribute.STREAM_EMITS, self.emits)
+        failure: BaseException | str | None = broken if outcome is None else None
+        if outcome is not None and outcome.result in (Result.FAILED, Result.UNKNOWN):
+            kind = DeliveryUnknownError if outcome.result is Result.UNKNOWN else StreamDeliveryError
+            failure = f"{kind.__module__}.{kind.__qualname__}"
+        if self._span is not None:
+            self._describe(self._span, outcome)
+        self.over(ended, failure)
+
+    def _describe(self, span: SpanOfOpenTelemetry, outcome: Outcome | None) -> None:
+        cycle = self._cycle
         span.set(Attribute.STREAM_COALESCED, max(0, self.emits - self.text_posts))
         span.set(Attribute.STREAM_POSTS, self.posts)
         span.set(Attribute.STREAM_BYTES, self.bytes)
@@ -117,13 +152,6 @@ class StreamSpan:
             span.set(Attribute.STREAM_PARTS, len(outcome.ids))
             if outcome.result is Result.SENT and cycle.last_emit is not None:
                 span.set(Attribute.STREAM_LAST_TOKEN, cycle.message.answered_at - cycle.last_emit)
-            if outcome.result in (Result.FAILED, Result.UNKNOWN):
-                unknown = outcome.result is Result.UNKNOWN
-                kind = DeliveryUnknownError if unknown else StreamDeliveryError
-                span.fail(f"{kind.__module__}.{kind.__qualname__}")
-                if outcome.failure is not None:
-                    span.set(Attribute.STREAM_FAILURE, outcome.failure.kind.name.lower())
-                    span.set(Attribute.HTTP_STATUS, outcome.failure.status)
-        elif broken is not None:
-            span.fail(broken)
-        span.end()
+            if outcome.result in (Result.FAILED, Result.UNKNOWN) and outcome.failure is not None:
+                span.set(Attribute.STREAM_FAILURE, outcome.failure.kind.name.lower())
+                span.set(Attribute.HTTP_STATUS, outcome.failure.status)

@@ -64,6 +64,13 @@ class Guard:
         """Let nothing through any more."""
         self._shut = True
 
+    @property
+    def open(self) -> bool:
+        """Whether `before` would let a request through at once."""
+        if self._shut or self._work is None:
+            return not self._shut
+        return self.recorded and self._claims.valid(self._work.lease, self._now())
+
     async def before(self, request: Request) -> None:
         """Called before each request. Raises `TurnLostError` if it must not begin, and `ConnectError` if the
         intent cannot be recorded for the moment."""

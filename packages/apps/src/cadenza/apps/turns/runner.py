@@ -181,6 +181,8 @@ class TurnRunner:
         self._loops: list[asyncio.Task[None]] = []
         self._beat_at = -inf
         self._unreachable = False
+        self.takes_over = True
+        """Whether turns are begun that no request has brought to this process."""
         self._draining = False
         self._calm: asyncio.Future[None] | None = None
         """Done when nothing is left to wait for; while `drain` waits."""
@@ -635,7 +637,7 @@ class TurnRunner:
                     self._obey([Look(work)])
 
     async def _reap(self) -> None:
-        if self._draining:
+        if self._draining or not self.takes_over:
             return
         asked = self._now()
         places = await self._inbox.take(self._owner, self._claims.seconds, REAP_MOST)

@@ -145,7 +145,7 @@ class Turn:
         """`stream` is `ctx.stream`."""
         self.stream = stream
         stream.on_stop(_Aborts(self))
-        if self._span is not None and isinstance(stream, HttpStream):
+        if self._span is not None:
             stream.belong_to(self._span.context)
         if self._end is not None:
             stream.seal(self._end)
@@ -308,7 +308,7 @@ class Turn:
             # These refer to this turn: without this only the garbage collector would free it.
             del self.ctx
             self.context = Context()
-            self._left_behind = self._raised = None
+            self._left_behind = self._raised = self._failed = None
         return True
 
     async def _handle(self) -> None:
@@ -346,21 +346,29 @@ class Turn:
 
     async def _conclude(self) -> None:
         error = None if self._given_up else self._outcome()
-        errors = [] if error is None else [error]
+        errors: list[Exception] = []
+
+        def fail(error: Exception) -> None:
+            errors.append(error)
+            if not self._lost:
+                self._pipeline.log_failure(self.ctx, error)
+
+        if error is not None:
+            fail(error)
         self._seal(StreamError("This turn is over: open a stream with app.stream(ctx.conversation_ref)."))
         if error is None and self.abort_reason is not AbortReason.LOST and not self.unfinished:
             try:
                 await self.ctx.state.save()
             except Exception as unsaved:
                 error = unsaved
-                errors.append(error)
+                fail(error)
         response = self._response() if error is None else None
         if response is not None and self.replies is None:
             self._answer(response)
         try:
             await self._end_stream(failed=error is not None)
         except Exception as late:
-            errors.append(late)
+            fail(late)
             self._undelivered = isinstance(late, StreamDeliveryError)
         self._failed = errors[0] if errors else None
         if errors and not self._lost:
@@ -372,6 +380,9 @@ class Turn:
             given = SHUTTING_DOWN if response is None else self._delivered(response)
             self._answer(given)
         await self._pipeline.ended(self.ctx, given)
+        # What was raised in here has this frame in its traceback: a cycle, if the frame had the errors, too.
+        error = None
+        errors.clear()
 
     @property
     def _lost(self) -> bool:
