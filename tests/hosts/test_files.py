@@ -1,10 +1,11 @@
 """The page of a tab: the same files, the same headers and the same refusals on every host."""
 
 import asyncio
+import errno
 import gzip
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from email.utils import formatdate
 from pathlib import Path
@@ -192,6 +193,44 @@ async def test_a_file_that_has_become_shorter_meanwhile_is_not_taken_for_the_who
     async with asyncio.timeout(5):
         with pytest.raises(aiohttp.ClientPayloadError):
             await get(place, client, "/big.bin")
+
+
+async def test_a_disk_that_fails_meanwhile_breaks_off_the_answer_and_is_logged(
+    place: Place,
+    client: aiohttp.ClientSession,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def chunks(answer: FileAnswer) -> AsyncIterator[bytes]:
+        yield b"0123"
+        raise OSError(errno.EIO, "the disk fails")
+
+    monkeypatch.setattr(FileAnswer, "chunks", chunks)
+    async with asyncio.timeout(5):
+        with pytest.raises(aiohttp.ClientError):
+            await get(place, client, "/big.bin")
+    assert "the disk fails" in caplog.text
+
+
+async def test_a_client_that_leaves_in_the_middle_of_a_file_is_no_error(
+    place: Place, site: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    os.truncate(site / "big.bin", 64 * 1024 * 1024)  # more than sockets hold
+    over, close = asyncio.Event(), FileAnswer.close
+
+    def closed(answer: FileAnswer) -> None:
+        close(answer)
+        over.set()
+
+    monkeypatch.setattr(FileAnswer, "close", closed)
+    async with asyncio.timeout(5):
+        reader, writer = await asyncio.open_connection("127.0.0.1", place.port)
+        writer.write(f"GET {place.path}/tabs/lunch/big.bin HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        assert (await reader.read(1000)).startswith(b"HTTP/1.1 200")
+        writer.transport.abort()
+        await over.wait()
+    await asyncio.sleep(0.05)  # it would be logged by who called
+    assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == []
 
 
 async def test_a_file_that_lies_packed_beside_the_one_asked_for_is_taken(

@@ -695,6 +695,15 @@ async def test_what_waits_for_the_streamer_when_its_user_presses_stop_is_never_s
     assert wall.boards[0].closings == 1
 
 
+async def test_a_close_is_told_if_something_that_has_to_come_first_was_cancelled(wall: Wall) -> None:
+    stream = ChannelStream(NeverAdmitted(wall, None), ConversationReference())
+    stream.emit("text")
+    async with asyncio.timeout(5):
+        with pytest.raises(StreamDeliveryError):
+            await stream.close()
+    assert (wall.texts, stream.count) == ([], 0)
+
+
 async def test_what_a_thread_emits_after_a_close_is_finalized_too(app: App, wall: Wall) -> None:
     @app.on_message
     async def answer(ctx: ActivityContext[MessageActivity]) -> None:
@@ -1155,6 +1164,17 @@ class SlowlyAdmitted(ChannelOutlet):
         if not self.open:
             await asyncio.sleep(0.02)
             self.open = True
+
+
+class NeverAdmitted(ChannelOutlet):
+    """As where the client of a state has cancelled what is awaited."""
+
+    open = False
+
+    async def before(self) -> None:
+        dead = asyncio.get_running_loop().create_future()
+        dead.cancel()
+        await dead
 
 
 @pytest.mark.parametrize("outlet", [ChannelOutlet, SlowlyAdmitted])

@@ -16,7 +16,7 @@ import aiohttp
 import pytest
 from cadenza.api import MessageActivity
 from cadenza.apps import ActivityContext, App, StartEvent
-from cadenza.state import Busy, Duplicate, MemoryInbox, MemoryState, Place
+from cadenza.state import Busy, Duplicate, MemoryInbox, MemoryState, Place, StateError
 from cadenza.testing import Teams, User, VirtualClock, each, throttle
 
 Wire = Callable[..., dict[str, Any]]
@@ -96,6 +96,55 @@ async def test_a_cancelled_start_stops_and_stays_cancelled(app: App) -> None:
     with pytest.raises(asyncio.CancelledError):
         await serving
     assert len(stopped) == 1
+
+
+async def test_a_start_whose_state_never_starts_can_be_cancelled(
+    make_app: MakeApp, clock: VirtualClock
+) -> None:
+    class Hung(MemoryState):
+        async def start(self) -> None:
+            await asyncio.Event().wait()
+
+    serving = asyncio.create_task(make_app(state=Hung()).start(0))
+    await asyncio.sleep(1)
+    serving.cancel()
+    _, late = await asyncio.wait({serving}, timeout=10)
+    assert not late
+
+
+async def test_what_failed_while_nobody_waited_for_it_is_tried_again(make_app: MakeApp) -> None:
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    class Moody(MemoryState):
+        async def start(self) -> None:
+            if not begun.is_set():
+                begun.set()
+                await go_on.wait()
+                raise StateError("not yet")
+            await super().start()
+
+    app = make_app(state=Moody())
+    impatient = asyncio.create_task(app.initialize())
+    await begun.wait()
+    impatient.cancel()
+    await asyncio.wait({impatient})
+    go_on.set()
+    for _ in range(3):
+        await asyncio.sleep(0)
+    await app.initialize()
+    await app.stop()
+
+
+async def test_a_handler_of_stop_that_hangs_keeps_no_other_from_running(
+    app: App, clock: VirtualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    heard: list[object] = []
+    await app.initialize()
+    app.events.on("stop", lambda event: asyncio.Event().wait())
+    app.events.on("stop", heard.append)
+    await app.stop()
+    assert len(heard) == 1
+    assert "A handler of the event 'stop' failed" in caplog.text
 
 
 async def test_a_port_that_is_taken_is_an_error_of_start(app: App) -> None:

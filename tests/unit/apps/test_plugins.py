@@ -771,6 +771,20 @@ def test_a_field_that_nobody_can_tell_what_to_do_with_is_an_error(annotation: st
     App(plugins=[plugin])
 
 
+@pytest.mark.parametrize(
+    "mark", ["Mark()", "Mark(optional=True)", "Mark('activity')", "marks.Mark(name='a')"]
+)
+def test_a_mark_that_is_not_there_at_run_time_is_an_error_whatever_it_is_given(mark: str) -> None:
+    @Plugin()
+    class Global(PluginBase):
+        wanted: Any
+
+    Global.__qualname__ = "Global"  # as it is outside of functions
+    Global.__annotations__["wanted"] = f"Annotated[App, {mark}]"
+    with pytest.raises(TypeError, match=r"Global\.wanted is annotated with .*, which cannot be resolved"):
+        App(plugins=[Global()])
+
+
 def test_a_plugin_that_cannot_be_changed_is_named() -> None:
     @Plugin(name="frozen")
     @dataclass(frozen=True)

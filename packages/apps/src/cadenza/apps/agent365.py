@@ -82,6 +82,7 @@ class Agent365BaggageKeys:
 
 
 KEYS = Agent365BaggageKeys()
+_KEYS = frozenset(astuple(KEYS))
 
 _INCLUDED: Mapping[str, str] = {
     "senderName": KEYS.user_name,
@@ -265,7 +266,7 @@ def enter_turn(activity: Activity, options: Agent365BaggageOptions) -> None:
     except ImportError:
         return
     current = context.get_current()
-    for key in astuple(KEYS):
+    for key in baggage.get_all(current).keys() & _KEYS:
         current = baggage.remove_baggage(key, current)
     context.attach(current)
     agent365_baggage(activity, **options).attach()

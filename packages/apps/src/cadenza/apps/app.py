@@ -86,7 +86,9 @@ _ABSENT: Any = object()
 
 HEALTH, READY = "/health", "/ready"
 EVENT_SECONDS = 10.0
-"""How long handlers of events may go on at the end, and then those of `stop`. Ours."""
+"""How long handlers of events may go on at the end, and then each of those of `stop`. Ours."""
+INITIALIZE_SECONDS = 2.0
+"""How long `stop` waits for an `initialize` under way, before it cancels it. Ours."""
 
 MOST_APIS = 64
 """How many service URLs have a client that is kept."""
@@ -374,15 +376,10 @@ class App(Routes):
             raise RuntimeError(
                 "on_init of a plugin cannot bring an activity, nor wait for the App: it is not ready."
             )
-        if self._initializing is None:
-            self._initializing = asyncio.create_task(self._initialize())
         task = self._initializing
-        try:
-            await asyncio.shield(task)
-        except BaseException:
-            if self._initializing is task and task.done() and not self._is_initialized():
-                self._initializing = None  # another call tries again
-            raise
+        if task is None or (task.done() and not self._is_initialized()):  # what has failed is tried again
+            task = self._initializing = asyncio.create_task(self._initialize())
+        await asyncio.shield(task)
 
     async def _initialize(self) -> None:
         if self._readiness is None:  # first of all, for a server that runs already
@@ -579,10 +576,7 @@ class App(Routes):
             initializing = self._initializing
             # One of an event loop that is gone cannot be waited for.
             if initializing is not None and runs_here(initializing):
-                await asyncio.wait({initializing})
-                error = None if initializing.cancelled() else initializing.exception()
-                if error is not None:  # who waited for it may have been cancelled
-                    self.logger.info("The App was not initialized: %s: %s", type(error).__name__, error)
+                await self._end_initializing(initializing)
             await self.server.stop_listening()
             finalize = self._finalize_seconds()
             # What finalizing takes longer than usual is taken off the time for going on: all must be over in
@@ -595,8 +589,7 @@ class App(Routes):
             await self._stop_plugins()
             await self.server.stop()
             await self.events.settle(EVENT_SECONDS)
-            self.events.emit("stop", StopEvent())
-            await self.events.settle(EVENT_SECONDS)
+            await self.events.dispatch("stop", StopEvent(), seconds=EVENT_SECONDS)
         finally:
             self._seal_streams()  # what the last listeners have opened, too
             if self._readiness is not None:
@@ -610,6 +603,15 @@ class App(Routes):
             await self.state.close()
             if self._owns_wire:
                 await self._wire.close()
+
+    async def _end_initializing(self, task: asyncio.Task[None]) -> None:
+        _, late = await asyncio.wait({task}, timeout=INITIALIZE_SECONDS)
+        if late:  # what it waits for may never come
+            task.cancel()
+            await asyncio.wait({task}, timeout=INITIALIZE_SECONDS)
+        error = task.exception() if task.done() and not task.cancelled() else None
+        if error is not None:  # who waited for it may have been cancelled
+            self.logger.info("The App was not initialized: %s: %s", type(error).__name__, error)
 
     def _finalize_seconds(self) -> float:
         """How long finalizing the open streams takes if all are of one tenant, which has a limit a second."""

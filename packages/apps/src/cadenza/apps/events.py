@@ -40,7 +40,8 @@ class StartEvent:
 
 @dataclass(frozen=True, slots=True)
 class StopEvent:
-    """The App has stopped: turns are over, streams finalized, connections closed."""
+    """The App has stopped: turns are over, streams finalized, and its server is closed. Each handler has ten
+    seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,19 +183,25 @@ class EventEmitter:
         task.add_done_callback(self._tasks.discard)
         return task
 
-    async def dispatch(self, name: str, event: Any = None) -> None:
-        """Call the handlers and wait for them. Never raises what they raise, nor that something which
-        they awaited was cancelled."""
+    async def dispatch(self, name: str, event: Any = None, *, seconds: float | None = None) -> None:
+        """Call the handlers and wait for them; for each of them `seconds`, if that is given, after which it
+        is cancelled and has failed. Never raises what they raise, nor that something which they awaited was
+        cancelled."""
         for handler in tuple(self._handlers.get(name, ())):
             try:
                 outcome = handler(event)
                 if inspect.isawaitable(outcome):
-                    await outcome
+                    if seconds is None:
+                        await outcome
+                    else:
+                        async with asyncio.timeout(seconds):
+                            await outcome
             except (Exception, asyncio.CancelledError) as error:
                 failure = as_failure(error, f"A handler of the event {name!r}")
                 self._logger.error("A handler of the event %r failed.", name, exc_info=failure)
                 if name != "error":
-                    await self.dispatch("error", ErrorEvent(failure, getattr(event, "activity_ctx", None)))
+                    told = ErrorEvent(failure, getattr(event, "activity_ctx", None))
+                    await self.dispatch("error", told, seconds=seconds)
 
     async def settle(self, seconds: float | None = None) -> None:
         """Wait for all handlers that `emit` has started; what goes on after `seconds` is cancelled."""

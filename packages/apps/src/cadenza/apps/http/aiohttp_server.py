@@ -40,7 +40,9 @@ class AiohttpAdapter:
     every path it does not know through `not_found`.
 
     An application of yours unpacks bodies (Content-Encoding) as they come in, whoever sends them, and aiohttp
-    logs those that it cannot unpack. The App's own leaves both until the request has shown a good token.
+    logs those that it cannot unpack. The App's own leaves both until the request has shown a good token: so
+    routes that you add to it yourself (on `app.server.web_app`) get bodies as they were sent, and unpack
+    their own.
     """
 
     def __init__(self, web_app: web.Application | None = None) -> None:
@@ -173,14 +175,17 @@ async def _send_file(request: web.Request, answer: FileAnswer) -> web.StreamResp
             return web.Response(status=answer.status, headers=answer.headers)
         response = web.StreamResponse(status=answer.status, headers=answer.headers)
         response.content_length = left = answer.count
-        await response.prepare(request)
-        if request.method == "GET":
-            async for chunk in answer.chunks():
-                left -= len(chunk)
-                await response.write(chunk)
-            if left:
-                response.force_close()
-        await response.write_eof()
+        try:
+            await response.prepare(request)
+            if request.method == "GET":
+                async for chunk in answer.chunks():
+                    left -= len(chunk)
+                    await response.write(chunk)
+                if left:
+                    response.force_close()
+            await response.write_eof()
+        except ConnectionError:  # the client has gone
+            response.force_close()
         return response
 
 

@@ -244,12 +244,23 @@ async def _respond_file(answer: FileAnswer, head: bool, send: Send) -> None:
     headers = dict(answer.headers)
     if answer.status != 304:
         headers["Content-Length"] = str(answer.count)
-    with closing(answer), suppress(OSError):  # the client has gone
-        await send(_start(answer.status, headers))
+    with closing(answer):
+        if not await _sent(send, _start(answer.status, headers)):
+            return
         if not head:
-            async for chunk in answer.chunks():
-                await send({"type": "http.response.body", "body": chunk, "more_body": True})
-        await send({"type": "http.response.body", "body": b""})
+            async for chunk in answer.chunks():  # an OSError of the disk is the host's, which breaks off
+                if not await _sent(send, {"type": "http.response.body", "body": chunk, "more_body": True}):
+                    return
+        await _sent(send, {"type": "http.response.body", "body": b""})
+
+
+async def _sent(send: Send, message: Message) -> bool:
+    """Send it. Whether the client is still there."""
+    try:
+        await send(message)
+    except OSError:
+        return False
+    return True
 
 
 def _start(status: int, headers: Mapping[str, str]) -> Message:

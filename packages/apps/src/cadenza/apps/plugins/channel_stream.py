@@ -24,6 +24,7 @@ from cadenza import api as teams
 from cadenza.api import telemetry
 from cadenza.api.telemetry.names import StreamOutcome
 
+from ..events import as_failure
 from ..log_fields import with_fields
 from ..stream.errors import DeliveryUnknownError, StreamCancelledError, StreamDeliveryError, StreamError
 from ..stream.events import AbortReason
@@ -350,9 +351,11 @@ class ChannelStream(PipedStream):
                     self._perform(item)
                 if self._queue and self._queue[0] is item:  # it was not given up
                     self._queue.popleft()
-        except Exception as error:  # nothing may be sent: of all that waits nothing was
-            if not self._fail(self._as_delivery_error(error)):
-                self._failure = self._failure or error
+        except (Exception, asyncio.CancelledError) as error:
+            # Nothing may be sent: of all that waits nothing was.
+            failure = as_failure(error, f"The stream of {self._id!r}")
+            if not self._fail(self._as_delivery_error(failure)):
+                self._failure = self._failure or failure
         finally:
             self._pump = None
 

@@ -102,7 +102,7 @@ def _resolved(kind: type, field: str, annotation: object, *, filled: bool) -> An
         return get_type_hints(bearer, names, dict(vars(kind)), include_extras=True)[field]
     except Exception as error:
         marks = _marks(annotation, names, dict(vars(kind)))
-        doubtful = not filled and (_Unknown in map(type, marks) or _Unknown in marks or _is_local(kind))
+        doubtful = not filled and (_Unknown in marks or _is_local(kind))
         if not doubtful and not any(isinstance(mark, _Mark) for mark in marks):
             return None
         raise TypeError(
@@ -113,6 +113,9 @@ def _resolved(kind: type, field: str, annotation: object, *, filled: bool) -> An
 
 
 class _Any(type):
+    def __call__(cls, *args: object, **named: object) -> type:
+        return _Unknown
+
     def __getattr__(cls, name: str) -> type:
         if name.startswith("__"):
             raise AttributeError(name)

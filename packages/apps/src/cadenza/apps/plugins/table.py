@@ -328,7 +328,7 @@ async def _called(plugin: object, name: str, hook: Callable[..., object], *argum
         outcome = hook(*arguments)
         return await outcome if inspect.isawaitable(outcome) else outcome
     except asyncio.CancelledError as error:
-        raise as_failure(error, f"{name} of the plugin {_name(plugin)!r}") from error
+        raise as_failure(error, f"{name} of the plugin {_name(plugin)!r}")  # noqa: B904 # it has its cause
 
 
 async def _until(task: asyncio.Task[object], stop: asyncio.Event, seconds: float | None = None) -> bool:
