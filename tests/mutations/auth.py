@@ -201,7 +201,7 @@ AUTH: tuple[Mutation, ...] = (
     ),
     Mutation(
         "no-single-flight",
-        f"{_AUTH}tasks.py",
+        "apps/src/cadenza/apps/tasks.py",
         "return task is not None and not task.done() and task.get_loop() is asyncio.get_running_loop()",
         "return False",
         "All who wait for the same token share one request.",

@@ -30,7 +30,6 @@ from cadenza.state import LocalStorage, MemoryState, State, Storage
 
 from .auth.inbound import Caller, Doorkeeper, RefusedError, doorkeeper
 from .auth.outbound import AppTokenProvider, OutboundTokens
-from .auth.tasks import runs_here
 from .budget import BudgetStatistics, BudgetTransport, RateBudget
 from .collector import calm_collector
 from .context import ActivityContext
@@ -57,6 +56,7 @@ from .sign_in.options import BUTTON_TEXT, CARD_TEXT
 from .sign_in.pending import PendingSignIns
 from .signals import stop_signals
 from .stream import AbortReason, HttpStream, StreamError, StreamGate, StreamGates
+from .tasks import runs_here
 from .threads import to_threaded_conversation_id
 from .turn_state import TurnStateContainer
 from .turns.claims import Strategy

@@ -615,7 +615,8 @@ class ThemedUrl(CardObject):
 
 
 class CardElement(CardObject):
-    """What stands in the body of a card and in containers. Derive from it for an element of your own:
+    """What stands in the body of a card and in containers. Derive from it for an element of your own, which
+    needs a `fallback` to pass `validate`, since Teams does not know it:
 
     class Sparkline(CardElement):
         type: Literal["Sparkline"] = "Sparkline"

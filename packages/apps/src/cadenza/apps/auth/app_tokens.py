@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Hashable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from .tasks import runs_here
+from ..tasks import runs_here
 from .token_errors import TokenError
 from .token_life import Life, Step
 

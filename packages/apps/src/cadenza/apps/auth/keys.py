@@ -7,10 +7,10 @@ from cadenza.api import Request, Transport
 from cadenza.api.clients.streaming import open_response
 from cadenza.api.clouds import is_loopback_url
 
+from ..tasks import runs_here
 from .freshness import Freshness
 from .key_documents import MAX_DOCUMENT_BYTES, SigningKey, read_keys, read_metadata
 from .refusals import RefusedError, shown
-from .tasks import runs_here
 
 FETCH_SECONDS = 8.0
 """How long a fetch may take, both documents: ours, well below what the service waits for an answer."""

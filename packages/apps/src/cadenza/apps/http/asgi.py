@@ -235,9 +235,8 @@ async def _respond(response: HttpResponse, head: bool, send: Send) -> None:
     headers = {"Content-Length": str(len(response.body)), **response.headers}
     if response.body:
         headers.setdefault("Content-Type", "application/json")
-    with suppress(OSError):  # the client has gone
-        await send(_start(response.status, headers))
-        await send({"type": "http.response.body", "body": b"" if head else response.body})
+    if await _sent(send, _start(response.status, headers)):
+        await _sent(send, {"type": "http.response.body", "body": b"" if head else response.body})
 
 
 async def _respond_file(answer: FileAnswer, head: bool, send: Send) -> None:

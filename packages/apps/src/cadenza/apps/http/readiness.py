@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Literal
 from cadenza.state import StateError
 
 from ..routing.responses import to_json
+from ..tasks import look_at
 from .adapter import HttpRequest, HttpResponse
 from .endpoint import method_not_allowed
 
@@ -135,7 +136,7 @@ class Readiness:
         reason: object = None
         if self._question is None or self._question.done():
             self._question = asyncio.create_task(self._get())
-            self._question.add_done_callback(_look_at)
+            self._question.add_done_callback(look_at)
         await asyncio.wait({self._question}, timeout=ANSWER_SECONDS)
         if not self._question.done():
             # One that does not let itself be cancelled is waited for again the next time: no second one.
@@ -157,9 +158,3 @@ class Readiness:
     async def _get(self) -> Item | None:
         # In a task: somebody's store may raise before there is anything to await.
         return await self._state.store.get(KEY)
-
-
-def _look_at(question: asyncio.Task[Item | None]) -> None:
-    """Its exception is told by who asked, if anybody still does."""
-    if not question.cancelled():
-        question.exception()

@@ -17,7 +17,7 @@ from contextvars import Context, copy_context
 from copy import copy
 from dataclasses import dataclass
 from threading import get_ident
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 from weakref import WeakMethod
 
 from cadenza import api as teams
@@ -30,6 +30,7 @@ from ..stream.errors import DeliveryUnknownError, StreamCancelledError, StreamDe
 from ..stream.events import AbortReason
 from ..stream.piped import PipedStream
 from ..stream.statistics import StreamStatistics
+from ..tasks import look_at
 
 if TYPE_CHECKING:
     from cadenza.api import ConversationReference, MessageActivityInput, SentActivity, TypingActivityInput
@@ -333,7 +334,7 @@ class ChannelStream(PipedStream):
 
     def _new_end(self) -> asyncio.Future[SentActivity | None]:
         end: asyncio.Future[SentActivity | None] = self._loop.create_future()
-        end.add_done_callback(_look_at)
+        end.add_done_callback(look_at)
         return end
 
     def _wake(self) -> None:
@@ -374,7 +375,7 @@ class ChannelStream(PipedStream):
         closing = _within(
             self._spans.get(end), lambda: self._loop.create_task(_awaited(self._streamer.close()))
         )
-        closing.add_done_callback(_look_at)
+        closing.add_done_callback(look_at)
         try:
             _, late = await asyncio.wait({closing}, timeout=self._outlet.seconds)
         finally:
@@ -482,12 +483,6 @@ def _tell_end(span: AnswerSpan | None, ended: SentActivity | StreamError | None,
         span.over(StreamOutcome.SENT)
     else:
         span.over(StreamOutcome.STOPPED if stopped else StreamOutcome.NOTHING)
-
-
-def _look_at(future: asyncio.Future[Any]) -> None:
-    """Who closes the stream sees its exception; if nobody does, it is nobody's."""
-    if not future.cancelled():
-        future.exception()
 
 
 def _takes_format(update: Callable[..., object]) -> bool:

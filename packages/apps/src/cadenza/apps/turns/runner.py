@@ -37,6 +37,7 @@ from cadenza.state import (
 from ..expected_replies import expects_replies
 from ..routing.responses import FAILED, InvokeResponse
 from ..stream import AbortReason
+from ..tasks import look_at
 from .claims import LEASE_SECONDS, REQUEST_SECONDS, Claim, Claims, Strategy, claim_of, forgets
 from .guard import Guard
 from .lanes import (
@@ -223,7 +224,7 @@ class TurnRunner:
         if not self._inbox.durable:
             return await self._submit(turn, payload)
         task = asyncio.create_task(self._submit(turn, payload))
-        task.add_done_callback(_look_at)
+        task.add_done_callback(look_at)
         return await asyncio.shield(task)
 
     async def _submit(self, turn: Turn, payload: Mapping[str, Any]) -> Admitted:
@@ -312,7 +313,7 @@ class TurnRunner:
             return _message(entry)
         finally:
             future.cancel()
-            _look_at(future)
+            look_at(future)
             del self._asks[work]
             self._lanes.ask(work, None)
 
@@ -715,12 +716,6 @@ def _done(value: T) -> asyncio.Future[T]:
     future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
     future.set_result(value)
     return future
-
-
-def _look_at(future: asyncio.Future[Any]) -> None:
-    """Its exception is nobody's business any more."""
-    if future.done() and not future.cancelled():
-        future.exception()
 
 
 def _message(entry: InboxEntry) -> MessageActivity:

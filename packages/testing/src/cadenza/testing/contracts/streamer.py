@@ -590,12 +590,7 @@ class StreamerContract(Contract):
     async def test_on_chunk_gets_the_text_as_it_grows(
         self, backend: StreamerHarness, streamer: StreamerProtocol
     ) -> None:
-        chunks: list[teams.SentActivity] = []
-
-        async def note(chunk: teams.SentActivity) -> None:
-            chunks.append(chunk)
-
-        streamer.on_chunk(note)
+        chunks = heard_by(streamer.on_chunk)
         streamer.update("Searching")
         await backend.settle()
         assert chunks == [], "an informative line is no chunk"
@@ -610,12 +605,7 @@ class StreamerContract(Contract):
     async def test_on_close_gets_each_message_once(
         self, backend: StreamerHarness, streamer: StreamerProtocol
     ) -> None:
-        finals: list[teams.SentActivity] = []
-
-        async def note(sent: teams.SentActivity) -> None:
-            finals.append(sent)
-
-        streamer.on_close(note)
+        finals = heard_by(streamer.on_close)
         assert await streamer.close() is None
         streamer.emit("First")
         first, _ = await asyncio.gather(self.close(streamer), streamer.close())
@@ -704,12 +694,7 @@ class StreamerContract(Contract):
     async def test_stop_that_comes_before_close_makes_it_return_none(
         self, backend: StreamerHarness, streamer: StreamerProtocol
     ) -> None:
-        finals: list[teams.SentActivity] = []
-
-        async def note(sent: teams.SentActivity) -> None:
-            finals.append(sent)
-
-        streamer.on_close(note)
+        finals = heard_by(streamer.on_close)
         streamer.emit("One ")
         await backend.settle()
         await backend.press_stop()
@@ -829,6 +814,19 @@ class StreamerContract(Contract):
             seen.append(plain(text, sum(len(message.attachments) for message in parts)))
         assert seen == [plain(*one) for one in expected], "\n".join(story)
         assert shown == [], "\n".join(story)
+
+
+def heard_by(
+    register: Callable[[Callable[[teams.SentActivity], Awaitable[None]]], object],
+) -> list[teams.SentActivity]:
+    """What a handler hears from now on that is given to `register`: to `on_chunk` or `on_close`."""
+    heard: list[teams.SentActivity] = []
+
+    async def note(sent: teams.SentActivity) -> None:
+        heard.append(sent)
+
+    register(note)
+    return heard
 
 
 def plain(text: str, cards: int) -> tuple[str, int]:
