@@ -322,14 +322,15 @@ class Schedule:
         self.pump()
 
     def _clear(self) -> None:
-        if self._stopped(Clear()):
+        clear = Clear(live=self.random.random() < 0.5)
+        if self._stopped(clear):
             return
         answer = self.current
         if answer is not None and answer.ticket is None:
             answer.text = ""
             cycles = self.machine._cycles
             answer.kept = len(cycles[-1].ids) if cycles else 0
-        self.tell(Clear())
+        self.tell(clear)
         self.pump()
 
     def _close(self) -> None:

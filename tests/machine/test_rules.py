@@ -352,6 +352,84 @@ def test_where_text_may_be_replaced_chunks_go_on_after_clear() -> None:
     assert words(probe.request(), 0) == "chunk 'Other' #2"
 
 
+def test_a_live_clear_ends_the_stream_as_it_is_and_edits_follow() -> None:
+    probe = reach(Phase.OPEN, Channel.STREAM)
+    probe.tell(Clear(live=True), Emit("Other"))
+    assert words(probe.accept(), 0) == "final 'Hello '"
+    probe.tell(Emit(" words"))
+    assert words(probe.accept(), 0) == "put 'Other words'"
+    assert probe.now >= 3.0, "edits come slower than chunks"
+    probe.tell(Emit(" again"))
+    assert words(probe.accept(), 0) == "put 'Other words again'"
+    assert words(probe.next(), 0) == "rest"
+    probe.tell(Close())
+    assert words(probe.next(), 0) == "done sent"
+
+
+def test_a_live_clear_waits_while_the_new_text_may_become_the_shown_one() -> None:
+    probe = reach(Phase.OPEN, Channel.STREAM)
+    probe.tell(Clear(live=True))
+    for piece in ("", "Hel", "lo "):
+        probe.tell(Emit(piece))
+        assert isinstance(probe.next(), Wait)
+    probe.tell(Emit("again"))
+    assert words(probe.request(), 0) == "chunk 'Hello again' #2"
+
+
+def test_a_live_clear_does_not_let_an_edited_message_shrink_and_grow_again() -> None:
+    probe = reach(Phase.OPEN, Channel.STREAM)
+    probe.tell(Clear(live=True), Emit("Other words"))
+    probe.accept()
+    probe.accept()
+    probe.tell(Clear(live=True), Emit("Other"))
+    assert words(probe.next(), 0) == "rest"
+    probe.tell(Emit(" people"))
+    assert words(probe.request(), 0) == "put 'Other people'"
+
+
+def test_white_space_alone_contradicts_nothing() -> None:
+    probe = reach(Phase.OPEN, Channel.STREAM)
+    probe.tell(Clear(live=True), Emit(" \n"))
+    assert isinstance(probe.next(), Wait)
+
+
+def test_a_replaced_text_stays_in_its_message_even_where_expiry_opens_a_new_one() -> None:
+    probe = stream()
+    probe.machine = Machine(Limits(), on_expiry="rollover")
+    probe.tell(Emit("Hello "))
+    probe.accept("s1")
+    probe.tell(Clear(live=True), Emit("Other"))
+    assert words(probe.accept(), 0) == "final 'Hello '"
+    assert words(probe.accept(), 0) == "put 'Other'"
+    probe.tell(Emit(" words"))
+    assert words(probe.request(), 0) == "put 'Other words'"
+
+
+def test_a_final_that_is_refused_for_a_replaced_text_leads_to_the_edit_all_the_same() -> None:
+    probe = reach(Phase.OPEN, Channel.STREAM)
+    probe.tell(Clear(live=True), Emit("Other"))
+    assert words(probe.request(), 0) == "final 'Hello '"
+    probe.refuse(FailureKind.REJECTED)
+    assert words(probe.request(), 0) == "put 'Other'"
+
+
+def test_where_text_may_be_replaced_a_live_clear_ends_no_stream() -> None:
+    probe = stream(WEB_CHAT)
+    probe.tell(Emit("Hello"))
+    probe.accept("s1")
+    probe.tell(Clear(live=True), Emit("Other"))
+    assert words(probe.request(), 0) == "chunk 'Other' #2"
+
+
+def test_a_live_clear_is_carried_on_by_another_process() -> None:
+    probe = reach(Phase.OPEN, Channel.STREAM)
+    probe.tell(Clear(live=True))
+    other = stream()
+    other.machine.restore(probe.machine.snapshot(probe.now), other.now)
+    other.tell(Emit("Other"))
+    assert words(other.request(), 0) == "final 'Hello '"
+
+
 def test_a_long_text_rolls_over_at_a_paragraph() -> None:
     probe = stream(Limits(message_units=100))
     first, second = "a" * 90 + "\n\n", "b" * 50

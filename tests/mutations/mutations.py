@@ -120,6 +120,20 @@ MUTATIONS: tuple[Mutation, ...] = (
         "clear() drops the text, and remembers what the user sees, which a chunk must extend.",
     ),
     Mutation(
+        "replaced-text-held-back",
+        _STREAM + "machine.py",
+        "elif message.live and message.contradicts:",
+        "elif False:",
+        "A text that takes the place of the shown one is seen while it grows, not only at its end.",
+    ),
+    Mutation(
+        "text-told-again-ends-the-stream",
+        _STREAM + "cycle.py",
+        "text.startswith(offered) or offered.startswith(text)",
+        "text.startswith(offered)",
+        "A run that is told again from its start streams on in the same message.",
+    ),
+    Mutation(
         "channel-data-replaced",
         _STREAM + "parts.py",
         "_merge_mappings(self.channel_data, {k: v for k, v in value.items() if k not in _STREAM_KEYS})",

@@ -24,10 +24,12 @@ SNAPSHOT = HERE / "public_names.txt"
 REFERENCE: Mapping[str, list[str]] = json.loads((HERE / "reference_names.json").read_text())
 
 PACKAGES = (
+    "cadenza.agents",
     "cadenza.api",
     "cadenza.api.telemetry",
     "cadenza.apps",
     "cadenza.cards",
+    "cadenza.events",
     "cadenza.state",
     "cadenza.testing",
     "cadenza.testing.contracts",

@@ -24,6 +24,7 @@ def loaded() -> set[str]:
     [
         "adaptive_cards",
         "azure",
+        "cadenza.events",
         "cryptography",
         "jwt",
         "msal",

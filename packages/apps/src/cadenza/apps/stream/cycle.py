@@ -52,6 +52,7 @@ class Purpose(Enum):
     ROLL = "end a full message; the text goes on in the next"
     EXPIRE = "end the stream in time; edits go on"
     SETTLE = "end the message with what it shows"
+    REPLACE = "end the stream with what it shows; edits bring another text"
     WITHDRAW = "end a message that will be deleted"
 
 
@@ -169,6 +170,7 @@ class Message:
         "gives_way_until",
         "id",
         "line",
+        "live",
         "not_before",
         "offered",
         "opening",
@@ -203,6 +205,8 @@ class Message:
         self.fields: Json = {}
         """What the last accepted final or edit carried beside its text."""
         self.line: Line | None = None
+        self.live = False
+        """Whether a text that contradicts the one on the screen is shown at once, and not only at the end."""
         self.shown_line = ""
         self.started_at = inf
         self.answered_at = -inf
@@ -252,6 +256,12 @@ class Message:
             self.acked = self.offered = request.text
 
     @property
+    def contradicts(self) -> bool:
+        """Whether the text cannot become what may be on the screen any more, whatever is added to it."""
+        text, offered = self.text, self.offered
+        return not (self.blank or text.startswith(offered) or offered.startswith(text))
+
+    @property
     def started(self) -> bool:
         """Whether the service has a stream open for it."""
         return self.channel is Channel.STREAM and self.id is not None
@@ -276,6 +286,7 @@ class Message:
             "offered": self.offered,
             "fields": dict(self.fields),
             "line": [self.line.text, self.line.text_format] if self.line else None,
+            "live": self.live,
             "shown_line": self.shown_line,
             "age": now - self.started_at if self.started_at != inf else None,
             "resend": self.resend.to_json() if self.resend else None,
@@ -292,6 +303,7 @@ class Message:
         for name in ("id", "sequence", "acked", "offered", "fields", "shown_line", "starts", "show_early"):
             setattr(message, name, data[name])
         message.line = Line(*data["line"]) if data["line"] else None
+        message.live = data.get("live", False)
         message.started_at = now - data["age"] if data["age"] is not None else inf
         message.resend = Request.from_json(data["resend"]) if data["resend"] else None
         unsure = data.get("unsure_final")

@@ -47,6 +47,9 @@ class Update:
 class Clear:
     """Forget the text so far."""
 
+    live: bool = False
+    """Whether what comes instead is to be shown as it comes: a stream that cannot is ended, and edited."""
+
 
 @dataclass(frozen=True, slots=True)
 class Close:

@@ -160,6 +160,18 @@ class HttpStream(PipedStream):
         """
         self._tell(ev.Clear())
 
+    def replace_text(self, text: str) -> None:
+        """Show `text` in place of all the text emitted since the last close(), as soon as the service allows.
+
+        What extends the text on the screen goes on streaming. A text that contradicts it cannot (each chunk
+        must begin with what is shown): the streamed message is finalized as it is, and edited from then on,
+        about every three seconds, at the end by close(). What is emitted afterwards extends `text`. Messages
+        that an over-long answer has completed stay, and so does what came with the old text (cards, ...).
+        """
+        self._tell(ev.Clear(live=True))
+        if text:
+            self.emit(text)
+
     async def close(self) -> SentActivity | None:
         """Finalize the message; the next emit or update begins a new one.
 
@@ -267,6 +279,11 @@ class HttpStream(PipedStream):
             stream._driver.look_at(cycle)
         stream._driver.wake()
         return stream
+
+    def _begun_text(self) -> str:
+        self._driver.tell_noted()
+        cycles = self._machine.cycles
+        return cycles[-1].message.text if cycles and not cycles[-1].closing else ""
 
     def _private(self, activity: MessageActivityInput) -> MessageActivityInput:
         """`activity` as this stream may carry it: what is for one person must not become public."""

@@ -326,6 +326,7 @@ class Machine:
             return
         message = cycle.message
         message.clear()
+        message.live = event.live
         self.unsent = 0
         if message.resend and message.resend.step is Step.CHUNK:
             message.resend = None
@@ -528,6 +529,8 @@ class Machine:
                 return self._wish_roll(Step.FINAL, cycle, message, at)
             if fitting != message.acked:
                 return Request(Step.CHUNK, text=fitting, fields=format_, at=at)
+        elif message.live and message.contradicts:
+            return Request(Step.FINAL, Purpose.REPLACE, message.offered, at=at)
         elif message.line and not message.offered and message.line.text != message.shown_line:
             return self._wish_line(Step.LINE, message, at)
         silent_at = message.answered_at + (self._limits.keep_alive or inf)
@@ -611,8 +614,8 @@ class Machine:
             return self._wish_roll(Step.CLOSING_EDIT, cycle, message, due)
         fields = cycle.parts.metadata(fitting, last=cycle.closing, before=cycle.before)
         if not cycle.closing:
-            if fitting == message.acked:
-                return None
+            if fitting == message.acked or (message.live and message.acked.startswith(fitting)):
+                return None  # a text that is told again does not shrink on the screen
             return Request(Step.EDIT, text=fitting, fields=fields, at=max(at, self._edit_due(message)))
         if fitting == message.acked and fields == message.fields:
             cycle.metadata_sent = True
@@ -703,6 +706,9 @@ class Machine:
         message.show(request)
         match request.purpose:
             case Purpose.EXPIRE:
+                self._to_edit(message)
+            case Purpose.REPLACE:
+                message.started_at = inf  # it has not expired: what follows is no new message
                 self._to_edit(message)
             case Purpose.SETTLE:
                 extends = message.text.startswith(message.acked)

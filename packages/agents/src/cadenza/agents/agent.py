@@ -1,0 +1,278 @@
+"""`Agent`: a model with instructions and tools."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, overload
+from uuid import uuid4
+
+from .agent_response import AgentResponse
+from .agent_stream import AgentStream
+from .background import Background, Pace
+from .clients.client import ModelClient
+from .limits import RunLimits
+from .message import Message
+from .run import Run
+from .tools import Tool, ToolFunction, as_tool
+
+if TYPE_CHECKING:
+    from .continuation import ContinuationToken
+    from .session import AgentSession
+    from .turn_filter import TurnFilter
+
+__all__ = ["Agent"]
+
+logger = logging.getLogger(__name__)
+
+
+class Agent:
+    """A model with instructions and tools, which answers messages.
+
+        agent = Agent(OpenAIResponsesClient("gpt-5"), "You are brief.", tools=[search])
+        response = await agent.run("What is new?", session=session)
+
+    `tools` are typed functions or `Tool`s. `options` go to the provider with each request, as its API names
+    them. An agent keeps nothing between its runs, so one serves all conversations: what is said is in an
+    `AgentSession`.
+    """
+
+    def __init__(
+        self,
+        client: ModelClient,
+        instructions: str = "",
+        *,
+        name: str = "agent",
+        tools: Sequence[Tool | ToolFunction] = (),
+        limits: RunLimits | None = None,
+        options: Mapping[str, Any] | None = None,
+        token_secret: bytes | str | None = None,
+        token_seconds: float | None = 3600.0,
+        background_fallback: bool = False,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.client = client
+        self.instructions = instructions
+        self.name = name
+        self.limits = limits or RunLimits()
+        self.options = dict(options or {})
+        self.tools: dict[str, Tool] = {}
+        for given in tools:
+            made = as_tool(given)
+            if made.name in self.tools:
+                raise ValueError(f"Two tools of the agent {name!r} have the name {made.name!r}")
+            self.tools[made.name] = made
+        self._background = Background(self, secret=token_secret, seconds=token_seconds)
+        self._background_fallback = background_fallback
+        self._clock = clock
+
+    @overload
+    def run(
+        self,
+        message: str | Message | Sequence[Message] | None = None,
+        *,
+        session: AgentSession | None = None,
+        stream: Literal[True],
+        background: bool = False,
+        final_turn_only: bool = False,
+        filter: TurnFilter | None = None,
+        continuation_token: str | ContinuationToken | Mapping[str, Any] | None = None,
+        resume: Literal["append", "replay"] = "append",
+        run_id: str | None = None,
+        raw: bool = False,
+        keep_updates: bool = False,
+        options: Mapping[str, Any] | None = None,
+    ) -> AgentStream: ...
+
+    @overload
+    def run(
+        self,
+        message: str | Message | Sequence[Message] | None = None,
+        *,
+        session: AgentSession | None = None,
+        stream: Literal[False] = False,
+        background: bool = False,
+        final_turn_only: bool = False,
+        filter: TurnFilter | None = None,
+        continuation_token: str | ContinuationToken | Mapping[str, Any] | None = None,
+        resume: Literal["append", "replay"] = "append",
+        run_id: str | None = None,
+        raw: bool = False,
+        keep_updates: bool = False,
+        options: Mapping[str, Any] | None = None,
+    ) -> Coroutine[Any, Any, AgentResponse]: ...
+
+    def run(
+        self,
+        message: str | Message | Sequence[Message] | None = None,
+        *,
+        session: AgentSession | None = None,
+        stream: bool = False,
+        background: bool = False,
+        final_turn_only: bool = False,
+        filter: TurnFilter | None = None,
+        continuation_token: str | ContinuationToken | Mapping[str, Any] | None = None,
+        resume: Literal["append", "replay"] = "append",
+        run_id: str | None = None,
+        raw: bool = False,
+        keep_updates: bool = False,
+        options: Mapping[str, Any] | None = None,
+    ) -> AgentStream | Coroutine[Any, Any, AgentResponse]:
+        """Answer `message`.
+
+        With `stream=True` it returns an `AgentStream` of the events at once, and nothing is done before the
+        stream is iterated; otherwise a coroutine of the `AgentResponse`.
+
+        `session`: the conversation that this belongs to; what is said is saved there when the run ends, by
+        the outcome. Without one the run knows of nothing before it, and leaves nothing.
+        `final_turn_only`: the reader gets the text of the last turn alone, the same as
+        `filter=TurnFilter("final")`; history has all of it.
+        `run_id`: a name of your own for the run, otherwise a new one.
+        `raw`: give the provider's own events, too.
+        `background`: the provider goes on while nobody is connected. With a stream each event has a
+        continuation token; without one the run is begun, and the response comes back at once, with a status
+        and a token. Raises BackgroundUnsupported where the client cannot; with the agent's
+        `background_fallback` the run is made in the foreground.
+        `continuation_token`: go on with a background run, without a message and in the same session. With a
+        stream: with what comes after the token's place, or, with `resume="replay"` or where the provider can
+        do no more, with a Text that takes back the turn under way, and all of that turn. Without a stream:
+        one look, which returns what `poll` would, or a response with the status and a token. Raises
+        TokenInvalid, TokenMismatch and TokenExpired.
+        `keep_updates`: keep all events that were given, in `updates`.
+        `options`: for the provider; they go before those of the agent.
+        """
+        if filter is not None and final_turn_only:
+            raise ValueError('final_turn_only=True is filter=TurnFilter("final"): give one of the two')
+        if continuation_token is not None:
+            if message is not None or run_id is not None:
+                raise ValueError("A continuation token stands for its message and run_id: give it alone")
+            token = self._background.parse(continuation_token, session)
+            if not stream:
+                return self._background.look(
+                    token,
+                    session=session,
+                    final_turn_only=final_turn_only,
+                    filter=filter,
+                    raw=raw,
+                    options=options,
+                )
+            resumed = self._background.resume(token, session=session, resume=resume, raw=raw, options=options)
+            return self._stream(resumed, final_turn_only, filter, keep_updates)
+        if message is None and session is None:
+            raise ValueError("run() needs a message, or a session whose messages are to be answered")
+        run = self._run(_messages(message), session=session, run_id=run_id, raw=raw, options=options)
+        if background and (self._background.supported or not self._background_fallback):
+            run = self._background.start(
+                _messages(message),
+                look=not stream,
+                run_id=run.id,
+                session=session,
+                raw=raw,
+                options=options,
+            )
+        elif background:
+            logger.warning(
+                "the client %r cannot answer in the background: the run is made in the foreground",
+                self.client.provider,
+            )
+        made = self._stream(run, final_turn_only, filter, keep_updates)
+        return made if stream else _response(made)
+
+    async def poll(
+        self,
+        continuation_token: str | ContinuationToken | Mapping[str, Any],
+        *,
+        session: AgentSession | None = None,
+        interval: float = 2.0,
+        backoff: float = 1.5,
+        max_interval: float = 30.0,
+        deadline: float | None = None,
+        on_status: Callable[[AgentResponse], object] | None = None,
+        final_turn_only: bool = False,
+        filter: TurnFilter | None = None,
+        options: Mapping[str, Any] | None = None,
+    ) -> AgentResponse:
+        """Look at a background run until it is over; tools that it waits for are run on the way.
+
+        The second look comes `interval` seconds after the first, and each further pause is `backoff` times
+        as long, up to `max_interval`. `on_status` (sync or async) gets the response of each look that finds
+        the run not over, with its status and the newest token. `deadline`: after so many seconds it raises
+        TimeoutError, and the run goes on. To cancel the poll does not cancel the run.
+
+        Raises RunFailed, RunCancelled and RunIncomplete, with what came of the run as `partial`; TokenExpired
+        where the provider has forgotten the response; and ModelError where it cannot be reached.
+        """
+        token = self._background.parse(continuation_token, session)
+        return await self._background.poll(
+            token,
+            session=session,
+            pace=Pace(interval, backoff, max_interval, deadline),
+            on_status=on_status,
+            final_turn_only=final_turn_only,
+            filter=filter,
+            options=options,
+        )
+
+    async def cancel(
+        self,
+        continuation_token: str | ContinuationToken | Mapping[str, Any],
+        *,
+        session: AgentSession | None = None,
+    ) -> None:
+        """Stop a background run, at its provider too. To cancel it again, or one that is over, does nothing.
+
+        Where a stream or poll is at this run just then, it is waited for as the session says.
+        """
+        await self._background.cancel(self._background.parse(continuation_token, session), session=session)
+
+    def _run(
+        self,
+        input: Sequence[Message],
+        *,
+        session: AgentSession | None = None,
+        run_id: str | None = None,
+        raw: bool = False,
+        options: Mapping[str, Any] | None = None,
+        background: bool = False,
+    ) -> Run:
+        return Run(
+            self.client,
+            id=run_id or uuid4().hex,
+            agent=self.name,
+            instructions=self.instructions,
+            tools=self.tools,
+            limits=self.limits,
+            options={**self.options, **(options or {})},
+            input=input,
+            session=session,
+            raw=raw,
+            background=background,
+        )
+
+    @staticmethod
+    def _stream(
+        run: Run, final_turn_only: bool, filter: TurnFilter | None, keep_updates: bool
+    ) -> AgentStream:
+        if final_turn_only:
+            from .turn_filter import TurnFilter
+
+            filter = TurnFilter("final")
+        run.filtered = filter is not None
+        events = run.events()
+        return AgentStream(run, events if filter is None else filter.apply(events), keep_updates=keep_updates)
+
+
+async def _response(stream: AgentStream) -> AgentResponse:
+    async with stream:
+        return await stream.final()
+
+
+def _messages(message: str | Message | Sequence[Message] | None) -> tuple[Message, ...]:
+    if message is None:
+        return ()
+    if isinstance(message, str):
+        return (Message.user(message),)
+    if isinstance(message, Message):
+        return (message,)
+    return tuple(message)

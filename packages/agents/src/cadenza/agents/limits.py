@@ -1,0 +1,27 @@
+"""`RunLimits`: how far a run may go."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["RunLimits"]
+
+
+@dataclass(frozen=True, slots=True)
+class RunLimits:
+    """How far a run may go. In its last turn the model may call no tools, so that it answers.
+
+    A call that goes beyond `tool_calls` is not made: its result says so to the model. `errors`: after so
+    many turns in a row in which every call failed, the next turn is the last. `tool_seconds`: how long one
+    call may take; a call that takes longer is cancelled, and its result says so.
+    """
+
+    turns: int = 16
+    tool_calls: int = 128
+    errors: int = 3
+    tool_seconds: float | None = 300.0
+
+    def __post_init__(self) -> None:
+        for name in ("turns", "tool_calls", "errors"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"RunLimits.{name} is {getattr(self, name)}: it must be at least 1")

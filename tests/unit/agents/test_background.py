@@ -1,0 +1,286 @@
+"""Background runs: resumed at every event, with tools that are run once, whoever polls and whatever dies."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from cadenza.agents import (
+    Agent,
+    AgentSession,
+    Message,
+    ScriptedClient,
+    ToolContext,
+    tool,
+)
+from cadenza.agents.background import Pace
+from cadenza.agents.message import ToolResultPart
+from cadenza.events import (
+    Attachment,
+    RunEnded,
+    Status,
+    StreamEvent,
+    Text,
+    ToolCall,
+    Usage,
+)
+from cadenza.state import MemoryState
+from cadenza.testing import VirtualClock
+
+
+@pytest.fixture(autouse=True)
+async def clock() -> AsyncIterator[VirtualClock]:
+    async with VirtualClock() as clock:
+        yield clock
+
+
+class Bot:
+    """An agent of a process, with a tool that counts. Another Bot on the same client and state is another
+    process, after the first has died."""
+
+    def __init__(self, client: ScriptedClient, state: MemoryState | None = None, **agent: Any) -> None:
+        self.calls: list[str] = []
+
+        @tool
+        async def search(words: str, context: ToolContext) -> str:
+            """Search."""
+            self.calls.append(words)
+            context.status(f"Searching {words}")
+            await asyncio.sleep(0.5)
+            context.emit(Attachment("text/plain", content=words))
+            return f"found {words}"
+
+        self.agent = Agent(client, "Be brief.", name="helper", tools=[search], **agent)
+        self.state = state
+        self.session = None if state is None else AgentSession("s-1", state=state)
+
+
+def a_script(**options: Any) -> ScriptedClient:
+    return ScriptedClient(
+        [
+            [
+                "Let me ",
+                "look. ",
+                ToolCall(id="1", name="search", arguments='{"words": "cats"}'),
+                ToolCall(id="2", name="search", arguments='{"words": "dogs"}'),
+                Usage(input_tokens=3, output_tokens=5),
+            ],
+            ["Cats ", 0.5, "and dogs", " sleep."],
+        ],
+        **options,
+    )
+
+
+def bare(events: Sequence[StreamEvent]) -> list[StreamEvent]:
+    """The events without their tokens."""
+    return [replace(event, continuation_token=None) for event in events]
+
+
+async def events_of(stream: Any) -> list[StreamEvent]:
+    async with stream:
+        return [event async for event in stream]
+
+
+async def some_of(stream: Any, count: int) -> list[StreamEvent]:
+    given: list[StreamEvent] = []
+    async with stream:
+        async for event in stream:
+            given.append(event)
+            if len(given) == count:
+                break
+    return given
+
+
+ALL = 20
+"""How many events the run of `a_script` has."""
+
+
+async def test_the_run_of_these_tests_has_all_these_events() -> None:
+    bot = Bot(a_script(), MemoryState())
+    events = await events_of(bot.agent.run("Hi", session=bot.session, stream=True, background=True))
+    assert len(events) == ALL
+    assert all(event.continuation_token for event in events[:-1])
+    assert isinstance(events[-1], RunEnded)
+    assert events[-1].continuation_token is None
+    foreground = Bot(a_script())
+    assert [event.kind for event in events] == [
+        event.kind for event in await events_of(foreground.agent.run("Hi", stream=True))
+    ]
+
+
+@pytest.mark.parametrize("kept", ["session", "memory"])
+@pytest.mark.parametrize("k", range(1, ALL))
+async def test_the_token_of_every_event_resumes_with_the_next_one(k: int, kept: str) -> None:
+    client = a_script()
+    state = MemoryState() if kept == "session" else None
+    bot = Bot(client, state)
+    whole = await events_of(Bot(a_script()).agent.run("Hi", stream=True))
+    stream = bot.agent.run("Hi", session=bot.session, stream=True, background=True, run_id="r-1")
+    before = await some_of(stream, k)
+    assert stream.continuation_token == before[-1].continuation_token
+
+    # With a session in another process, and without one in this one.
+    other = Bot(client, state) if state is not None else bot
+    resumed = other.agent.run(
+        continuation_token=before[-1].continuation_token, session=other.session, stream=True
+    )
+    after = await events_of(resumed)
+    given = [event for event in bare(before + after) if not isinstance(event, (Status, Attachment))]
+    expected = [event for event in bare(whole) if not isinstance(event, (Status, Attachment))]
+    interrupted = k in (9, 10, 11)  # the break was in the midst of the tools
+    if not interrupted:
+        assert [event.kind for event in bare(before + after)] == [event.kind for event in whole]
+        assert given[1:] == expected[1:]
+        assert sorted(bot.calls + (other.calls if other is not bot else [])) == ["cats", "dogs"]
+    response = await resumed.final()
+    assert response.text == "Let me look. Cats and dogs sleep."
+    assert response.continuation_token is None
+    if other.session is not None:
+        [record] = await other.session.runs()
+        assert record.outcome == "completed"
+        assert [said.role for said in record.messages] == ["assistant", "tool", "assistant"]
+        assert await other.session.messages() == [Message.user("Hi"), *response.messages]
+
+
+@pytest.mark.parametrize("busy", ["wait", "reject"])
+async def test_two_pollers_of_one_token_run_its_tools_once(busy: Any) -> None:
+    client, state = a_script(), MemoryState()
+    bots = [Bot(client, state), Bot(client, state)]
+    for bot in bots:
+        bot.session = AgentSession("s-1", state=state, busy=busy)
+    first = await bots[0].agent.run("Hi", session=bots[0].session, background=True)
+    token = first.continuation_token or ""
+    await asyncio.sleep(1)
+    answers = await asyncio.gather(*(bot.agent.poll(token, session=bot.session) for bot in bots))
+    assert [answer.text for answer in answers] == ["Let me look. Cats and dogs sleep."] * 2
+    assert sorted(bots[0].calls + bots[1].calls) == ["cats", "dogs"]
+    assert len(client.requests) == 2
+    for answer in answers:
+        assert [card.content for card in answer.attachments] == ["cats", "dogs"]
+        assert answer.usage == Usage(input_tokens=3, output_tokens=5)
+
+
+@pytest.mark.parametrize("known", [True, False])
+async def test_two_pollers_without_a_session_run_its_tools_once_in_one_process(known: bool) -> None:
+    client = a_script()
+    bot = Bot(client)
+    token = (await bot.agent.run("Hi", background=True)).continuation_token or ""
+    if not known:
+        bot = Bot(client)  # another process, which knows no more than the token
+    answers = await asyncio.gather(*(bot.agent.poll(token) for _ in range(2)))
+    assert [answer.text for answer in answers] == ["Let me look. Cats and dogs sleep."] * 2
+    assert bot.calls == ["cats", "dogs"]
+
+
+class DyingClient(ScriptedClient):
+    """Its process dies when the second turn is to be begun."""
+
+    async def start(self, request: Any) -> Any:
+        if self.requests:
+            await asyncio.Event().wait()
+        return await super().start(request)
+
+
+async def test_a_process_that_dies_between_the_tools_and_the_next_turn_does_not_run_them_again() -> None:
+    client, state = DyingClient(a_script()._turns), MemoryState()
+    bot, other = Bot(client, state), Bot(client, state)
+    token = (await bot.agent.run("Hi", session=bot.session, background=True)).continuation_token or ""
+    await asyncio.sleep(1)
+    hanging = asyncio.create_task(bot.agent.run(continuation_token=token, session=bot.session))
+    await asyncio.sleep(2)
+    assert bot.calls == ["cats", "dogs"]
+    assert bot.session is not None
+    frozen = await state.store.get("agents/runs/s-1/" + (await bot.session.runs())[0].run_id)
+    hanging.cancel()
+    await asyncio.gather(hanging, return_exceptions=True)
+    # As the store was when it died: what it would have written while it was unwound was never written.
+    assert frozen is not None
+    await state.store.put("agents/runs/s-1/" + (await bot.session.runs())[0].run_id, frozen.value)
+
+    client.__class__ = ScriptedClient  # type: ignore[assignment]
+    final = await other.agent.poll(token, session=other.session)
+    assert other.calls == []
+    assert final.text == "Let me look. Cats and dogs sleep."
+    [told] = [said for said in client.requests[1].messages if said.role == "tool"]
+    assert [part.content for part in told.parts if isinstance(part, ToolResultPart)] == [
+        "found cats",
+        "found dogs",
+    ]
+
+
+async def test_a_process_that_dies_in_the_midst_of_its_tools_tells_the_model_which_had_no_end() -> None:
+    client, state = a_script(), MemoryState()
+    bot, other = Bot(client, state), Bot(client, state)
+    token = (await bot.agent.run("Hi", session=bot.session, background=True)).continuation_token or ""
+    await asyncio.sleep(1)
+    hanging = asyncio.create_task(bot.agent.run(continuation_token=token, session=bot.session))
+    await asyncio.sleep(0.2)
+    hanging.cancel()
+    await asyncio.gather(hanging, return_exceptions=True)
+    final = await other.agent.poll(token, session=other.session)
+    assert (bot.calls, other.calls) == (["cats", "dogs"], [])
+    assert final.text == "Let me look. Cats and dogs sleep."
+    [told] = [said for said in client.requests[1].messages if said.role == "tool"]
+    assert all(part.interrupted for part in told.parts if isinstance(part, ToolResultPart))
+
+
+async def test_a_run_that_waits_leaves_its_session_free_for_other_questions() -> None:
+    client, state = ScriptedClient([["Long ", 60.0, "answer."], "Short."]), MemoryState()
+    bot = Bot(client, state)
+    token = (await bot.agent.run("Long?", session=bot.session, background=True)).continuation_token or ""
+    assert (await bot.agent.run("Short?", session=bot.session)).text == "Short."
+    assert (await bot.agent.poll(token, session=bot.session)).text == "Long answer."
+    assert bot.session is not None
+    assert [said.text for said in await bot.session.messages()] == [
+        "Long?",
+        "Long answer.",
+        "Short?",
+        "Short.",
+    ]
+
+
+async def test_stop_cancels_the_response_and_keeps_what_was_said() -> None:
+    client, state = ScriptedClient([["Long ", 60.0, "answer."]]), MemoryState()
+    bot = Bot(client, state)
+    stream = bot.agent.run("Long?", session=bot.session, background=True, stream=True)
+    while not isinstance(await anext(stream), Text):
+        pass
+    await stream.cancel()
+    [response] = client._responses.values()
+    assert response.reply().status == "cancelled"
+    assert bot.session is not None
+    [_, said] = await bot.session.messages()
+    assert (said.text, said.status) == ("Long ", "interrupted")
+    assert stream.continuation_token is None
+
+
+async def test_a_reader_that_leaves_does_not_cancel_the_response() -> None:
+    client, state = ScriptedClient([["Long ", 60.0, "answer."]]), MemoryState()
+    bot = Bot(client, state)
+    [*_, last] = await some_of(bot.agent.run("Long?", session=bot.session, background=True, stream=True), 3)
+    final = await bot.agent.poll(last.continuation_token or "", session=bot.session)
+    assert final.text == "Long answer."
+
+
+@pytest.mark.parametrize("k", range(1, ALL))
+async def test_an_old_token_still_gives_all_that_came_after_it_when_the_run_is_over(k: int) -> None:
+    bot = Bot(a_script(), MemoryState())
+    whole = await events_of(bot.agent.run("Hi", session=bot.session, background=True, stream=True))
+    resumed = bot.agent.run(
+        continuation_token=whole[k - 1].continuation_token, session=bot.session, stream=True
+    )
+    assert bare(await events_of(resumed)) == bare(whole[k:])
+    assert bot.calls == ["cats", "dogs"]
+
+
+def test_a_pace_never_goes_beyond_its_deadline_nor_its_longest_interval() -> None:
+    pace = Pace(2, 2, 10, deadline=21)
+    assert [pace.wait(looks, 0) for looks in (1, 2, 3, 4, 5, 1000)] == [2, 4, 8, 10, 10, 10]
+    assert pace.wait(5, 20) == 1
+    assert pace.wait(6, 21) is None
+    for wrong in ({"interval": 0}, {"backoff": 0.5}, {"max_interval": 0}):
+        with pytest.raises(ValueError, match="poll"):
+            Pace(**wrong)
