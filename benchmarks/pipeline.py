@@ -20,7 +20,7 @@
 # ///
 """What a token costs between a model's client and `emit`, beside agent-framework-core in the same run.
 
-    uv run benchmarks/pipeline.py --out benchmarks/results     # three minutes, one quiet core
+    uv run benchmarks/pipeline.py --out benchmarks/results     # two minutes, one quiet core
 
 README.md says what is measured.
 """
@@ -35,7 +35,7 @@ import random
 import subprocess
 import sys
 import tracemalloc
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median, quantiles
@@ -44,6 +44,7 @@ from typing import Any
 
 from cadenza.agents import (
     Agent,
+    Checkpoint,
     Message,
     ModelReply,
     ModelRequest,
@@ -61,6 +62,7 @@ TARGET = 20.0
 """Microseconds for a token at the median, with tools and the filter on."""
 TOKEN = "token "
 CALL = ToolCall("call-1", "add", '{"a": 1, "b": 2}')
+RESPONSE = "resp_" + "0" * 48
 
 Emit = Callable[[str], object]
 
@@ -95,8 +97,39 @@ class PreparedClient:
         yield ModelReply(Message("assistant", (TextPart(TOKEN * self._tokens),)))
 
 
+class PreparedBackground(PreparedClient):
+    """The same from a provider that can be resumed after each token, as OpenAI's can."""
+
+    resumes_by = "append"
+
+    async def stream(self, request: ModelRequest) -> AsyncIterator[StreamEvent | Checkpoint | ModelReply]:  # type: ignore[override]
+        """One turn."""
+        place = 0
+        async for given in super().stream(request):
+            place += 1
+            yield Checkpoint({"response": RESPONSE, "sequence": place})
+            yield given
+
+    async def start(self, request: ModelRequest) -> ModelReply:
+        """Nobody asks for it here, nor for what follows."""
+        raise NotImplementedError
+
+    async def retrieve(self, state: Mapping[str, Any]) -> ModelReply:
+        """See `start`."""
+        raise NotImplementedError
+
+    def resume(self, state: Mapping[str, Any], *, replay: bool = False) -> Any:
+        """See `start`."""
+        raise NotImplementedError
+
+    async def cancel(self, state: Mapping[str, Any]) -> None:
+        """See `start`."""
+        raise NotImplementedError
+
+
 def our_run(tokens: int, phase: str | None, **options: Any) -> Any:
-    agent = Agent(PreparedClient(tokens, phase), tools=[add])
+    made = PreparedBackground if options.get("background") else PreparedClient
+    agent = Agent(made(tokens, phase), tools=[add], token_secret="a secret of sixteen bytes")
     return agent.run("What is 1 + 2?", stream=True, **options)
 
 
@@ -124,6 +157,10 @@ async def agent_filter_held(tokens: int, emit: Emit) -> None:
     await emitted(our_run(tokens, None, filter=hold), emit)
 
 
+async def agent_background(tokens: int, emit: Emit) -> None:
+    await emitted(our_run(tokens, "final_answer", final_turn_only=True, background=True), emit)
+
+
 async def agent_pipe(tokens: int, emit: Emit) -> None:
     await Counted(emit).pipe(our_run(tokens, "final_answer", final_turn_only=True), ai_label=False)
 
@@ -131,6 +168,11 @@ async def agent_pipe(tokens: int, emit: Emit) -> None:
 async def response_stream(tokens: int, emit: Emit) -> None:
     events = PreparedClient(tokens, None).stream(ModelRequest((Message("tool"),)))
     await emitted(ResponseStream(events, reducer=Counter(), keep_updates=False), emit)
+
+
+async def response_stream_kept(tokens: int, emit: Emit) -> None:
+    events = PreparedClient(tokens, None).stream(ModelRequest((Message("tool"),)))
+    await emitted(ResponseStream(events, finalizer=len), emit)
 
 
 class Counter:
@@ -211,8 +253,8 @@ async def peer_agent(tokens: int, emit: Emit) -> None:
     from agent_framework import Agent as PeerAgent
 
     async for update in PeerAgent(client=peer_client(tokens), tools=[add]).run("What is 1 + 2?", stream=True):
-        if update.text:
-            emit(update.text)
+        if text := update.text:  # a property that is worked out anew each time
+            emit(text)
 
 
 async def peer_response_stream(tokens: int, emit: Emit) -> None:
@@ -224,20 +266,33 @@ async def peer_response_stream(tokens: int, emit: Emit) -> None:
 
 SUBJECTS: dict[str, tuple[str, Callable[[int, Emit], Awaitable[None]]]] = {
     "client": ("the client's generator alone: the floor", client_alone),
-    "response-stream": ("`ResponseStream`, with a reducer", response_stream),
+    "response-stream": ("`ResponseStream`, with a reducer, no update kept", response_stream),
+    "response-stream-kept": ("`ResponseStream`, with a finalizer, all updates kept", response_stream_kept),
     "agent": ("`Agent` with tools", agent),
     "agent-filter": ("`Agent` with tools, final turn only, with the provider's phase", agent_filter),
-    "agent-held": ("the same without a phase: all of it is held, then given", agent_filter_held),
+    "agent-held": (
+        "`Agent` with tools, final turn only, without a phase: all is held, then given",
+        agent_filter_held,
+    ),
+    "agent-background": (
+        "`Agent` with tools, final turn only, with phase, in the background: each event has a token",
+        agent_background,
+    ),
     "agent-pipe": ("`pipe` of an `Agent` with tools, final turn only, with phase", agent_pipe),
-    "peer-response-stream": ("agent-framework: `ResponseStream`, with a finalizer", peer_response_stream),
+    "peer-response-stream": (
+        "agent-framework: `ResponseStream`, with a finalizer, all updates kept",
+        peer_response_stream,
+    ),
     "peer-agent": ("agent-framework: `Agent` with tools, no filter", peer_agent),
 }
-TARGETED = ("agent-filter", "agent-held", "agent-pipe")
+TARGETED = ("agent-filter", "agent-held", "agent-background", "agent-pipe")
 PEERS = {
     "response-stream": "peer-response-stream",
+    "response-stream-kept": "peer-response-stream",
     "agent": "peer-agent",
     "agent-filter": "peer-agent",
     "agent-held": "peer-agent",
+    "agent-background": "peer-agent",
     "agent-pipe": "peer-agent",
 }
 
@@ -297,7 +352,15 @@ def memory(name: str, few: int, many: int) -> float:
     return (marks[1] - marks[0]) / (many - few)
 
 
-REMEMBERED = ("response-stream", "agent", "agent-filter", "agent-pipe", "peer-response-stream", "peer-agent")
+REMEMBERED = (
+    "response-stream",
+    "response-stream-kept",
+    "agent",
+    "agent-filter",
+    "agent-pipe",
+    "peer-response-stream",
+    "peer-agent",
+)
 
 
 def memories(few: int, many: int) -> dict[str, float]:

@@ -11,8 +11,13 @@ from agent_framework import (
     ChatResponse,
     ChatResponseUpdate,
     Content,
+    Executor,
     FunctionInvocationLayer,
+    Message,
     ResponseStream,
+    WorkflowBuilder,
+    WorkflowContext,
+    handler,
 )
 
 from frameworks.script import Add, Script, Think
@@ -53,6 +58,23 @@ def update(*contents: Any, **fields: Any) -> Any:
 def run(script: Script) -> Any:
     agent = Agent(client=ScriptedClient(script), tools=[script.add])
     return agent.run("What is 1 + 2?", stream=True)
+
+
+class Start(Executor):  # type: ignore[misc]
+    @handler  # type: ignore[untyped-decorator]
+    async def go(self, messages: list[Message], context: WorkflowContext[list[Message]]) -> None:
+        await context.send_message(messages)
+
+
+def side_by_side(**scripts: Script) -> Any:
+    """The run of a workflow whose agents work at once."""
+    start = Start(id="start")
+    agents = [
+        Agent(client=ScriptedClient(script), name=name, tools=[script.add])
+        for name, script in scripts.items()
+    ]
+    builder = WorkflowBuilder(start_executor=start, output_from="all").add_fan_out_edges(start, agents)
+    return builder.build().as_agent("all").run("Go.", stream=True)
 
 
 SOURCES = {"agent.run(stream=True)": run}

@@ -10,6 +10,7 @@ from langchain_core.language_models.chat_models import BaseChatModel, agenerate_
 from langchain_core.messages import AIMessageChunk
 from langchain_core.outputs import ChatGenerationChunk
 from langchain_core.tools import StructuredTool
+from langgraph.graph import START, MessagesState, StateGraph
 
 from frameworks.script import Add, Script, Think
 
@@ -67,6 +68,19 @@ def piece(**fields: Any) -> Any:
     return AIMessageChunk(content="", tool_call_chunks=[fields])
 
 
+def side_by_side(*scripts: Script, **options: Any) -> Any:
+    """A graph whose nodes run at once, each with a model of its own."""
+    graph = StateGraph(MessagesState)
+    for number, script in enumerate(scripts):
+
+        async def ask(state: Any, script: Script = script) -> Any:
+            return {"messages": [await ScriptedModel(script=script).ainvoke(state["messages"])]}
+
+        graph.add_node(f"node-{number}", ask, **options)
+        graph.add_edge(START, f"node-{number}")
+    return graph.compile()
+
+
 QUESTION = {"messages": [("user", "What is 1 + 2?")]}
 
 
@@ -87,6 +101,11 @@ def subgraphs(script: Script) -> Any:
     return agent(script).astream(QUESTION, stream_mode="messages", subgraphs=True)
 
 
+def parts(script: Script) -> Any:
+    modes = ["messages", "updates", "custom", "values"]
+    return agent(script).astream(QUESTION, stream_mode=modes, version="v2")
+
+
 def astream_events(script: Script) -> Any:
     return agent(script).astream_events(QUESTION, version="v2")
 
@@ -95,5 +114,6 @@ SOURCES = {
     'agent.astream(stream_mode="messages")': messages,
     "agent.astream() of some modes": modes,
     "agent.astream() with subgraphs": subgraphs,
+    "agent.astream() of version v2": parts,
     "agent.astream_events()": astream_events,
 }

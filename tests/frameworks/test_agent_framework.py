@@ -141,3 +141,32 @@ async def test_a_response_that_has_failed_is_an_error_and_no_empty_answer(
     assert said(seen) == "It "
     assert [end.stop_reason for end in of(seen, TurnEnded)] == [StopReason.ERROR]
     assert of(seen, RunEnded)[0].error == "server_error"
+
+
+async def test_a_generator_around_a_stream_is_closed_with_it(clock: object, framework: Any) -> None:
+    closed: list[bool] = []
+
+    async def around() -> Any:
+        try:
+            async for update in framework.run(Script(["It ", 3.0, "is"])):
+                yield update
+        finally:
+            closed.append(True)
+
+    generator = around()
+    stream = events(generator)
+    async for event in stream:
+        if isinstance(event, Text):
+            break
+    await stream.aclose()  # type: ignore[attr-defined]
+    assert closed == [True]
+
+
+async def test_agents_of_a_workflow_that_speak_at_once_are_heard_one_after_the_other(
+    clock: object, framework: Any
+) -> None:
+    alpha = Script(["Alpha ", 1.0, "one", Add(1, 2)], ["Alpha ", 1.0, "two"])
+    beta = Script([0.5, "Beta ", 1.0, "one ", 3.0, "end"])
+    seen = await collect(events(framework.side_by_side(a=alpha, b=beta)))
+    assert said(seen) == "Alpha one|Beta one end|Alpha two"
+    assert all(text.mode == "append" for text in of(seen, Text))

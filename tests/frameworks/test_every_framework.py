@@ -42,6 +42,7 @@ SOURCES = [
     ("langchain", 'agent.astream(stream_mode="messages")'),
     ("langchain", "agent.astream() of some modes"),
     ("langchain", "agent.astream() with subgraphs"),
+    ("langchain", "agent.astream() of version v2"),
     ("langchain", "agent.astream_events()"),
     ("openai_agents", "Runner.run_streamed()"),
     ("openai_agents", "run.stream_events()"),

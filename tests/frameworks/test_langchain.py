@@ -6,15 +6,27 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from cadenza.agents.adapters import langchain as adapter
 from cadenza.agents.adapters.langchain import events
 from cadenza.api import MessageActivity
 from cadenza.apps import ActivityContext, App
-from cadenza.events import AttemptSuperseded, RunEnded, Status, StopReason, ToolResult, TurnEnded, Usage
+from cadenza.events import (
+    AttemptSuperseded,
+    Outcome,
+    RunEnded,
+    Status,
+    StopReason,
+    StreamEvent,
+    Text,
+    ToolResult,
+    TurnEnded,
+    Usage,
+)
 from cadenza.testing import User
 
 from frameworks.marks import FRAMEWORKS
 from frameworks.reading import collect, of, said
-from frameworks.script import Add, Script
+from frameworks.script import Add, Item, Script
 
 pytestmark = FRAMEWORKS
 
@@ -45,10 +57,35 @@ async def test_updates_alone_give_whole_messages(clock: object, langchain: Any) 
     assert [result.content for result in of(seen, ToolResult)] == ["3"]
 
 
-async def test_whole_states_are_refused(clock: object, langchain: Any) -> None:
+@pytest.mark.parametrize("version", ["v1", "v2"])
+@pytest.mark.parametrize("mode", ["values", ["values"]])
+async def test_whole_states_are_refused(clock: object, langchain: Any, version: str, mode: Any) -> None:
     agent = langchain.agent(Script(["It is 3."]))
     with pytest.raises(TypeError, match='use stream_mode="messages"'):
-        await collect(events(agent.astream(langchain.QUESTION, stream_mode="values")))
+        await collect(events(agent.astream(langchain.QUESTION, stream_mode=mode, version=version)))
+
+
+@pytest.mark.filterwarnings("ignore:The ")  # that it is a beta
+async def test_events_of_version_v3_are_refused(clock: object, langchain: Any) -> None:
+    from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
+
+    agent = langchain.agent(Script(["It is 3."]))
+    model = GenericFakeChatModel(messages=iter(["It is 3."]))
+    for source in (
+        agent.astream_events(langchain.QUESTION, version="v3"),
+        model.astream_events("hi", version="v3"),
+    ):
+        with pytest.raises(TypeError, match='version="v2"'):
+            await collect(events(await source))
+
+
+async def test_dicts_of_which_no_answer_can_be_made_are_refused(clock: object, langchain: Any) -> None:
+    async def parsed() -> Any:
+        yield {"secret": "words"}
+
+    with pytest.raises(TypeError, match="gave a dict of which no answer can be made") as raised:
+        await collect(events(parsed()))
+    assert "secret" not in str(raised.value)
 
 
 def test_a_stream_that_blocks_is_refused_at_once() -> None:
@@ -114,3 +151,60 @@ async def test_usage_and_the_reason_to_stop_are_those_of_the_model(clock: object
         (StopReason.TOOL_USE, "tool_calls"),
         (StopReason.END_TURN, "stop"),
     ]
+
+
+ALPHA: list[Item] = ["Alpha ", 1.0, "one ", 1.0, "end."]
+BETA: list[Item] = [0.5, "Beta ", 1.0, "two ", 1.0, "fin."]
+
+
+@pytest.mark.parametrize("how", ["messages", "v2", "events"])
+async def test_nodes_that_speak_at_once_are_heard_one_after_the_other(
+    clock: object, langchain: Any, how: str
+) -> None:
+    graph = langchain.side_by_side(Script(ALPHA), Script(BETA))
+    if how == "events":
+        stream = graph.astream_events(langchain.QUESTION, version="v2")
+    else:
+        options = {} if how == "messages" else {"version": "v2"}
+        stream = graph.astream(langchain.QUESTION, stream_mode="messages", **options)
+    seen = await collect(events(stream))
+    assert said(seen) == "Alpha one end.|Beta two fin."
+    assert all(text.mode == "append" for text in of(seen, Text))
+    assert of(seen, AttemptSuperseded) == []
+    assert [end.turn for end in of(seen, TurnEnded)] == [1, 2]
+
+
+async def test_a_node_that_is_retried_beside_another_supersedes_its_own_words_alone(
+    clock: object, langchain: Any
+) -> None:
+    from langgraph.types import RetryPolicy
+
+    first = Script(["A bad ", 2.0, ConnectionError("It broke")], ["A good ", 2.0, "one."])
+    retry = RetryPolicy(max_attempts=2, jitter=False)
+    graph = langchain.side_by_side(first, Script(BETA), retry_policy=retry)
+    seen = await collect(events(graph.astream(langchain.QUESTION, stream_mode="messages")))
+    assert of(seen, AttemptSuperseded) == [AttemptSuperseded(turn=1, attempt=2)]
+    assert said(seen) == "A good one.|Beta two fin."
+
+
+async def test_what_waits_for_another_node_is_said_when_that_breaks(clock: object, langchain: Any) -> None:
+    graph = langchain.side_by_side(Script(["Alpha ", 1.0, ValueError("It broke")]), Script(BETA))
+    seen: list[StreamEvent] = []
+    with pytest.raises(ValueError, match="It broke"):
+        await collect(events(graph.astream(langchain.QUESTION, stream_mode="messages")), seen)
+    assert said(seen) == "Alpha |Beta "
+    assert of(seen, RunEnded)[0].outcome == Outcome.FAILED
+
+
+def test_a_message_that_is_never_whole_makes_nobody_wait_beyond_its_step(langchain: Any) -> None:
+    from langchain_core.messages import AIMessageChunk
+
+    reader = adapter._Reader()
+
+    def chunk(text: str, node: str, step: int) -> list[StreamEvent]:
+        metadata = {"langgraph_checkpoint_ns": node, "langgraph_step": step}
+        return list(reader.read((AIMessageChunk(content=text, id=f"{node}{step}"), metadata)))
+
+    assert said(chunk("Alpha", "a:1", 1)) == "Alpha"
+    assert chunk("Beta", "b:2", 1) == []
+    assert said(chunk("Gamma", "c:3", 2)) == "Beta|Gamma"

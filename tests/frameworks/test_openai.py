@@ -8,14 +8,17 @@ from typing import Any
 
 import pytest
 from cadenza.agents import ModelError, TurnFilter
+from cadenza.agents.adapters.foreign_events import CallPieces
 from cadenza.agents.adapters.openai import events
 from cadenza.api import MessageActivity
 from cadenza.apps import ActivityContext, App
 from cadenza.events import (
+    Attachment,
     Citation,
     Outcome,
     Reasoning,
     RunEnded,
+    Status,
     StopReason,
     StreamEvent,
     Text,
@@ -24,7 +27,19 @@ from cadenza.events import (
     Usage,
 )
 from cadenza.testing import User
-from openai_wire import Call, ChatManner, Cut, OpenAIServer, Reply, Say, Think
+from openai_wire import (
+    Call,
+    ChatManner,
+    Cut,
+    Hosted,
+    OpenAIServer,
+    Picture,
+    Refuse,
+    Reply,
+    Say,
+    Search,
+    Think,
+)
 
 from frameworks.marks import FRAMEWORKS
 from frameworks.reading import collect, of, said
@@ -94,11 +109,19 @@ async def test_an_answer_that_is_cut_short_keeps_its_text_and_says_why(
 async def test_a_connection_that_is_cut_off_is_no_end_of_an_answer(server: OpenAIServer, ask: Any) -> None:
     server.say(Reply(Say("It ", "is ", "3."), cuts=(Cut(after=3),)))
     seen: list[StreamEvent] = []
-    try:
+    with pytest.raises(ModelError, match="the connection was cut off"):
         await collect(events(await ask()), seen)
-    except ModelError:
-        assert of(seen, RunEnded)[0].outcome == Outcome.FAILED
-    assert [end.stop_reason for end in of(seen, TurnEnded)] != [StopReason.END_TURN]
+    assert [end.stop_reason for end in of(seen, TurnEnded)] == [StopReason.ERROR]
+    assert [end.outcome for end in of(seen, RunEnded)] == [Outcome.FAILED]
+
+
+async def test_a_stream_that_gave_nothing_is_no_answer() -> None:
+    async def nothing() -> AsyncIterator[Any]:
+        return
+        yield
+
+    with pytest.raises(ModelError, match="ended before it gave anything"):
+        await collect(events(nothing()))
 
 
 async def test_closing_leaves_the_connection(server: OpenAIServer, ask: Any) -> None:
@@ -171,6 +194,52 @@ async def test_reasoning_and_citations_come_once(server: OpenAIServer, on: Calla
     assert of(seen, Citation) == [Citation("T", "https://t.example", start=0, end=2)]
 
 
+async def test_the_place_of_a_citation_is_one_in_the_text_of_the_whole_turn(
+    server: OpenAIServer, on: Callable[[str], Any]
+) -> None:
+    cited = {
+        "type": "url_citation",
+        "start_index": 0,
+        "end_index": 2,
+        "title": "T",
+        "url": "https://t.example",
+    }
+    parts = (Say("Let me ", "see. ", phase="commentary"), Say("It is 3.", annotations=(cited,)))
+    server.say(Reply(*parts))
+    seen = await collect(events(await on("openai").responses_create(server.client())))
+    assert of(seen, Citation) == [Citation("T", "https://t.example", start=12, end=14)]
+
+
+async def test_tools_of_the_service_are_statuses_and_its_pictures_attachments(
+    server: OpenAIServer, on: Callable[[str], Any]
+) -> None:
+    server.say(Reply(Search("rain"), Picture("aGVsbG8="), Say("Here.")))
+    seen = await collect(events(await on("openai").responses_create(server.client())))
+    assert [status.text for status in of(seen, Status)] == ["Searching the web...", "Making a picture..."]
+    assert [picture.content_url for picture in of(seen, Attachment)] == ["data:image/png;base64,aGVsbG8="]
+
+
+async def test_summaries_of_reasoning_are_paragraphs(server: OpenAIServer, on: Callable[[str], Any]) -> None:
+    server.say(Reply(Think("One", "Two"), Say("3.")))
+    seen = await collect(events(await on("openai").responses_create(server.client())))
+    assert "".join(event.text for event in of(seen, Reasoning)) == "One\n\nTwo"
+
+
+async def test_a_refusal_is_text_whose_stop_reason_says_so(server: OpenAIServer, ask: Any) -> None:
+    server.say(Reply(Refuse("I can", "not.")))
+    seen = await collect(events(await ask()))
+    assert said(seen) == "I cannot."
+    assert [end.stop_reason for end in of(seen, TurnEnded)] == [StopReason.CONTENT_FILTERED]
+
+
+async def test_a_call_of_a_custom_tool_is_a_call(server: OpenAIServer, on: Callable[[str], Any]) -> None:
+    call = {"type": "custom_tool_call", "id": "ctc_1", "call_id": "a", "name": "run", "input": "1 + 2"}
+    server.say(Reply(Hosted(call)))
+    seen = await collect(events(await on("openai").responses_create(server.client())))
+    assert of(seen, ToolCall) == [ToolCall("a", "run", "1 + 2")]
+    assert [end.stop_reason for end in of(seen, TurnEnded)] == [StopReason.TOOL_USE]
+
+
 async def test_a_server_that_numbers_all_calls_alike_has_its_calls_told_apart(
     server: OpenAIServer, on: Callable[[str], Any]
 ) -> None:
@@ -181,6 +250,28 @@ async def test_a_server_that_numbers_all_calls_alike_has_its_calls_told_apart(
         ("a", '{"a": 1}'),
         ("b", '{"a": 2}'),
     ]
+
+
+@pytest.mark.parametrize("name", [None, "look"])
+def test_pieces_of_one_call_may_have_an_id_each(name: str | None) -> None:
+    calls = CallPieces()
+    for id, piece in (("b", '{"city": '), ("c", '"Rome"}')):
+        if id == "b":
+            calls.add(0, "a", "look", "")
+        calls.add(0, id, name, piece)
+    assert calls.take() == [ToolCall("a", "look", '{"city": "Rome"}')]
+
+
+def test_another_id_with_another_name_or_after_whole_arguments_is_another_call() -> None:
+    calls = CallPieces()
+    for id, name, arguments in (
+        ("a", "look", "{}"),
+        ("b", "look", "{}"),
+        ("c", "look", "{"),
+        ("d", "see", "{}"),
+    ):
+        calls.add(0, id, name, arguments)
+    assert [call.id for call in calls.take() if isinstance(call, ToolCall)] == ["a", "b", "c", "d"]
 
 
 def test_a_stream_that_blocks_is_refused_at_once() -> None:

@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
 from cadenza.agents.adapters.openai_agents import events
-from cadenza.events import Outcome, RunEnded, StopReason, StreamEvent, Text, TurnEnded
+from cadenza.api import MessageActivity
+from cadenza.apps import ActivityContext, App
+from cadenza.events import (
+    AttemptSuperseded,
+    Outcome,
+    RunEnded,
+    StopReason,
+    StreamEvent,
+    Text,
+    TurnEnded,
+)
+from cadenza.testing import User
 
 from frameworks.marks import FRAMEWORKS
 from frameworks.reading import collect, of, said
@@ -76,3 +89,132 @@ async def test_a_hand_over_to_another_agent_is_another_turn(clock: object, opena
     seen = await collect(events(Runner.run_streamed(first, "hi")))
     assert said(seen) == "One moment.|It is 3."
     assert [end.turn for end in of(seen, TurnEnded)] == [1, 2]
+
+
+async def test_a_response_that_is_asked_for_anew_supersedes_what_came_of_the_one_before(
+    clock: object, openai_agents: Any
+) -> None:
+    from agents import Agent, Runner
+
+    class Retries(openai_agents.ScriptedModel):  # type: ignore[misc]
+        async def stream_response(self, *args: Any, **named: Any) -> Any:
+            async for event in super().stream_response(*args, **named):
+                if event.type == "response.completed":
+                    break
+                yield event
+            async for event in super().stream_response(*args, **named):
+                yield event
+
+    script = Script(["It was", Add(1, 2, "a")], ["It ", "is 3."])
+    seen = await collect(events(Runner.run_streamed(Agent("adder", model=Retries(script)), "hi")))
+    assert said(seen) == "It is 3."
+    assert of(seen, AttemptSuperseded) == [AttemptSuperseded(1, 2)]
+    assert [(end.turn, end.stop_reason) for end in of(seen, TurnEnded)] == [(1, StopReason.END_TURN)]
+
+
+def breaking(run: Any) -> Any:
+    async def answer() -> Any:
+        async for event in run.stream_events():
+            yield event
+            if event.type == "raw_response_event" and event.data.type == "response.output_text.delta":
+                break
+
+    return answer()
+
+
+def raising(run: Any) -> Any:
+    async def answer() -> Any:
+        async for event in run.stream_events():
+            yield event
+            if event.type == "raw_response_event" and event.data.type == "response.output_text.delta":
+                raise ValueError("It broke")
+
+    return answer()
+
+
+def in_another(run: Any) -> Any:
+    async def answer(inner: Any) -> Any:
+        async for event in inner:
+            yield event
+
+    return answer(breaking(run))
+
+
+@pytest.mark.parametrize("wrap", [breaking, raising, in_another])
+@pytest.mark.parametrize("adapter", [None, "agents"])
+async def test_a_run_that_a_generator_leaves_is_cancelled(
+    app: App, user: User, openai_agents: Any, wrap: Any, adapter: str | None
+) -> None:
+    script = Script(["It ", 3.0, "is", Add(1, 2)], ["3."])
+
+    @app.on_message
+    async def answer(ctx: ActivityContext[MessageActivity]) -> None:
+        with suppress(ValueError):
+            await ctx.stream.pipe(wrap(openai_agents.run(script)), adapter=adapter)
+
+    await user.say("hi")
+    await asyncio.sleep(60)
+    assert (script.calls, script.tools, script.left) == (1, [], True)
+
+
+async def test_stop_ends_the_run_behind_a_generator_that_is_busy_itself(
+    app: App, user: User, openai_agents: Any
+) -> None:
+    script = Script(["It ", "is ", 3.0, "3.", 30.0, Add(1, 2)], ["3."])
+
+    async def slow() -> Any:
+        async for event in openai_agents.run(script).stream_events():
+            yield event
+            if event.type == "raw_response_event" and event.data.type == "response.output_text.delta":
+                await asyncio.sleep(4)
+
+    @app.on_message
+    async def answer(ctx: ActivityContext[MessageActivity]) -> None:
+        await ctx.stream.pipe(slow())
+
+    saying = asyncio.create_task(user.say("hi"))
+    await asyncio.sleep(6)
+    user.press_stop()
+    await saying
+    await asyncio.sleep(60)
+    assert (script.calls, script.tools, script.left) == (1, [], True)
+
+
+async def test_runs_that_follow_each_other_in_a_generator_are_each_cancelled(
+    clock: object, openai_agents: Any
+) -> None:
+    runs = [openai_agents.run(Script(["One. "])), openai_agents.run(Script(["Two. ", 30.0, "Three."]))]
+
+    async def both() -> Any:
+        for run in runs:
+            async for event in run.stream_events():
+                if event.type == "raw_response_event":
+                    yield event
+
+    stream = events(both())
+    async for event in stream:
+        if isinstance(event, Text) and event.text == "Two. ":
+            break
+    await stream.aclose()  # type: ignore[attr-defined]
+    await asyncio.sleep(0)
+    assert [run.run_loop_task.done() for run in runs] == [True, True]
+
+
+async def test_events_that_do_not_show_of_which_run_they_are_are_refused(
+    clock: object, openai_agents: Any
+) -> None:
+    run = openai_agents.run(Script(["It is 3."]))
+
+    class Hides:
+        def __init__(self) -> None:
+            self._events = run.stream_events()
+
+        def __aiter__(self) -> Any:
+            return self
+
+        async def __anext__(self) -> Any:
+            return await anext(self._events)
+
+    with pytest.raises(TypeError, match=r"Hides gives events .* give what Runner\.run_streamed\(\) returns"):
+        await collect(events(Hides()))
+    run.cancel()

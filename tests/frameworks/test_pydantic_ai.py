@@ -127,3 +127,12 @@ async def test_a_tool_that_asks_for_another_try_gives_a_result_that_is_an_error(
 def test_what_is_no_stream_of_it_is_refused_at_once() -> None:
     with pytest.raises(TypeError, match=r"int is no stream of pydantic-ai.*run_stream_events"):
         events(3)
+
+
+async def test_the_nodes_of_iter_are_refused_before_any_model_is_asked(
+    clock: object, pydantic_ai: Any
+) -> None:
+    script = Script(["It is 3."])
+    with pytest.raises(TypeError, match=r"UserPromptNode is no event .*iter\(\).*run_stream_events"):
+        await collect(events(pydantic_ai.agent(script).iter("hi")))
+    assert script.calls == 0

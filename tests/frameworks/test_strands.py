@@ -159,3 +159,29 @@ async def test_an_agent_whose_stream_was_closed_can_be_asked_again(clock: object
     assert task is not None
     assert task.cancelling() == 0
     assert said(await collect(events(agent.stream_async("again")))) == "Here I am."
+
+
+@pytest.mark.parametrize("nested", [False, True])
+async def test_nodes_that_speak_at_once_are_heard_one_after_the_other(
+    clock: object, strands: Any, nested: bool
+) -> None:
+    from strands.multiagent import GraphBuilder
+
+    builder = GraphBuilder()
+    scripts = {
+        "a": Script(["Alpha ", 1.0, "one.", Add(1, 2)], ["Alpha ", 1.0, "two."]),
+        "b": Script([0.5, "Beta ", 1.0, "one."]),
+        "c": Script([0.2, "Gamma ", 4.0, "one."]),
+    }
+    for name, script in scripts.items():
+        builder.add_node(strands.agent(script), name)
+        builder.set_entry_point(name)
+    graph = builder.set_execution_timeout(60).build()
+    if nested:
+        outer = GraphBuilder()
+        outer.add_node(graph, "outer")
+        graph = outer.set_execution_timeout(60).build()
+    seen = await collect(events(graph.stream_async("hi")))
+    words = sorted(said(seen).split("|"))
+    assert words == ["Alpha one.", "Alpha two.", "Beta one.", "Gamma one."]
+    assert all(text.mode == "append" for text in of(seen, Text))

@@ -47,8 +47,6 @@ class Answer:
 
     text: str = ""
     """Since the last clear."""
-    kept: int = 0
-    """Messages that were complete when clear came: it does not reach them."""
     attachments: list[Any] = field(default_factory=list)
     channel_data: dict[str, Any] = field(default_factory=dict)
     label: bool = False
@@ -327,11 +325,23 @@ class Schedule:
             return
         answer = self.current
         if answer is not None and answer.ticket is None:
-            answer.text = ""
-            cycles = self.machine._cycles
-            answer.kept = len(cycles[-1].ids) if cycles else 0
+            old, answer.text = answer.text, ""
+        else:
+            old = ""
         self.tell(clear)
         self.pump()
+        if old and self.random.random() < 0.5:  # it is told again, for a while
+            self._tell_again(old[: self.random.randint(1, len(old))])
+
+    def _tell_again(self, text: str) -> None:
+        answer = self.current
+        assert answer is not None
+        middle = self.random.randint(0, len(text))
+        for piece in (text[:middle], text[middle:]):
+            self.tell(Emit(piece))
+            answer.text += piece
+            answer.emits += 1
+            self.pump()
 
     def _close(self) -> None:
         stopped = self.machine.phase is Phase.STOPPED
@@ -463,8 +473,8 @@ class Schedule:
                 if not finals:
                     problems.append(f"answer {number}: message {message.id} was left open without a final")
         texts = [message.text for message in messages]
-        if not joins_to(texts[answer.kept :], answer.text):
-            problems.append(f"answer {number}: {answer.text!r} became {texts!r} (kept {answer.kept})")
+        if not joins_to(texts, answer.text):
+            problems.append(f"answer {number}: {answer.text!r} became {texts!r}")
         attachments = [a for message in messages for a in message.attachments]
         if attachments != answer.attachments:
             problems.append(f"answer {number}: attachments {answer.attachments} became {attachments}")
@@ -479,12 +489,12 @@ class Schedule:
 
     def _check_failed(self, number: int, answer: Answer, outcome: Any, screen: Any) -> None:
         """What was delivered and what is said to be missing make up the whole text."""
-        if not answer.text.endswith(outcome.undelivered) and not answer.kept:
+        if not answer.text.endswith(outcome.undelivered):
             self.problems.append(f"answer {number}: {outcome.undelivered!r} is no end of {answer.text!r}")
             return
         if outcome.failure is None and not outcome.missing:
             self.problems.append(f"answer {number}: failed without a failure")
-        if outcome.result is Result.FAILED and not answer.kept:
+        if outcome.result is Result.FAILED:
             rest = answer.text[: len(answer.text) - len(outcome.undelivered)]
             visible = {m.id: strip_fences(m.text) for m in screen.messages if not m.deleted}
             complete = "".join(visible.get(id_, "") for id_ in outcome.ids)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from cadenza.apps.stream.actions import Done, Post, PostKind, Put, Rest, Result, Wait
+from cadenza.apps.stream.actions import Delete, Done, Post, PostKind, Put, Rest, Result, Wait
 from cadenza.apps.stream.classify import FailureKind
 from cadenza.apps.stream.cycle import Channel
 from cadenza.apps.stream.events import Abort, AbortReason, Clear, Close, Emit, Sent, Update
@@ -428,6 +428,140 @@ def test_a_live_clear_is_carried_on_by_another_process() -> None:
     other.machine.restore(probe.machine.snapshot(probe.now), other.now)
     other.tell(Emit("Other"))
     assert words(other.request(), 0) == "final 'Hello '"
+
+
+ONE, TWO, END = "a" * 90 + "\n\n", "b" * 90 + "\n\n", "c" * 20
+
+
+def rolled(*texts: str) -> Probe:
+    """A stream that shows the last of `texts`, and the others as complete messages m1, m2, ..."""
+    probe = stream(Limits(message_units=100))
+    probe.tell(Emit("".join(texts)))
+    for number in range(1, len(texts)):
+        assert words(probe.accept(f"m{number}"), 0).startswith("chunk")
+        assert words(probe.accept(), 0).startswith("final")
+    assert words(probe.accept(f"m{len(texts)}"), 0) == f"chunk {texts[-1]!r} #1"
+    return probe
+
+
+@pytest.mark.parametrize("live", [False, True])
+def test_of_a_text_that_is_told_again_nothing_is_shown_again_that_a_complete_message_holds(
+    live: bool,
+) -> None:
+    probe = rolled(ONE, END)
+    probe.tell(Clear(live))
+    for piece in (ONE[:40], ONE[40:] + "c", END[1:], " and more"):
+        assert isinstance(probe.next(), Wait)
+        probe.tell(Emit(piece))
+    assert words(probe.request(), 0) == f"chunk {END + ' and more'!r} #2"
+    probe.tell(Sent())
+    assert [words(action, 0) for action in finish(probe)] == [f"final {END + ' and more'!r}"]
+
+
+def test_complete_messages_are_deleted_from_the_first_on_that_a_new_text_contradicts() -> None:
+    probe = rolled(ONE, TWO, END)
+    probe.tell(Clear(live=True), Emit(ONE + TWO[:50] + " is other"))
+    assert words(probe.accept(), 0) == "delete"
+    assert words(probe.accept(), 0) == f"final {END!r}"
+    assert words(probe.accept(), 0) == f"put {TWO[:50] + ' is other'!r}"
+    probe.tell(Close())
+    assert isinstance(done := probe.step(), Done)
+    assert done.outcome.ids == ("m1", "m3")
+
+
+def test_clear_leaves_complete_messages_until_the_end_and_no_longer() -> None:
+    probe = rolled(ONE, END)
+    probe.tell(Clear(), Emit("Other"))
+    probe.now += 5
+    assert isinstance(probe.next(), Wait)
+    assert [words(action, 0) for action in finish(probe)] == ["delete", "final 'Other'"]
+
+
+def test_of_a_text_that_is_not_told_to_its_end_again_the_last_message_is_written_again() -> None:
+    probe = rolled(ONE, TWO, END)
+    probe.tell(Clear(live=True), Emit(ONE + "bb"), Close())
+    assert words(probe.accept(), 0) == "delete"
+    assert words(probe.accept(), 0) == "final 'bb'"
+    assert isinstance(done := probe.step(), Done)
+    assert done.outcome.ids == ("m1", "m3")
+
+
+def test_a_complete_message_that_becomes_the_last_is_written_again_with_what_the_last_one_carries() -> None:
+    probe = rolled(ONE, END)
+    probe.tell(Emit("", {"channelData": {"feedbackLoop": {"type": "default"}}}), Clear(live=True), Emit(ONE))
+    assert [words(action, 0) for action in finish(probe)] == ["delete", f"final {ONE!r}"]
+    assert isinstance(done := probe.next(), Done)
+    assert (done.outcome.result, done.outcome.ids) == (Result.SENT, ("m2",))
+
+
+def test_clear_and_a_card_leave_the_card_alone_of_a_long_answer() -> None:
+    probe = rolled(ONE, TWO, END)
+    probe.tell(Clear(), Emit("", {"attachments": [CARD]}))
+    assert [words(action, 0) for action in finish(probe)] == ["delete", "delete", "final"]
+    assert isinstance(done := probe.next(), Done)
+    assert done.outcome.ids == ("m3",)
+
+
+def test_the_code_block_that_a_cut_has_opened_again_stays_open_for_a_text_that_is_told_again() -> None:
+    probe = stream(Limits(message_units=100))
+    code = "```py\n" + "x = 1\n" * 20
+    probe.tell(Emit(code))
+    probe.accept("m1")
+    probe.accept()
+    shown = probe.accept("m2")
+    assert isinstance(shown, Post)
+    assert shown.text.startswith("```py\nx = 1")
+    probe.tell(Clear(live=True), Emit(code), Emit("y = 2\n"))
+    assert words(probe.request(), 0) == f"chunk {shown.text + 'y = 2' + chr(10)!r} #2"
+
+
+def test_a_message_that_cannot_be_deleted_is_counted() -> None:
+    probe = rolled(ONE, END)
+    probe.tell(Clear(live=True), Emit("Other"))
+    assert words(probe.request(), 0) == "delete"
+    probe.refuse(FailureKind.REJECTED)
+    assert [words(action, 0) for action in finish(probe)] == ["final 'Other'"]
+    assert probe.machine.statistics().orphans == 1
+
+
+def test_a_stream_that_was_left_open_is_not_deleted_but_counted() -> None:
+    probe = reach(Phase.OPEN, Channel.STREAM)
+    probe.tell(Emit("world"))
+    probe.request()
+    probe.refuse(FailureKind.REJECTED)
+    assert words(probe.request(), 0) == "final 'Hello '"
+    probe.refuse(FailureKind.REJECTED)
+    probe.tell(Clear(live=True), Emit("Other"))
+    assert [words(action, 0) for action in finish(probe)] == ["plain 'Other'"]
+    assert probe.machine.statistics().orphans == 1
+
+
+def test_what_an_answer_that_was_given_up_leaves_on_the_screen_is_counted() -> None:
+    probe = rolled(ONE, END)
+    probe.now += 115
+    assert words(probe.accept(), 0) == f"final {END!r}"
+    probe.tell(Emit("more"))
+    for kind in (FailureKind.LOST, FailureKind.REJECTED):
+        assert words(probe.request(), 0) == f"put {END + 'more'!r}"
+        probe.refuse(kind)
+    probe.tell(Clear(live=True), Emit("Other"))
+    assert finish(probe) == []
+    assert isinstance(done := probe.next(), Done)
+    assert (done.outcome.result, done.outcome.undelivered) == (Result.UNKNOWN, "Other")
+    assert probe.machine.statistics().orphans == 1
+
+
+def test_a_text_that_is_told_again_is_carried_on_by_another_process() -> None:
+    probe = rolled(ONE, TWO, END)
+    probe.tell(Clear(live=True), Emit(ONE + "b"))
+    other = stream(Limits(message_units=100))
+    other.machine.restore(json.loads(json.dumps(probe.machine.snapshot(probe.now))), other.now)
+    other.tell(Emit("other"))
+    third = stream(Limits(message_units=100))
+    third.machine.restore(json.loads(json.dumps(other.machine.snapshot(other.now))), third.now)
+    assert third.accept() == Delete("m2")
+    assert words(third.accept(), 0) == f"final {END!r}"
+    assert words(third.accept(), 0) == "put 'bother'"
 
 
 def test_a_long_text_rolls_over_at_a_paragraph() -> None:

@@ -29,6 +29,7 @@ from typing import Literal
 
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).parents[1])  # as under pytest, the packages of tests/ are found by name
+from mutations.agents import AGENTS
 from mutations.auth import AUTH
 from mutations.defects import DEFECTS
 from mutations.mutations import MUTATIONS, Mutation
@@ -59,7 +60,7 @@ that the test which notices says what promise is broken."""
 SCHEDULES = "500"
 """Random schedules per fuzz test; CADENZA_FUZZ_COUNT says otherwise."""
 
-ALL: tuple[Mutation, ...] = MUTATIONS + TURNS + AUTH + SURROUNDINGS + DEFECTS
+ALL: tuple[Mutation, ...] = MUTATIONS + TURNS + AUTH + SURROUNDINGS + AGENTS + DEFECTS
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,7 +56,7 @@ def script(request: ModelRequest) -> str | Sequence[str | StreamEvent]:
     for topic in HANDBOOK:
         if topic in asked[-1]:
             call = ToolCall(f"call_{len(request.messages)}", "search_handbook", json.dumps({"topic": topic}))
-            return ["Let me look. ", call]
+            return [call]
     if "date" in asked[-1]:
         return [ToolCall(f"call_{len(request.messages)}", "today")]
     if "first" in asked[-1]:
@@ -77,8 +77,9 @@ agent = Agent(make_client(), INSTRUCTIONS, tools=[search_handbook, today])
 
 @app.on_message
 async def answer(ctx: ActivityContext[MessageActivity]) -> None:
+    words = ctx.activity.strip_mentions_text().text  # in groups, "@bot" stands before them
     session = AgentSession(ctx.activity.conversation.id, state=app.state)
-    await ctx.stream.pipe(agent.run(ctx.activity.text, session=session, stream=True))
+    await ctx.stream.pipe(agent.run(words, session=session, stream=True))
 
 
 if __name__ == "__main__":

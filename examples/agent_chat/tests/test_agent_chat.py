@@ -24,10 +24,12 @@ def session_of(app: App, teams: Teams, user: User) -> AgentSession:
 
 
 async def test_it_looks_into_the_handbook_and_names_its_source(teams: Teams, user: User) -> None:
-    await user.say("How many holidays do I have?")
+    answer = await user.say("How many holidays do I have?", wait=False)
+    await user.sees("Opening the handbook...")
+    await answer
     message = user.screen.last
     assert message.state == "final"
-    assert message.text.startswith("Let me look. Everybody has 30 days")
+    assert message.text.startswith("Everybody has 30 days")
     assert message.text.endswith(" [1]")
     assert [(one.position, one.url) for one in message.citations] == [
         (1, "https://handbook.example/holidays")
@@ -47,6 +49,13 @@ async def test_each_conversation_has_a_memory_of_its_own(teams: Teams, user: Use
     await user.say("Good morning!")
     await other.say("What did I say first?")
     assert "Good morning" not in other.screen.last.text
+
+
+async def test_in_a_group_the_model_is_told_what_was_said_without_the_name_of_the_bot(teams: Teams) -> None:
+    ada = teams.user("Ada", "groupChat")
+    await ada.say("Good morning!")
+    await ada.say("What did I say first?")
+    assert '"Good morning!"' in ada.screen.last.text
 
 
 async def test_stop_keeps_in_history_what_was_said_until_then(app: App, teams: Teams, user: User) -> None:

@@ -58,14 +58,16 @@ agent = Agent(make_client(), INSTRUCTIONS, tools=[find_rooms, book_room])
 
 @app.on_message_pattern(re.compile("all of it"))
 async def answer_with_all_text(ctx: ActivityContext[MessageActivity]) -> None:
-    await ctx.stream.pipe(agent.run(ctx.activity.text, stream=True))
+    words = ctx.activity.strip_mentions_text().text  # in groups, "@bot" stands before them
+    await ctx.stream.pipe(agent.run(words, stream=True))
 
 
 @app.on_message
 async def answer(ctx: ActivityContext[MessageActivity]) -> None:
     # What is said before a tool becomes an informative update. With final_turn_only=True, the same as
     # TurnFilter("final"), it is not shown at all.
-    await ctx.stream.pipe(agent.run(ctx.activity.text, stream=True, filter=TurnFilter("status")))
+    words = ctx.activity.strip_mentions_text().text
+    await ctx.stream.pipe(agent.run(words, stream=True, filter=TurnFilter("status")))
 
 
 if __name__ == "__main__":

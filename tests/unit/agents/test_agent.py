@@ -25,6 +25,7 @@ from cadenza.agents import (
     ToolCallPart,
     ToolContext,
     ToolResultPart,
+    TurnFilter,
     tool,
 )
 from cadenza.events import (
@@ -147,7 +148,61 @@ async def test_a_run_needs_something_to_answer_and_takes_messages_of_all_kinds()
     await one.run([Message.user("a"), Message.user("b")])
     assert [len(request.messages) for request in client.requests] == [1, 2]
     with pytest.raises(ValueError, match="give one of the two"):
-        one.run("a", final_turn_only=True, filter=object())  # type: ignore[call-overload]
+        one.run("a", stream=True, final_turn_only=True, filter=TurnFilter("all"))
+
+
+@pytest.mark.parametrize("message", [{"role": "user"}, [{"role": "user"}], ["hi"], b"hi", 5], ids=repr)
+async def test_what_is_no_message_is_refused_where_run_is_called(message: Any) -> None:
+    one, _ = agent("1")
+    with pytest.raises(TypeError, match=r"run\(\) takes a str, a Message .*(dict|str|bytes|int)"):
+        one.run(message, stream=True)
+
+
+async def test_what_is_no_session_filter_or_way_to_resume_is_refused_where_it_is_given() -> None:
+    one, _ = agent("1")
+    wrong: Any = "conv1"
+    sessions: list[Any] = ["conv1", AgentSession]
+    for session, named in zip(sessions, ("str", "the class AgentSession"), strict=True):
+        with pytest.raises(TypeError, match=f"session= takes an AgentSession, not {named}"):
+            one.run("a", session=session, stream=True)
+        with pytest.raises(TypeError, match="session= takes"):
+            await one.poll("t", session=session)
+        with pytest.raises(TypeError, match="session= takes"):
+            await one.cancel("t", session=session)
+    with pytest.raises(TypeError, match=r"filter= takes a TurnFilter, not str: TurnFilter\('final'\)"):
+        one.run("a", filter=wrong, stream=True)
+    with pytest.raises(ValueError, match="resume='conv1'"):
+        one.run("a", resume=wrong, stream=True)
+
+
+def test_what_is_no_client_is_refused_when_the_agent_is_made() -> None:
+    class Awaited:
+        provider = "awaited"
+
+        async def stream(self, request: ModelRequest) -> list[StreamEvent]:
+            return []
+
+    class Plain:
+        provider = "plain"
+
+        def stream(self, request: ModelRequest) -> Any:
+            yield Text("a")
+
+    not_clients: list[Any] = ["gpt-5", ScriptedClient, object()]
+    for client, named in zip(not_clients, ("str", "the class ScriptedClient", "object"), strict=True):
+        with pytest.raises(TypeError, match=rf"a model's client, .*, not {named}$"):
+            Agent(client)
+    for kind in (Awaited, Plain):
+        with pytest.raises(TypeError, match=rf"{kind.__name__}.stream\(\) must be an async generator"):
+            Agent(kind())  # type: ignore[arg-type]
+
+
+async def test_whether_a_run_streams_may_be_a_variable() -> None:
+    one, _ = agent("1", "2")
+    for flag in (False, True):
+        made = one.run("a", stream=flag)
+        response = await made.final() if isinstance(made, AgentStream) else await made
+        assert response.text == ("2" if flag else "1")
 
 
 def test_two_tools_of_one_name_are_refused() -> None:
@@ -186,6 +241,7 @@ async def test_an_attempt_that_is_superseded_leaves_nothing_but_its_cost() -> No
         [
             Text("wrong"),
             Citation("W"),
+            Suggestions(("worse",)),
             Usage(1, 1),
             call("where", "x"),
             AttemptSuperseded(),
@@ -199,6 +255,7 @@ async def test_an_attempt_that_is_superseded_leaves_nothing_but_its_cost() -> No
     response = await stream.final()
     assert AttemptSuperseded(turn=1, attempt=2) in events
     assert (response.text, response.citations, response.usage) == ("right", (), Usage(2, 2))
+    assert response.suggestions == ()
     assert response.messages == (Message("assistant", (TextPart("right"),)),)
     assert len(client.requests) == 1
 
@@ -296,7 +353,7 @@ async def test_a_call_that_the_reply_has_twice_is_made_once_and_is_in_history_on
     assert_paired(client.requests[1].messages)
 
 
-async def test_a_call_that_comes_again_in_a_later_turn_is_made_once_and_has_its_result_again() -> None:
+async def test_a_call_that_comes_again_in_a_later_turn_is_another_call_whatever_its_id_is() -> None:
     made: list[str] = []
 
     @tool
@@ -313,12 +370,12 @@ async def test_a_call_that_comes_again_in_a_later_turn_is_made_once_and_has_its_
     )
     stream = one.run("a", stream=True)
     events = await all_of(stream)
-    assert made == ["tea", "milk", "cake"]
+    assert made == ["tea", "tea", "milk", "cake"]
     assert [(event.id, event.content) for event in events if isinstance(event, ToolResult)] == [
         ("c1", "ordered 1"),
-        ("c1~2", "ordered 1"),
-        ("c2", "ordered 2"),
-        ("c1~3", "ordered 3"),
+        ("c1~2", "ordered 2"),
+        ("c2", "ordered 3"),
+        ("c1~3", "ordered 4"),
     ]
     assert [event.id for event in events if isinstance(event, ToolCall)] == ["c1", "c1~2", "c2", "c1~3"]
     assert_paired(client.requests[-1].messages)
@@ -465,6 +522,24 @@ async def test_a_sub_agent_waits_for_a_reader_that_does_not_keep_up() -> None:
     assert len(client.requests) == 1
 
 
+async def test_a_sub_agents_run_that_is_no_stream_is_refused_with_what_to_do_instead() -> None:
+    inner, _ = agent("1")
+
+    @tool
+    async def ask(wait: bool, context: ToolContext) -> AgentResponse:
+        run = inner.run("q")
+        return await context.forward(await run if wait else run)  # type: ignore[arg-type]
+
+    calls = [call("ask", wait=False), call("ask", "c2", wait=True)]
+    outer, client = agent(calls, "Sorry", tools=[ask])
+    await outer.run("q")
+    told = [
+        part.content for part in client.requests[1].messages[-1].parts if isinstance(part, ToolResultPart)
+    ]
+    for content, kind in zip(told, ("coroutine", "AgentResponse"), strict=True):
+        assert f"forward() takes a stream, not {kind}: agent.run(..., stream=True)" in content
+
+
 async def test_a_sub_agent_that_fails_is_a_tool_that_failed() -> None:
     inner, _ = agent([ModelError("overloaded")])
 
@@ -590,6 +665,56 @@ async def test_a_client_that_ends_without_a_reply_has_failed() -> None:
 
     with pytest.raises(ModelError, match="'rude' ended turn 1 without"):
         await Agent(Rude()).run("a")
+
+
+SAID = Message("assistant", (TextPart("Well"),))
+
+
+@pytest.mark.parametrize(
+    ("items", "broken"),
+    [
+        (["Well", ModelReply(SAID)], "gave str, which is no event"),
+        ([{"text": "Well"}, ModelReply(SAID)], "gave dict, which is no event"),
+        ([Text("Well"), ModelReply(SAID), Text("!")], "gave Text after its ModelReply"),
+        ([Text("Well"), ModelReply(SAID), ModelReply(SAID)], "gave ModelReply after its ModelReply"),
+        ([Text("Well"), ModelReply(Message("assistant"))], "gave text that its ModelReply has not"),
+        (
+            [Text("Well"), ToolCall("c1", "where"), ModelReply(SAID)],
+            "gave a ToolCall that its ModelReply has",
+        ),
+    ],
+)
+async def test_a_client_that_breaks_its_laws_fails_the_run_and_no_word_is_lost_in_silence(
+    items: list[Any], broken: str
+) -> None:
+    class Rude:
+        provider = "rude"
+
+        async def stream(self, request: ModelRequest) -> AsyncIterator[Any]:
+            for item in items:
+                yield item
+
+    stream = Agent(Rude(), tools=[where]).run("a", stream=True)
+    with pytest.raises(ModelError, match=f"'rude' {broken}") as raised:
+        await all_of(stream)
+    assert raised.value.code == "invalid_client"
+    if any(isinstance(item, Text) for item in items):
+        result = stream.partial().result
+        assert result is not None
+        assert result.messages[0].text == "Well"
+        assert_paired(result.messages)
+
+
+async def test_a_checkpoint_that_nobody_asked_for_is_no_mistake() -> None:
+    class Eager:
+        provider = "eager"
+
+        async def stream(self, request: ModelRequest) -> AsyncIterator[StreamEvent | Checkpoint | ModelReply]:
+            yield Checkpoint({})
+            yield Text("Well")
+            yield ModelReply(SAID)
+
+    assert (await Agent(Eager()).run("a")).text == "Well"
 
 
 async def test_a_reply_that_failed_is_a_failure_and_keeps_what_was_said() -> None:

@@ -3,23 +3,32 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import fields, replace
 from typing import Any
 
 import pytest
 from cadenza.agents import (
     Agent,
     AgentSession,
+    ContinuationToken,
+    HistoryPolicy,
     Message,
+    ModelError,
+    RunCancelled,
+    RunFailed,
     ScriptedClient,
+    TokenInvalid,
     ToolContext,
+    TurnFilter,
     tool,
 )
 from cadenza.agents.background import Pace
 from cadenza.agents.message import ToolResultPart
 from cadenza.events import (
     Attachment,
+    Outcome,
+    Reasoning,
     RunEnded,
     Status,
     StreamEvent,
@@ -30,11 +39,7 @@ from cadenza.events import (
 from cadenza.state import MemoryState
 from cadenza.testing import VirtualClock
 
-
-@pytest.fixture(autouse=True)
-async def clock() -> AsyncIterator[VirtualClock]:
-    async with VirtualClock() as clock:
-        yield clock
+pytestmark = pytest.mark.usefixtures("clock")
 
 
 class Bot:
@@ -274,6 +279,203 @@ async def test_an_old_token_still_gives_all_that_came_after_it_when_the_run_is_o
     )
     assert bare(await events_of(resumed)) == bare(whole[k:])
     assert bot.calls == ["cats", "dogs"]
+
+
+class SlowBot:
+    """Its calls take 20 seconds each."""
+
+    def __init__(
+        self, client: ScriptedClient, state: MemoryState | None, *, sequential: bool = False
+    ) -> None:
+        self.begun: list[str] = []
+
+        @tool(sequential=sequential)
+        async def search(words: str) -> str:
+            """Search."""
+            self.begun.append(words)
+            await asyncio.sleep(20 if words == "cats" else 60)
+            return "found"
+
+        self.agent = Agent(client, name="helper", tools=[search])
+        self.session = None if state is None else AgentSession("s-1", state=state, busy="reject")
+        self.given: list[StreamEvent] = []
+
+    async def read(self) -> None:
+        async with self.agent.run("Hi", session=self.session, background=True, stream=True) as stream:
+            async for event in stream:
+                self.given.append(event)
+
+    @property
+    def token(self) -> str:
+        return self.given[-1].continuation_token or ""
+
+    async def outcome(self) -> Outcome | None:
+        assert self.session is not None
+        [record] = await self.session.runs()
+        return record.outcome
+
+
+@pytest.mark.parametrize("sequential", [True, False])
+async def test_a_run_that_is_cancelled_in_the_midst_of_its_tools_makes_no_further_call_and_no_turn(
+    sequential: bool, clock: VirtualClock
+) -> None:
+    client, state = a_script(), MemoryState()
+    bot, other = (SlowBot(client, state, sequential=sequential) for _ in range(2))
+    reading = asyncio.create_task(bot.read())
+    await asyncio.sleep(1)
+    await other.agent.cancel(bot.token, session=other.session)
+    assert clock.elapsed == 1
+    with pytest.raises(RunCancelled):
+        await reading
+    assert clock.elapsed == 20  # the call of 60 seconds was not waited for
+    assert bot.begun == ["cats"] if sequential else ["cats", "dogs"]
+    assert len(client.requests) == 1
+    assert isinstance(bot.given[-1], RunEnded)
+    assert bot.given[-1].outcome is await bot.outcome() is Outcome.CANCELLED
+    assert bot.session is not None
+    [*_, told] = await bot.session.messages()
+    results = [part for part in told.parts if isinstance(part, ToolResultPart)]
+    assert [(part.id, part.interrupted) for part in results] == [("1", False), ("2", True)]
+
+
+async def test_who_cancels_a_run_without_a_session_in_the_midst_of_a_tool_waits_for_its_end(
+    clock: VirtualClock,
+) -> None:
+    bot = SlowBot(client := a_script(), None)
+    reading = asyncio.create_task(bot.read())
+    await asyncio.sleep(1)
+    await bot.agent.cancel(bot.token)
+    assert clock.elapsed == 20
+    with pytest.raises(RunCancelled):
+        await reading
+    assert len(client.requests) == 1
+
+
+async def test_a_run_that_was_to_be_cancelled_stays_so_when_the_process_that_had_it_dies() -> None:
+    client, state = a_script(), MemoryState()
+    bot, other = SlowBot(client, state), SlowBot(client, state)
+    reading = asyncio.create_task(bot.read())
+    await asyncio.sleep(1)
+    await other.agent.cancel(bot.token, session=other.session)
+    reading.cancel()
+    await asyncio.gather(reading, return_exceptions=True)
+    assert await other.outcome() is None
+    with pytest.raises(RunCancelled):
+        await other.agent.poll(bot.token, session=other.session)
+    assert await other.outcome() is Outcome.CANCELLED
+    assert (other.begun, len(client.requests)) == ([], 1)
+
+
+class HesitantClient(ScriptedClient):
+    """It takes a second until it is known which response has begun."""
+
+    async def stream(self, request: Any) -> Any:
+        async for given in super().stream(request):
+            if len(self._responses) == 2:
+                await asyncio.sleep(1)
+            yield given
+
+
+async def test_a_response_that_began_while_its_run_was_cancelled_is_cancelled_too() -> None:
+    client, state = HesitantClient([a_script()._turns[0], ["Cats ", 30.0, "sleep."]]), MemoryState()
+    bot, other = SlowBot(client, state), SlowBot(client, state)
+    reading = asyncio.create_task(bot.read())
+    await asyncio.sleep(60.5)
+    assert len(client.requests) == 2
+    await other.agent.cancel(bot.token, session=other.session)
+    with pytest.raises(RunCancelled):
+        await reading
+    assert [response.reply().status for response in client._responses.values()] == ["completed", "cancelled"]
+    assert await other.outcome() is Outcome.CANCELLED
+
+
+async def test_to_cancel_a_run_whose_last_response_is_over_leaves_it_its_answer() -> None:
+    bot = Bot(ScriptedClient(["Done."]), MemoryState())
+    token = (await bot.agent.run("Hi", session=bot.session, background=True)).continuation_token or ""
+    await asyncio.sleep(1)
+    await bot.agent.cancel(token, session=bot.session)
+    assert (await bot.agent.poll(token, session=bot.session)).text == "Done."
+
+
+@pytest.mark.parametrize("kept", ["session", "memory"])
+async def test_a_token_of_a_turn_that_its_run_never_had_is_invalid(kept: str) -> None:
+    """Without a secret anybody can sign one."""
+    bot = Bot(a_script(), MemoryState() if kept == "session" else None)
+    response = await bot.agent.run("Hi", session=bot.session, background=True)
+    token = ContinuationToken.parse(response.continuation_token or "")
+    wrong = str(replace(token, turn=99, signature=""))
+    for ask in (bot.agent.run, bot.agent.poll, bot.agent.cancel):
+        with pytest.raises(TokenInvalid, match="turn 99"):
+            await ask(continuation_token=wrong, session=bot.session)
+    with pytest.raises(TokenInvalid, match="turn 99"):
+        await events_of(bot.agent.run(continuation_token=wrong, session=bot.session, stream=True))
+    assert (await bot.agent.poll(token, session=bot.session)).text == "Let me look. Cats and dogs sleep."
+
+
+SLOW_END: list[Any] = [
+    ["Let me ", ToolCall(id="1", name="search", arguments='{"words": "cats"}')],
+    ["It is ", 30.0, "done."],
+]
+
+
+@pytest.mark.parametrize(
+    ("filtered", "going", "left"),
+    [
+        ({}, "Let me ", "Let me It is "),
+        ({"final_turn_only": True}, "", "It is "),
+        ({"filter": TurnFilter("final")}, "", "It is "),
+        ({"filter": TurnFilter("all")}, "Let me ", "Let me It is "),
+        ({"filter": TurnFilter(lambda view: "release" if view.turn == 1 else "drop")}, "Let me ", "Let me "),
+    ],
+)
+async def test_every_look_shows_of_a_run_what_its_filter_would_have_shown(
+    filtered: dict[str, Any], going: str, left: str
+) -> None:
+    bot = Bot(ScriptedClient(SLOW_END), MemoryState())
+    token = (await bot.agent.run("Hi", session=bot.session, background=True)).continuation_token or ""
+    told: list[str] = []
+    with pytest.raises(TimeoutError):
+        await bot.agent.poll(
+            token,
+            session=bot.session,
+            deadline=9,
+            on_status=lambda response: told.append(response.text),
+            **filtered,
+        )
+    assert set(told[-2:]) == {going}
+    look = await bot.agent.run(continuation_token=token, session=bot.session, **filtered)
+    assert (look.status, look.text) == ("in_progress", going)
+    assert [said.text for said in look.messages] == ["Let me ", ""]
+    await bot.agent.cancel(token, session=bot.session)
+    with pytest.raises(RunCancelled) as caught:
+        await bot.agent.poll(token, session=bot.session, **filtered)
+    assert caught.value.partial.text == left
+
+
+async def test_who_polls_a_failed_run_once_more_gets_of_it_what_the_history_keeps() -> None:
+    for policy, kept in ((HistoryPolicy(), ""), (HistoryPolicy(failed="keep_partial"), "It is ")):
+        client = ScriptedClient([SLOW_END[0], ["It is ", ModelError("It broke", code="server_error")]])
+        bot = Bot(client, MemoryState())
+        session = AgentSession("s-1", state=bot.state, policy=policy)
+        token = (await bot.agent.run("Hi", session=session, background=True)).continuation_token or ""
+        for text in ("It is ", kept):
+            with pytest.raises(RunFailed, match="It broke") as caught:
+                await bot.agent.poll(token, session=session, final_turn_only=True)
+            assert caught.value.partial.text == text
+
+
+async def test_an_event_that_gets_its_token_keeps_all_else_that_it_has() -> None:
+    said = [
+        Text("Cats", "replace", "commentary", extra={"later": 1}),
+        Reasoning("Hm", "replace", extra={"later": 2}),
+        Text(" sleep"),
+    ]
+    assert {each.name for each in fields(Text)} == {
+        *("text", "mode", "phase", "scope", "continuation_token", "extra")
+    }
+    events = await events_of(Bot(ScriptedClient([said])).agent.run("Hi", stream=True, background=True))
+    assert bare(events)[2:5] == said
+    assert len({event.continuation_token for event in events[:-1]}) == len(events) - 1
 
 
 def test_a_pace_never_goes_beyond_its_deadline_nor_its_longest_interval() -> None:

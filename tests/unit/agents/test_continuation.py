@@ -196,3 +196,27 @@ def test_the_issuer_of_a_run_makes_the_same_tokens_as_the_class(token: Continuat
     issued = issuer.issue(token.turn, token.stage, token.cursor, token.skip, token.created)
     expected = dataclasses.replace(token, expires=token.created + 60.0).signed(SECRET)
     assert issued == str(expected)
+
+
+def test_tokens_of_one_issuer_have_their_own_place_and_times_that_are_less_than_a_second_old() -> None:
+    issuer = TokenIssuer(
+        run_id="run-1",
+        agent="helper",
+        provider="scripted",
+        session_id="s-1",
+        resume_mode="append",
+        seconds=60.0,
+        secret=SECRET,
+    )
+    cursors = {"id": "resp_1", "after": 7}, {"id": "resp_1", "after": 8}
+    for turn, stage, cursor, skip, now, created in (
+        (1, "start", cursors[0], 1, 1000.0, 1000.0),
+        (1, "model", cursors[0], 2, 1000.9, 1000.0),
+        (2, "model", cursors[1], 0, 1001.0, 1001.0),
+        (2, "tools", cursors[1], 3, 900, 900),  # a clock that was set back
+    ):
+        issued = issuer.issue(turn, stage, cursor, skip, now)  # type: ignore[arg-type]
+        token = a_token(
+            turn=turn, stage=stage, cursor=cursor, skip=skip, created=created, expires=created + 60.0
+        )
+        assert issued == str(token.signed(SECRET))

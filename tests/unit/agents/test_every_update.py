@@ -2,7 +2,8 @@
 told in the next turn agree with the policy.
 
 The run of `SCRIPT` is ended in each way at each of its updates, and its reader's task is cancelled at each
-moment of it, also while tools run. Then hypothesis makes scripts of its own.
+moment of it, also while tools run. One that goes on in the background is left and resumed at each of
+them. Then hypothesis makes scripts of its own.
 """
 
 from __future__ import annotations
@@ -11,26 +12,36 @@ import asyncio
 import contextlib
 import gc
 import itertools
+import logging
 import warnings
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from cadenza.agents.agent import Agent
 from cadenza.agents.agent_stream import AgentStream
 from cadenza.agents.clients.client import Checkpoint, ModelReply, ModelRequest
 from cadenza.agents.clients.scripted import ScriptedClient
-from cadenza.agents.errors import ModelError, StreamIncomplete
+from cadenza.agents.errors import ModelError, RunCancelled, StreamIncomplete
 from cadenza.agents.history import HistoryPolicy, Keep
 from cadenza.agents.message import Message, ToolCallPart, ToolResultPart
 from cadenza.agents.repair import repair
 from cadenza.agents.response_stream import StreamState
 from cadenza.agents.session import AgentSession
 from cadenza.agents.tools import Tool, ToolContext, tool
-from cadenza.events import Outcome, StreamEvent, Text, ToolCall, ToolResult, TurnEnded, TurnStarted
+from cadenza.events import (
+    AnswerText,
+    Outcome,
+    StreamEvent,
+    Text,
+    ToolCall,
+    ToolResult,
+    TurnEnded,
+    TurnStarted,
+)
 from cadenza.state import MemoryState
 from cadenza.testing import VirtualClock
 from hypothesis import given, settings, strategies as st
@@ -110,16 +121,32 @@ class Run:
     script: list[Any] = field(default_factory=lambda: SCRIPT)
     fail_at: int | None = None
     options: dict[str, Any] = field(default_factory=dict)
+    resumes_by: Literal["append", "replay"] | None = None
+    """Set for a run that goes on in the background."""
 
     def __post_init__(self) -> None:
         self.tools = Tools()
-        self.scripted = ScriptedClient(self.script)
+        self.scripted = ScriptedClient(self.script, resumes_by=self.resumes_by or "append")
         self.policy = HistoryPolicy(cancelled=self.keep, failed=self.keep, closed=self.keep)
         self.state = MemoryState()
         self.session = AgentSession("s", state=self.state, policy=self.policy)
-        self.agent = Agent(FailingClient(self.scripted, self.fail_at), tools=self.tools.all())
         self.seen: list[StreamEvent] = []
-        self.stream: AgentStream = self.agent.run("Ask", session=self.session, stream=True, **self.options)
+        background = self.resumes_by is not None
+        client = self.scripted if background else FailingClient(self.scripted, self.fail_at)
+        self.stream: AgentStream = Agent(client, tools=self.tools.all()).run(
+            "Ask", session=self.session, stream=True, background=background, **self.options
+        )
+
+    def resume(self) -> bool:
+        """Go on in another process, which knows the token of what was seen last. False where it has none."""
+        token = self.seen[-1].continuation_token
+        if token is None:
+            return False
+        self.session = AgentSession("s", state=self.state, policy=self.policy)
+        self.stream = Agent(self.scripted, tools=self.tools.all()).run(
+            continuation_token=token, session=self.session, stream=True, **self.options
+        )
+        return True
 
     async def check(self, outcome: Outcome) -> None:
         """What was seen, what is kept and what the next turn's model is told agree."""
@@ -142,9 +169,13 @@ class Run:
 
     def _check_partial(self, kept: list[Message]) -> None:
         said = [message for message in kept if message.role == "assistant"]
-        if self.options:  # some of it is hidden from the reader
-            shown = "".join(event.text for event in self.seen if isinstance(event, Text))
-            assert shown in "".join(message.text for message in said)
+        if "final_turn_only" in self.options:  # some of it is hidden from the reader
+            assert shown(self.seen) in "".join(message.text for message in said)
+        elif self.resumes_by is not None:  # the provider may be ahead of the reader
+            for seen, message in itertools.zip_longest(_seen_turns(self.seen), said):
+                assert message is not None, "history has what was seen"
+                assert seen is None or message.text.startswith(seen[0])
+                assert seen is None or {call.id for call in message.tool_calls} >= set(seen[1])
         else:
             assert [
                 (message.text, [call.id for call in message.tool_calls], message.status) for message in said
@@ -184,13 +215,25 @@ class Run:
                     KEPT.append(iterator)  # the handle lives on, so that this is no break
 
 
+def shown(seen: list[StreamEvent]) -> str:
+    """What is on the screen of who saw this."""
+    answer = AnswerText()
+    for event in seen:
+        answer.apply(event)
+    return answer.text
+
+
 def _seen_turns(seen: list[StreamEvent]) -> Iterator[tuple[str, list[str], str]]:
     """The text, the calls and the status of each turn that says something, as its reader saw it."""
     turns: dict[int, tuple[list[str], list[str], list[str]]] = {}
+    text, calls, ended = turns[1] = [], [], []
     for event in seen:
         if isinstance(event, TurnStarted):
             text, calls, ended = turns[event.turn] = [], [], []
         elif isinstance(event, Text):
+            if event.mode == "replace":  # a replay: the turn comes again
+                text.clear()
+                calls.clear()
             text.append(event.text)
         elif isinstance(event, ToolCall):
             calls.append(event.id)
@@ -363,7 +406,7 @@ async def test_what_is_hidden_from_the_reader_is_in_history_all_the_same(
     async with VirtualClock():
         run = Run("keep_partial", options={"final_turn_only": True})
         await run.read()
-        assert "".join(event.text for event in run.seen if isinstance(event, Text)) == "It is 42."
+        assert shown(run.seen) == "It is 42."
         await run.check(Outcome.COMPLETED)
         said = [message.text for message in await run.session.messages() if message.role == "assistant"]
         assert said[:3] == ["Let me look. ", "Almost. ", "It is 42."]
@@ -388,6 +431,121 @@ async def test_a_tool_that_was_stopped_is_told_to_the_model_as_such_and_one_that
         assert (slow.interrupted, quick.interrupted) == (True, False)
         assert "interrupted" in slow.content
         assert quick.content == "done b"
+
+
+@pytest.fixture
+def quiet(caplog: pytest.LogCaptureFixture) -> None:
+    """Without the traceback that each call of `broken` logs: it takes longer than a run."""
+    caplog.set_level(logging.CRITICAL, "cadenza.agents")
+
+
+background = pytest.mark.parametrize("resumes_by", ["append", "replay"])
+filtered = pytest.mark.parametrize("options", [{}, {"final_turn_only": True}], ids=["all", "final"])
+
+
+@background
+@filtered
+@pytest.mark.parametrize(
+    "leave", [leave_inside_async_with, cancel_the_task], ids=lambda leave: leave.__name__
+)
+@pytest.mark.usefixtures("quiet")
+async def test_a_background_run_that_is_left_at_each_update_and_resumed_agrees_with_one_that_was_not(
+    leave: Callable[[Run, int], Awaitable[Outcome]],
+    resumes_by: Literal["append", "replay"],
+    options: dict[str, Any],
+) -> None:
+    async with VirtualClock():
+        whole = Run("keep_partial", options=options)
+        await whole.read()
+        assert len(whole.seen) > 20
+        for k in range(1, len(whole.seen) + 1):
+            run = Run("drop", options=options, resumes_by=resumes_by)
+            await leave(run, k)
+            assert len(run.seen) >= k
+            assert [event.kind for event in run.seen] == [event.kind for event in whole.seen[: len(run.seen)]]
+            if run.resume():
+                await run.read()
+            await run.check(Outcome.COMPLETED)
+            assert shown(run.seen) == shown(whole.seen)
+            await nothing_is_left()
+
+
+@pytest.mark.usefixtures("quiet")
+async def test_a_background_run_may_be_left_and_resumed_after_every_single_update() -> None:
+    async with VirtualClock():
+        run = Run("drop", resumes_by="append")
+        for k in itertools.count(1):
+            await leave_inside_async_with(run, k)
+            assert len(run.seen) == k
+            if not run.resume():
+                break
+        await run.check(Outcome.COMPLETED)
+        await nothing_is_left()
+
+
+@background
+@pytest.mark.usefixtures("quiet")
+async def test_a_filtered_background_run_that_is_left_again_and_again_has_a_token_until_it_is_over(
+    resumes_by: Literal["append", "replay"],
+) -> None:
+    async with VirtualClock():
+        run = Run("drop", options={"final_turn_only": True}, resumes_by=resumes_by)
+        for more in itertools.count(1):  # what is held comes again: one event at a time would lead nowhere
+            await leave_inside_async_with(run, len(run.seen) + more)
+            if not run.resume():
+                break
+        assert more > 4
+        assert run.seen[-1].kind == "run_ended"
+        assert all(event.continuation_token for event in run.seen[:-1])
+        assert shown(run.seen) == "It is 42."
+        await run.check(Outcome.COMPLETED)
+        await nothing_is_left()
+
+
+@background
+@filtered
+@pytest.mark.usefixtures("quiet")
+async def test_a_background_run_that_is_cancelled_at_each_update_stays_cancelled_for_who_resumes_it(
+    resumes_by: Literal["append", "replay"], options: dict[str, Any]
+) -> None:
+    async with VirtualClock():
+        for k in itertools.count(1):
+            run = Run("keep_partial", options=options, resumes_by=resumes_by)
+            await leave_inside_async_with(run, k)
+            if not run.resume():
+                break
+            async with run.stream as stream:
+                run.seen.append(await anext(stream))
+                await stream.cancel()
+            if run.resume():
+                with pytest.raises(RunCancelled):
+                    await run.read()
+            await run.check(Outcome.CANCELLED)
+            await nothing_is_left()
+
+
+@background
+@filtered
+@pytest.mark.usefixtures("quiet")
+async def test_a_background_run_that_fails_has_failed_for_who_resumes_it_at_any_update(
+    resumes_by: Literal["append", "replay"], options: dict[str, Any]
+) -> None:
+    error = ModelError("The line is down.", code="down")
+    script = [*SCRIPT[:2], [1.0, "It ", 1.0, "is ", error]]
+    async with VirtualClock():
+        for k in itertools.count(1):
+            run = Run("keep_partial", script, options=options, resumes_by=resumes_by)
+            try:
+                await leave_inside_async_with(run, k)
+            except ModelError:
+                await run.check(Outcome.FAILED)
+                break
+            if run.resume():
+                with pytest.raises(ModelError):
+                    await run.read()
+            await run.check(Outcome.FAILED)
+            await nothing_is_left()
+        assert k > 15
 
 
 words = st.sampled_from(["I ", "see. ", "Well, ", "yes. "])

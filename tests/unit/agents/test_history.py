@@ -144,6 +144,11 @@ def test_a_field_that_is_not_known_is_no_error() -> None:
         {"role": "user", "parts": "secret"},
         {"role": "user", "parts": ["secret"]},
         {"role": "user", "parts": [{"kind": "data", "data": "secret"}]},
+        {"role": "user", "parts": [{"kind": "text", "text": 1}]},
+        {"role": "user", "parts": [{"kind": "text", "text": None}]},
+        {"role": "tool", "parts": [{"kind": "tool_result", "id": "a", "name": "b", "error": "secret"}]},
+        {"role": "assistant", "parts": [{"kind": "provider", "source": "p", "data": ["secret"]}]},
+        {"role": "user", "metadata": "secret"},
     ],
 )
 def test_what_is_no_message_is_refused(data: Any) -> None:
@@ -156,6 +161,26 @@ def test_a_run_that_is_no_json_is_refused_by_its_id_and_tells_nothing_of_its_tex
     with pytest.raises(TypeError, match=r"r1.*Metadata") as caught:
         encode_record(record)
     assert "secret" not in str(caught.value) + repr(record)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("run_id", 1),
+        ("outcome", 1),
+        ("outcome", "secret"),
+        ("input", "secret"),
+        ("messages", {}),
+        ("messages", None),
+        ("background", "secret"),
+        ("started", "secret"),
+        ("writer", None),
+    ],
+)
+def test_a_run_with_a_field_of_another_type_is_refused(name: str, value: Any) -> None:
+    document = json.loads(encode_record(RunRecord("r1", Outcome.COMPLETED, ASKED, SAID, {"id": "r"}, 1.0)))
+    with pytest.raises(ValueError, match=name if value != "secret" or name != "outcome" else "Outcome"):
+        decode_record(json.dumps({**document, name: value}).encode())
 
 
 def test_a_run_of_a_later_version_is_refused() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -22,7 +23,11 @@ from cadenza.agents import (
     ToolResultPart,
     ToolSpec,
 )
+from cadenza.agents.clients.openai_chat import ChatReader
 from cadenza.events import Citation, Raw, Reasoning, StopReason, StreamEvent, Text, ToolCall, Usage
+from hypothesis import given, settings, strategies as st
+from openai._models import construct_type
+from openai.types.chat import ChatCompletionChunk
 from openai_wire import Call, ChatManner, Cut, HttpError, OpenAIServer, Refuse, Reply, Say, Think
 
 WEATHER = ToolSpec("weather", "The weather there.", {"type": "object", "properties": {}})
@@ -133,6 +138,74 @@ async def test_a_name_that_comes_with_every_piece_is_one_name(openai_server: Ope
 
     events, _ = await play(openai_server, Reply(Say(), wild={1: chunk(OSLO[:3]), 2: chunk(OSLO[3:])}))
     assert ToolCall("c", "weather", OSLO) in events
+
+
+def chunk_of(delta: Any, finish: str | None = None) -> Any:
+    choice = {"index": 0, "delta": delta, "finish_reason": finish}
+    return {"id": "x", "object": "chat.completion.chunk", "created": 1, "model": "m", "choices": [choice]}
+
+
+def piece(id: str | None, name: str | None, arguments: str, index: int = 0) -> Any:
+    function = {"arguments": arguments} if name is None else {"name": name, "arguments": arguments}
+    return chunk_of({"tool_calls": [{"index": index, "id": id, "type": "function", "function": function}]})
+
+
+def read(*chunks: Any) -> tuple[list[StreamEvent], ModelReply]:
+    reader = ChatReader()
+    found: list[Any] = []
+    for chunk in chunks:
+        found += reader.feed(construct_type(type_=ChatCompletionChunk, value=chunk))
+    *rest, reply = reader.finish()
+    return [*found, *rest], reply
+
+
+@pytest.mark.parametrize("name", [None, "weather"])
+def test_a_call_whose_pieces_have_an_id_each_is_one_call(name: str | None) -> None:
+    events, last = read(
+        piece("a1", "weather", ""),
+        piece("a2", name, OSLO[:4]),
+        piece("a3", name, OSLO[4:]),
+        piece("b1", "weather", ROME),
+        chunk_of({}, "tool_calls"),
+    )
+    assert events == [ToolCall("a1", "weather", OSLO), ToolCall("b1", "weather", ROME)]
+    assert [part.arguments for part in last.message.tool_calls] == [OSLO, ROME]
+
+
+def test_calls_that_all_have_one_id_are_apart() -> None:
+    events, last = read(
+        piece("call", "weather", OSLO), piece("call", "weather", ROME, 1), chunk_of({}, "tool_calls")
+    )
+    calls = [event for event in events if isinstance(event, ToolCall)]
+    assert [call.arguments for call in calls] == [OSLO, ROME]
+    assert [call.id for call in calls] == [part.id for part in last.message.tool_calls]
+    assert len({call.id for call in calls}) == 2
+
+
+_TEXTS = st.sampled_from([None, "", "A", "B"])
+_CHUNKS = st.one_of(
+    st.builds(lambda text, refusal: chunk_of({"content": text, "refusal": refusal}), _TEXTS, _TEXTS),
+    st.builds(
+        piece,
+        st.sampled_from([None, "", "a", "b"]),
+        st.sampled_from([None, "", "f", "g"]),
+        st.sampled_from(["", "{}", '{"x":', "1}"]),
+        st.sampled_from([0, 1]),
+    ),
+    st.just(chunk_of({}, "length")),
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(_CHUNKS, max_size=8))
+def test_the_reply_has_the_text_and_the_calls_that_were_given_whatever_a_server_sends(
+    chunks: list[Any],
+) -> None:
+    events, last = read(*chunks)
+    assert text_of(events) == last.message.text
+    calls = [(event.id, event.arguments) for event in events if isinstance(event, ToolCall)]
+    assert calls == [(part.id, part.arguments) for part in last.message.tool_calls]
+    assert len({id for id, _ in calls}) == len(calls)
 
 
 async def test_a_server_that_says_stop_beside_calls_is_told_apart_by_the_raw_reason(
@@ -278,6 +351,15 @@ async def test_a_connection_that_ends_too_early_raises(
     assert (error.code, error.retryable) == (code, True)
 
 
+@pytest.mark.parametrize("chunk", [None, [], "x", 5, {"choices": [None]}, {"choices": 5}])
+async def test_what_is_no_chunk_of_this_api_is_a_model_error(openai_server: OpenAIServer, chunk: Any) -> None:
+    openai_server.say(Reply(Say("Hel", "lo"), wild={2: f"data: {json.dumps(chunk)}\n\n".encode()}))
+    client = OpenAIChatClient("gpt-5", client=openai_server.client())
+    events, error = await until_it_fails(client.stream(request()))
+    assert "Hello".startswith(text_of(events))
+    assert (error.code, error.retryable) == ("invalid_stream", True)
+
+
 async def test_an_answer_that_was_whole_when_the_connection_broke_is_an_answer(
     openai_server: OpenAIServer,
 ) -> None:
@@ -307,7 +389,40 @@ async def test_a_refused_request_is_a_model_error_with_the_package_s_as_its_caus
     _, error = await until_it_fails(client.stream(request()))
     assert isinstance(error.__cause__, openai.NotFoundError)
     assert (error.code, error.status, error.retryable) == ("model_not_found", 404, False)
+    assert str(error).startswith("The request to the model 'gpt-9' was refused: ")
     assert "no such model" in str(error)
+
+
+async def test_a_key_is_neither_in_the_error_nor_in_its_cause_and_a_word_is_no_key(
+    openai_server: OpenAIServer,
+) -> None:
+    for key, left in (("0123456789abcdef", "(key)"), ("none", "none")):
+        openai_server.say(HttpError(400, "invalid", f"tool_choice: {key} of the tools matches, sk-12345"))
+        openai_server.api_key = key
+        client = OpenAIChatClient("gpt-5", client=openai_server.client())
+        _, error = await until_it_fails(client.stream(request()))
+        for said in (str(error), str(error.__cause__)):
+            assert f"tool_choice: {left} of the tools matches, (key)" in said
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        ("http://me:secret@127.0.0.1:9/v1", r"the connection to http://127\.0\.0\.1:9/v1/? failed \(\w+\)"),
+        (
+            "127.0.0.1:9/v1",
+            r"the connection to 127\.0\.0\.1:9/v1/? failed \(UnsupportedProtocol; .*https://\)",
+        ),
+    ],
+)
+async def test_a_connection_that_failed_is_named_and_why(address: str, said: str) -> None:
+    client = OpenAIChatClient(
+        "gpt-5", client=openai.AsyncOpenAI(api_key="none", base_url=address, max_retries=0)
+    )
+    _, error = await until_it_fails(client.stream(request()))
+    assert re.search(said, str(error)), str(error)
+    assert "secret" not in str(error)
+    assert (error.code, error.retryable) == ("connection_error", True)
 
 
 async def test_the_background_is_refused(openai_server: OpenAIServer) -> None:
@@ -362,11 +477,11 @@ async def test_messages_tools_and_options_are_sent_as_the_api_names_them(openai_
         Message("assistant"),
         instructions="You help.",
         tools=(WEATHER,),
-        tool_choice="required",
+        tool_choice="none",
         options={"temperature": 0.1},
     )
     body = openai_server.creations[0]
-    assert (body["temperature"], body["tool_choice"], body["stream"]) == (0.1, "required", True)
+    assert (body["temperature"], body["tool_choice"], body["stream"]) == (0.1, "none", True)
     assert body["tools"][0]["function"]["name"] == "weather"
     assert body["messages"] == [
         {"role": "system", "content": "You help."},
@@ -406,3 +521,13 @@ async def test_options_of_a_request_go_before_the_client_s(openai_server: OpenAI
     asked = request(options={"temperature": 0.9, "model": "gpt-6"})
     assert [event async for event in client.stream(asked)]
     assert (openai_server.creations[0]["temperature"], openai_server.creations[0]["model"]) == (0.9, "gpt-6")
+
+
+async def test_half_a_surrogate_pair_is_replaced_and_a_pair_in_two_halves_is_put_together(
+    openai_server: OpenAIServer,
+) -> None:
+    await play(openai_server, "Hello", "cut \ud83d", "ä \ud83d\ude00")
+    assert [message["content"] for message in openai_server.creations[0]["messages"]] == [
+        "cut \ufffd",
+        "ä 😀",
+    ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from cadenza.agents import (
@@ -25,6 +25,7 @@ from cadenza.agents import (
     ToolResultPart,
     ToolSpec,
 )
+from cadenza.agents.clients.openai_responses import ResponseReader
 from cadenza.events import (
     Attachment,
     Citation,
@@ -38,6 +39,9 @@ from cadenza.events import (
     Usage,
 )
 from cadenza.testing import VirtualClock
+from hypothesis import given, settings, strategies as st
+from openai._models import construct_type
+from openai.types.responses import Response, ResponseStreamEvent
 from openai_wire import Call, Cut, Hosted, HttpError, OpenAIServer, Picture, Refuse, Reply, Say, Search, Think
 
 WEATHER = ToolSpec(
@@ -446,7 +450,7 @@ async def test_a_missing_key_is_said_when_it_is_needed(monkeypatch: pytest.Monke
 
 async def test_a_missing_package_is_said_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(ImportError, match=r"pip install 'cadenza-agents\[openai\]'"):
+    with pytest.raises(ImportError, match="package openai, which is not installed"):
         OpenAIResponsesClient("gpt-5")
 
 
@@ -530,7 +534,7 @@ async def test_tools_options_and_pictures_are_sent_as_the_api_names_them(openai_
 
 
 async def test_a_choice_among_no_tools_is_not_sent(openai_server: OpenAIServer) -> None:
-    await play(openai_server, "Yes", tool_choice="required")
+    await play(openai_server, "Yes", tool_choice="none")
     assert not {"tools", "tool_choice"} & set(openai_server.creations[0])
 
 
@@ -635,15 +639,247 @@ async def test_taking_up_again_has_a_bound(openai_server: OpenAIServer) -> None:
     assert len(openai_server.connections) == 7
 
 
-async def test_a_dropped_background_connection_raises_and_its_point_can_be_resumed(
+async def test_a_background_connection_that_breaks_is_taken_up_again(openai_server: OpenAIServer) -> None:
+    openai_server.say(FULL)
+    whole = await all_of(make(openai_server).stream(request(background=True, tools=(WEATHER,))))
+    cuts = tuple(Cut(after=count, how="abort") for count in (1, 3, 7, 4, 2, 9))
+    openai_server.say(Reply(*FULL.parts, cuts=cuts))
+    async with VirtualClock():
+        given = await all_of(make(openai_server).stream(request(background=True, tools=(WEATHER,))))
+    assert text_of(given) == text_of(whole)
+    kinds = [type(event) for event in without_points(whole)]
+    assert [type(event) for event in without_points(given)] == kinds
+
+
+async def test_taking_up_what_broke_has_a_bound_and_its_point_can_be_resumed(
     openai_server: OpenAIServer,
 ) -> None:
-    openai_server.say(Reply(Say("Hel", "lo"), cuts=(Cut(after=6, how="abort"),)))
+    gate = asyncio.Event()
+    cuts = (Cut(after=6, how="abort"), *(Cut(at_byte=10, how="abort") for _ in range(6)))
+    openai_server.say(Reply(Say("Hel", "lo"), gate=gate, gate_at=7, cuts=cuts))
     client = make(openai_server)
-    seen, _ = await until_it_fails(client.stream(request(background=True)))
+    async with VirtualClock():
+        seen, error = await until_it_fails(client.stream(request(background=True)))
+    assert error.code == "connection_error"
+    gate.set()
     at = max(index for index, event in enumerate(seen) if isinstance(event, Checkpoint))
     rest = await all_of(client.resume(seen[at].state))
     assert text_of(seen[:at]) + text_of(rest) == "Hello"
+
+
+async def test_a_task_that_is_cancelled_while_the_connection_is_emptied_closes_it(
+    openai_server: OpenAIServer,
+) -> None:
+    openai_server.say("Hello")
+    client = make(openai_server)
+    closed = False
+
+    class Stream:
+        def __init__(self, of: Any) -> None:
+            self._of = of
+            self._over = False
+
+        async def __anext__(self) -> Any:
+            if self._over:
+                raise asyncio.CancelledError
+            event = await anext(self._of)
+            self._over = event.type == "response.completed"
+            return event
+
+        async def close(self) -> None:
+            nonlocal closed
+            closed = True
+            await self._of.close()
+
+    opened = client._open
+
+    async def open_(body: Any) -> Any:
+        return Stream(await opened(body))
+
+    client._open = open_  # type: ignore[method-assign]
+    with pytest.raises(asyncio.CancelledError):
+        await all_of(client.stream(request()))
+    assert closed
+
+
+# Servers that are like it in name only: the reader
+
+
+def body(status: str, *output: Any, **fields: Any) -> dict[str, Any]:
+    return {"id": "r1", "status": status, "output": list(output), "error": None, **fields}
+
+
+def message(*texts: str, id: str | None = "msg_0", phase: str | None = None) -> dict[str, Any]:
+    content = [{"type": "output_text", "text": text, "annotations": []} for text in texts]
+    return {"type": "message", "id": id, "phase": phase, "role": "assistant", "content": content}
+
+
+def call(name: str, **ids: str) -> dict[str, Any]:
+    return {"type": "function_call", "name": name, "arguments": "{}", "status": "completed", **ids}
+
+
+def delta(text: Any, at: int | None = 0) -> dict[str, Any]:
+    return {"type": "response.output_text.delta", "delta": text, "output_index": at, "content_index": 0}
+
+
+def said(text: Any, at: int | None = 0) -> dict[str, Any]:
+    return {"type": "response.output_text.done", "text": text, "output_index": at, "content_index": 0}
+
+
+def added(item: Any, at: int | None = 0) -> dict[str, Any]:
+    return {"type": "response.output_item.added", "item": item, "output_index": at}
+
+
+def done(item: Any, at: int | None = 0) -> dict[str, Any]:
+    return {"type": "response.output_item.done", "item": item, "output_index": at}
+
+
+def completed(*output: Any, **fields: Any) -> dict[str, Any]:
+    return {"type": "response.completed", "response": body("completed", *output, **fields)}
+
+
+def read(reader: ResponseReader, *events: Any) -> list[StreamEvent]:
+    kind = cast("Any", ResponseStreamEvent)
+    found: list[StreamEvent] = []
+    for event in events:
+        found += reader.feed(construct_type(type_=kind, value=event))
+    return found
+
+
+@pytest.mark.parametrize("ids", [{}, {"call_id": ""}, {"id": "fc"}])
+def test_calls_without_an_id_are_apart_and_each_is_given_once(ids: dict[str, str]) -> None:
+    one, two = (call(name, **{key: id and f"{id}_{name}" for key, id in ids.items()}) for name in "ab")
+    reader = ResponseReader()
+    given = [event for event in read(reader, done(one), done(two, 1), completed(one, two)) if event]
+    calls = [(event.id, event.name) for event in given if isinstance(event, ToolCall)]
+    assert [name for _, name in calls] == ["a", "b"]
+    assert len({id for id, _ in calls}) == 2
+    assert reader.reply is not None
+    assert [(part.id, part.name) for part in reader.reply.message.tool_calls] == calls
+
+
+@pytest.mark.parametrize(
+    ("events", "text"),
+    [
+        pytest.param((delta("Hi"), said("Hello"), completed(message("Hello"))), "Hello", id="another-whole"),
+        pytest.param((delta("Hi"), done(message("Hello")), completed()), "Hello", id="another-item"),
+        pytest.param((said("Hello"), delta("Hello"), completed(message("Hello"))), "Hello", id="late"),
+        pytest.param((delta("Hel"), done(message("Hello")), delta("lo"), completed()), "Hello", id="after"),
+        pytest.param((delta("A"), completed(message("A"), message("B", id="m"))), "AB", id="one-more"),
+        pytest.param((done(message("A")), delta("B", 1), completed(message("A"))), "AB", id="one-less"),
+        pytest.param((delta("A", None), done(message("A"), None), delta("B", None)), "AB", id="no-index"),
+        pytest.param((delta("A"), delta("B", 1), delta("a"), delta("b", 1)), "AaBb", id="two-at-once"),
+    ],
+)
+def test_what_is_shown_is_what_history_has_however_a_server_contradicts_itself(
+    events: tuple[Any, ...], text: str
+) -> None:
+    reader = ResponseReader()
+    given = read(reader, *events)
+    if reader.reply is None:
+        given += read(reader, completed())
+    assert reader.reply is not None
+    assert text_of(given) == reader.reply.message.text == text
+
+
+_TEXTS = st.sampled_from(["", "A", "B", "AB", "ABC", "BC", "C", "AA"])
+_INDEXES = st.sampled_from([0, 1, None])
+_MESSAGES = st.builds(message, _TEXTS, id=st.sampled_from([None, "m0", "m1"]), phase=st.just("commentary"))
+_CALLS = st.builds(
+    lambda name, ids: call(name, **ids),
+    st.sampled_from("fg"),
+    st.sampled_from([{}, {"id": "fc1"}, {"call_id": "c1"}, {"call_id": "c2", "id": "fc1"}]),
+)
+_ITEMS = st.one_of(_MESSAGES, _CALLS)
+_EVENTS_ANY = st.lists(
+    st.one_of(
+        st.builds(delta, _TEXTS, _INDEXES),
+        st.builds(said, _TEXTS, _INDEXES),
+        st.builds(added, _MESSAGES, _INDEXES),
+        st.builds(done, _ITEMS, _INDEXES),
+    ),
+    max_size=8,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(_EVENTS_ANY, st.lists(_ITEMS, max_size=3), st.integers(0, 8), st.booleans())
+def test_the_reply_has_the_text_and_the_calls_that_were_given_whatever_a_server_sends(
+    events: list[Any], output: list[Any], cut: int, settled: bool
+) -> None:
+    """Also where another reader goes on after `cut` events, and where the end is looked up."""
+    reader = ResponseReader()
+    before: list[Any] = []
+    if cut < len(events):
+        before = read(reader, *events[:cut])
+        reader = ResponseReader(json.loads(json.dumps({**reader.state(), "response": "r1"})))
+    given = read(reader, *events[cut if before else 0 :])
+    if settled:
+        given += reader.settle(construct_type(type_=Response, value=body("completed", *output)))
+    else:
+        given += read(reader, completed(*output))
+    if reader.reply is None:
+        assert before
+        return  # the end does not say what the first reader gave: the client looks it up
+    earlier, calls = ([event.id for event in some if isinstance(event, ToolCall)] for some in (before, given))
+    told = [part.id for part in reader.reply.message.tool_calls]
+    assert len({*earlier, *calls}) == len(earlier) + len(calls)
+    assert set(calls) <= set(told) <= {*earlier, *calls}
+    assert len(set(told)) == len(told)
+    if not before or not settled:
+        assert set(told) == {*earlier, *calls}
+        assert text_of([*before, *given]) == reader.reply.message.text
+
+
+async def test_an_end_that_does_not_say_what_was_made_is_looked_up(openai_server: OpenAIServer) -> None:
+    """There are servers whose last event has no output: who resumed does not know what came before."""
+    openai_server.say(Reply(Say("Hel", "lo"), Call("weather")))
+    client = make(openai_server)
+    given = await all_of(client.stream(request(background=True, tools=(WEATHER,))))
+    at = next(index for index, event in enumerate(given) if isinstance(event, ToolCall)) - 1
+    job = openai_server.jobs["resp_1"]
+    job.sheet.events[-1]["response"]["output"] = []
+    async with VirtualClock():
+        rest = await all_of(client.resume(given[at].state))
+    assert rest[-1] == given[-1]
+    assert without_points(rest) == without_points(given[at:])
+
+
+def test_a_response_that_is_looked_up_goes_on_where_its_text_ended() -> None:
+    """And not by a text in place of all: what is shown of the answer does not vanish."""
+    first, answer = (
+        message("Let me see. ", phase="commentary"),
+        message("It is 3.", id="m", phase="final_answer"),
+    )
+    begun = (added({**answer, "content": []}, 1), delta("It ", 1))
+    for resumed in (False, True):
+        reader = ResponseReader()
+        read(reader, added({**first, "content": []}), delta("Let me see. "), *begun)
+        if resumed:
+            reader = ResponseReader({"response": "r1", **reader.state()})
+        assert reader.settle(construct_type(type_=Response, value=body("completed", first, answer))) == [
+            Text("is 3.", phase="final_answer")
+        ]
+
+
+@pytest.mark.parametrize(
+    "event", [None, [], "x", 5, delta(5), delta({"a": 1}), {"type": "response.completed", "response": None}]
+)
+async def test_what_is_no_event_of_this_api_is_a_model_error(openai_server: OpenAIServer, event: Any) -> None:
+    openai_server.say(Reply(Say("Hel", "lo"), wild={5: f"data: {json.dumps(event)}\n\n".encode()}))
+    events, error = await until_it_fails(make(openai_server).stream(request()))
+    assert "Hello".startswith(text_of(events))
+    assert (error.code, error.retryable) == ("invalid_stream", True)
+
+
+@pytest.mark.parametrize(
+    "state", [{"length": "x"}, {"open": 5}, {"open": [[0, None, [[0, 1]]]]}, {"given": 3}, {"given": [3]}]
+)
+async def test_a_point_that_nobody_wrote_is_refused(
+    openai_server: OpenAIServer, state: dict[str, Any]
+) -> None:
+    with pytest.raises(TokenInvalid):
+        make(openai_server).resume({"response": "resp_1", **state})
 
 
 async def test_start_hangs_up_and_what_it_started_can_be_streamed(openai_server: OpenAIServer) -> None:
@@ -655,7 +891,6 @@ async def test_start_hangs_up_and_what_it_started_can_be_streamed(openai_server:
     assert reply.checkpoint is not None
     going = await client.retrieve(reply.checkpoint.state)
     assert going.status in ("queued", "in_progress")
-    assert going.checkpoint is not None
     gate.set()
     given = await all_of(client.resume(json.loads(json.dumps(reply.checkpoint.state))))
     assert text_of(given) == "Hello"
@@ -716,6 +951,15 @@ async def test_to_cancel_what_is_over_is_no_error(openai_server: OpenAIServer) -
     await client.cancel(given[0].state)
 
 
+async def test_to_cancel_what_is_over_is_no_error_where_the_service_refuses_it(
+    openai_server: OpenAIServer,
+) -> None:
+    openai_server.say("Hello")
+    client = make(openai_server)
+    await all_of(client.stream(request()))  # a synchronous response cannot be cancelled: HTTP 400
+    await client.cancel({"response": "resp_1"})
+
+
 async def test_what_the_provider_has_forgotten_is_expired(openai_server: OpenAIServer) -> None:
     openai_server.say("Hello")
     client = make(openai_server)
@@ -754,10 +998,9 @@ async def test_a_background_response_goes_on_by_its_id_where_the_messages_are_no
 ) -> None:
     openai_server.say(Reply(Think("Hm"), Call("weather")), "Rain.")
     client = make(openai_server)
-    first = (await all_of(client.stream(request(background=True, tools=(WEATHER,)))))[-1]
-    assert first.checkpoint is not None
+    first = (await all_of(client.stream(request(background=True, tools=(WEATHER,)))))[0]
     result = Message("tool", (ToolResultPart("call_1", "weather", "rain"),))
-    given = await all_of(client.stream(request(result, tools=(WEATHER,), previous=first.checkpoint.state)))
+    given = await all_of(client.stream(request(result, tools=(WEATHER,), previous=first.state)))
     assert text_of(given) == "Rain."
     assert openai_server.creations[1]["previous_response_id"] == "resp_1"
 

@@ -69,6 +69,17 @@ def test_results_without_a_call_and_second_results_are_removed() -> None:
     assert repair([orphan, said(A), first, second, orphan, ASK]) == [said(A), first, ASK]
 
 
+def test_a_result_in_another_message_than_one_of_a_tool_gets_one_of_its_own() -> None:
+    one = ToolResultPart("a", "look", "one")
+    assert repair([said(A, one)]) == [said(A), results(one)]
+    assert repair([said(A), said(TextPart("Well"), one)]) == [said(A), results(one), said(TextPart("Well"))]
+    assert repair([said(A), Message("user", (one, TextPart("So?")))]) == [
+        said(A),
+        results(one),
+        Message.user("So?"),
+    ]
+
+
 def test_a_result_before_its_call_is_an_orphan() -> None:
     assert repair([results(ToolResultPart("a", "look", "one")), said(A)])[1:] == [
         results(interrupted_result(A))
@@ -105,7 +116,7 @@ parts = st.one_of(
 )
 messages = st.builds(
     Message,
-    st.sampled_from(["user", "assistant", "tool"]),
+    st.sampled_from(["system", "user", "assistant", "tool"]),
     st.lists(parts, max_size=4).map(tuple),
     st.sampled_from(["complete", "interrupted"]),
 )
@@ -128,6 +139,7 @@ def test_whatever_the_messages_are_each_call_has_one_result_right_after_it(found
         while at < len(repaired) and sum(answers.values()) < len(calls):
             brought = [part.id for part in repaired[at].parts if isinstance(part, ToolResultPart)]
             assert len(brought) == len(repaired[at].parts) > 0, "something stands between"
+            assert repaired[at].role == "tool"
             answers.update(brought)
             at += 1
         assert answers == calls

@@ -362,6 +362,24 @@ async def test_000_13_a_second_consumer_is_refused_also_while_the_first_is_betwe
     assert got == [0, 1, 2]
 
 
+async def test_000_13_the_streams_own_transform_is_refused_as_a_second_consumer() -> None:
+    refused: list[int] = []
+
+    async def greedy(update: int) -> None:
+        with pytest.raises(StreamBusy, match="going on"):
+            await anext(stream)
+        refused.append(update)
+
+    told = Told()
+    stream = totalled(Source(3), transforms=[greedy], effects=[told])
+    # By hand: the consumer is the stream itself then, and the task is the same one.
+    got = [await anext(stream) for _ in range(3)]
+    with pytest.raises(StopAsyncIteration):
+        await anext(stream)
+    assert (got, refused, await stream.final()) == ([0, 1, 2], [0, 1, 2], 3)
+    assert told.outcomes == [Outcome.COMPLETED]
+
+
 async def test_000_14_an_empty_stream_settles_and_one_that_never_started_does_nothing() -> None:
     cleaned: list[Any] = []
     told = Told()
@@ -1254,3 +1272,226 @@ async def test_a_source_with_an_aclose_of_its_own_is_closed_by_it() -> None:
         async for _ in updates:
             break
     assert closed == [1]
+
+
+# Ended by somebody else, and by itself
+
+
+@pytest.mark.parametrize("what", ["aclose", "cancel"])
+@pytest.mark.parametrize("layers", [0, 1])
+async def test_a_consumer_between_two_pulls_is_told_how_another_task_ended_its_stream(
+    what: str, layers: int
+) -> None:
+    async def source() -> AsyncIterator[int]:
+        try:
+            for number in range(10):
+                yield number
+        finally:
+            await asyncio.sleep(5)
+
+    async with VirtualClock():
+        stream = inner = ResponseStream[int, Any](source())
+        if layers:
+            stream = inner.map(lambda n: n)
+
+        async def look() -> None:
+            async for _ in stream:
+                await asyncio.sleep(2)
+
+        task = asyncio.create_task(look())
+        await asyncio.sleep(1)
+        await getattr(stream, what)()
+        with pytest.raises(StreamIncomplete):
+            await task
+        assert inner.state is stream.state
+        assert stream.state is (StreamState.CLOSED if what == "aclose" else StreamState.CANCELLED)
+
+
+async def test_a_wrapper_that_begins_while_its_stream_is_being_closed_ends_as_that_does() -> None:
+    async with VirtualClock():
+        told = Told()
+        inner = ResponseStream[int, Any](Source(), cleanups=[lambda: asyncio.sleep(5)])
+        outer: ResponseStream[int, Any] = inner.map(lambda n: n)
+        outer.with_effect(told)
+        await anext(inner)
+        closing = asyncio.create_task(inner.aclose())
+        await asyncio.sleep(1)
+        with pytest.raises(StreamIncomplete):
+            await outer.final()
+        await closing
+        assert (outer.state, told.outcomes) == (StreamState.CLOSED, [Outcome.INTERRUPTED])
+
+
+async def test_an_effect_is_retried_however_deep_it_is_and_by_the_error_alone() -> None:
+    told = Told(failures=2)
+    inner = ResponseStream[int, Any](Source(), effects=[told])
+    outer: ResponseStream[int, Any] = inner.map(lambda n: n).filter(lambda n: True)
+    with pytest.raises(SettlementError) as failed:
+        await outer.final()
+    with pytest.raises(SettlementError):
+        await outer.retry_settlement()
+    await failed.value.retry()  # whoever has the error needs no stream
+    assert (told.began, told.outcomes) == (3, [Outcome.COMPLETED])
+    assert await outer.final() == (0, 1, 2)
+
+
+async def test_an_effect_that_would_wait_for_itself_is_refused_at_once() -> None:
+    async with VirtualClock() as clock:
+        refused: list[str] = []
+
+        async def effect(_: object) -> None:
+            await outer.aclose()
+            with pytest.raises(StreamBusy, match="would wait for itself"):
+                await outer.final()
+            with pytest.raises(StreamBusy, match="would wait for itself"):
+                await inner.retry_settlement()
+            refused.append("effect")
+
+        async def effect_with_a_child(_: object) -> None:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(inner.final())
+            refused.append("child")
+
+        inner = ResponseStream[int, Any](Source(), effects=[effect, effect_with_a_child])
+        outer: ResponseStream[int, Any] = inner.map(lambda n: n)
+        assert [n async for n in outer] == [0, 1, 2]
+        assert (refused, clock.elapsed) == (["effect", "child"], 0)
+
+
+async def test_a_cleanup_cannot_ask_for_the_final_and_may_close_the_stream() -> None:
+    refused: list[str] = []
+
+    async def clean_up() -> None:
+        await stream.aclose()
+        with pytest.raises(StreamBusy, match="cleanup"):
+            await stream.final()
+        refused.append("cleanup")
+
+    stream = ResponseStream[int, Any](Source(), cleanups=[clean_up])
+    assert await stream.final() == (0, 1, 2)
+    assert refused == ["cleanup"]
+
+
+@pytest.mark.parametrize("when", [0.5, 1.5])
+async def test_no_cancellation_stops_a_cleanup_half_way_and_effects_come_after_it(when: float) -> None:
+    async with VirtualClock() as clock:
+        order: list[str] = []
+
+        async def clean_up() -> None:
+            await asyncio.sleep(2)
+            order.append("cleaned")
+
+        stream = ResponseStream[int, Any](
+            Source(seconds=1), cleanups=[clean_up, clean_up], effects=[lambda _: order.append("told")]
+        )
+        task = asyncio.create_task(consume(stream, []))
+        await asyncio.sleep(0.25)
+        task.cancel()
+        await asyncio.sleep(when)
+        task.cancel()
+        await asyncio.wait({task})
+        assert task.cancelled()
+        assert clock.elapsed == 0.25 + when, "a second cancellation ends the waiting"
+        await asyncio.sleep(10)
+        assert order == ["cleaned", "cleaned", "told"]
+
+
+async def test_a_cleanup_that_hangs_keeps_nothing_else_from_being_done(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with VirtualClock() as clock:
+        told = Told()
+        stream = totalled(Source(), cleanups=[asyncio.Event().wait], effects=[told], effect_seconds=3)
+        assert await stream.final() == 3
+        assert (clock.elapsed, told.outcomes) == (3, [Outcome.COMPLETED])
+    assert "Cleaning up" in caplog.text
+
+
+@pytest.mark.parametrize("where", ["source", "finalizer", "closing"])
+async def test_what_is_cancelled_inside_a_stream_does_not_cancel_its_reader(where: str) -> None:
+    async def give_up(*_: object) -> Any:
+        future = asyncio.get_running_loop().create_future()
+        future.cancel()
+        await future
+
+    class Closing:
+        def __aiter__(self) -> "Closing":
+            return self
+
+        async def __anext__(self) -> int:
+            return 1
+
+        async def aclose(self) -> None:
+            await give_up()
+
+    async def source() -> AsyncIterator[int]:
+        yield 1
+        if where == "source":
+            await give_up()
+
+    if where == "closing":
+        stream = ResponseStream[int, Any](Closing())
+        await stream.start()
+        with pytest.raises(RuntimeError, match="was cancelled"):
+            await stream.aclose()
+        assert stream.state is StreamState.CLOSED
+        return
+    stream = ResponseStream(source(), finalizer=give_up if where == "finalizer" else None)
+    task = asyncio.create_task(consume(stream.map(lambda n: n), []))
+    await asyncio.wait({task})
+    error = task.exception()
+    assert isinstance(error, RuntimeError)
+    assert "was cancelled" in str(error)
+    assert isinstance(error.__cause__, asyncio.CancelledError)
+    assert stream.state is StreamState.FAILED
+
+
+async def test_an_error_that_is_raised_a_thousand_times_keeps_the_traceback_it_had() -> None:
+    stream = ResponseStream[int, Any](Source(error=ValueError("broken")))
+    lengths: list[int] = []
+    for _ in range(5):
+        with pytest.raises(ValueError, match="broken") as failed:
+            await stream.final()
+        lengths.append(len(failed.traceback))
+    assert len(set(lengths[1:])) == 1
+    assert lengths[-1] <= lengths[0]
+
+
+async def test_a_second_iteration_after_the_end_waits_for_the_effects_too() -> None:
+    async with VirtualClock():
+        told = Told(seconds=5)
+        stream = totalled(Source(), effects=[told])
+        task = asyncio.create_task(consume(stream, []))
+        await asyncio.sleep(1)
+        assert (stream.state, told.outcomes) == (StreamState.COMPLETED, [])
+        assert [n async for n in stream] == []
+        assert told.outcomes == [Outcome.COMPLETED]
+        await task
+
+
+async def test_a_wrapper_has_the_late_result_transforms_of_its_stream_in_its_final() -> None:
+    inner = totalled(Source())
+
+    async def add_late(n: int) -> int:
+        if n == 2:
+            inner.with_effect(lambda _: inner.with_result_transform(lambda total: total * 10) and None)
+        return n
+
+    outer: ResponseStream[int, int] = inner.map(add_late)
+    assert await outer.final() == 30
+
+
+@pytest.mark.parametrize("seconds", [0, -1, float("nan")])
+def test_effects_need_time(seconds: float) -> None:
+    with pytest.raises(ValueError, match="effect_seconds"):
+        ResponseStream(Source(), effect_seconds=seconds)
+
+
+async def test_the_task_of_an_effect_has_a_name_in_the_debug_mode_of_asyncio() -> None:
+    shown: list[str] = []
+
+    async def effect(_: object) -> None:
+        shown.append(repr(asyncio.current_task()))
+
+    await ResponseStream(Source(), effects=[effect]).final()
+    assert "without __name__" not in shown[0]

@@ -14,6 +14,7 @@ from cadenza.agents import (
     ScriptedClient,
     TextPart,
     TokenExpired,
+    TokenInvalid,
     ToolCallPart,
 )
 from cadenza.events import AttemptSuperseded, Status, StopReason, Text, ToolCall, Usage
@@ -212,6 +213,14 @@ async def test_a_response_that_fails_says_so_when_it_is_read_and_when_it_is_retr
     reply = await client.retrieve(checkpoint.state)
     assert (reply.status, reply.error, reply.error_message) == ("failed", "busy", "overloaded")
     assert reply.message.text == "a"
+
+
+@pytest.mark.parametrize("sequence", ["x", None, -1, 1.5, [1]])
+async def test_a_point_that_nobody_wrote_is_refused(sequence: Any) -> None:
+    client = ScriptedClient(["a"])
+    state = (await given(client, BACKGROUND))[0].state
+    with pytest.raises(TokenInvalid):
+        await anext(client.resume({**state, "sequence": sequence}))
 
 
 async def test_a_response_that_is_forgotten_or_of_another_client_has_expired() -> None:

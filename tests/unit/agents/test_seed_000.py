@@ -1,5 +1,6 @@
 """The statements of shared/agent-streams.md, section 7.9, "Seed 000", that are about sessions: an agent's
-stream saves its history itself. Those about plain sources are in test_response_stream.py.
+stream saves its history itself. With a scripted model, and with the real openai package on a local server.
+Those about plain sources are in test_response_stream.py.
 """
 
 from __future__ import annotations
@@ -7,12 +8,12 @@ from __future__ import annotations
 import asyncio
 import gc
 import warnings
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
+from collections.abc import AsyncIterator
+from contextlib import aclosing
 from typing import Any
-from uuid import uuid4
 
 import pytest
+from agent_models import Models
 from cadenza.agents.agent import Agent
 from cadenza.agents.agent_response import AgentResponse
 from cadenza.agents.agent_stream import AgentStream
@@ -24,36 +25,21 @@ from cadenza.agents.message import Message
 from cadenza.agents.response_stream import Settlement, StreamState
 from cadenza.agents.session import AgentSession
 from cadenza.events import Outcome, StreamEvent, Text
-from cadenza.state import MemoryState, RedisState, SQLiteState, State
+from cadenza.state import State
 from cadenza.testing import VirtualClock
-from redis_server import RedisServer, need_redis_server
 
-
-@pytest.fixture
-async def clock() -> AsyncIterator[VirtualClock]:
-    async with VirtualClock() as clock:
-        yield clock
-
-
-@pytest.fixture(scope="module")
-def redis_url() -> Iterator[str]:
-    need_redis_server()
-    with RedisServer(appendonly=False) as server:
-        yield server.url
-
-
-@pytest.fixture(params=["memory", "sqlite", "redis"])
-async def state(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[State]:
-    found: State
-    if request.param == "memory":
-        found = MemoryState()
-    elif request.param == "sqlite":
-        found = SQLiteState(tmp_path / "state.sqlite")
-    else:
-        found = RedisState(request.getfixturevalue("redis_url"), prefix=f"test-{uuid4().hex}")
-    await found.start()
-    yield found
-    await found.close()
+EVERYWHERE = pytest.mark.parametrize(
+    ("model", "state"),
+    [
+        ("scripted", "memory"),
+        ("scripted", "sqlite"),
+        ("scripted", "redis"),
+        ("responses", "memory"),
+        ("chat", "memory"),
+    ],
+    indirect=True,
+)
+"""With each model, and on each state."""
 
 
 def told(messages: Any) -> list[tuple[str, str]]:
@@ -68,8 +54,11 @@ async def read(stream: AgentStream, seen: list[StreamEvent]) -> None:
 HELLO = [("user", "Hi"), ("assistant", "Hello there.")]
 
 
-async def test_000_01_iteration_to_the_end_saves_the_question_and_the_answer_once(state: State) -> None:
-    agent = Agent(ScriptedClient([["Hello ", "there."]]))
+@EVERYWHERE
+async def test_000_01_iteration_to_the_end_saves_the_question_and_the_answer_once(
+    model: Models, state: State
+) -> None:
+    agent = Agent(model([["Hello ", "there."]]))
     session = AgentSession("s", state=state, busy="reject")
     calls: list[str] = []
 
@@ -87,9 +76,10 @@ async def test_000_01_iteration_to_the_end_saves_the_question_and_the_answer_onc
     assert [record.outcome for record in await session.runs()] == [Outcome.COMPLETED]
 
 
-async def test_000_03_final_without_iteration_drains_and_saves_once(state: State) -> None:
+@EVERYWHERE
+async def test_000_03_final_without_iteration_drains_and_saves_once(model: Models, state: State) -> None:
     session = AgentSession("s", state=state, busy="reject")
-    stream = Agent(ScriptedClient([["Hello ", "there."]])).run("Hi", session=session, stream=True)
+    stream = Agent(model([["Hello ", "there."]])).run("Hi", session=session, stream=True)
     first, second = await asyncio.gather(stream.final(), stream.final())
     assert first is second
     assert first is await stream.final()
@@ -97,25 +87,29 @@ async def test_000_03_final_without_iteration_drains_and_saves_once(state: State
     assert told(await session.messages()) == HELLO
 
 
-async def test_000_03_a_run_without_a_stream_saves_the_same(state: State) -> None:
+@EVERYWHERE
+async def test_000_03_a_run_without_a_stream_saves_the_same(model: Models, state: State) -> None:
     session = AgentSession("s", state=state, busy="reject")
-    response = await Agent(ScriptedClient([["Hello ", "there."]])).run("Hi", session=session)
+    response = await Agent(model([["Hello ", "there."]])).run("Hi", session=session)
     assert response.text == "Hello there."
     assert told(await session.messages()) == HELLO
 
 
-async def test_000_04_the_second_turn_sends_what_was_said_in_the_first_to_the_model(state: State) -> None:
-    client = ScriptedClient([["Hello ", "there."], "You said Hi."])
+@EVERYWHERE
+async def test_000_04_the_second_turn_sends_what_was_said_in_the_first_to_the_model(
+    model: Models, state: State
+) -> None:
+    client = model([["Hello ", "there."], "You said Hi."])
     agent = Agent(client)
     async for _ in agent.run("Hi", session=AgentSession("s", state=state, busy="reject"), stream=True):
         pass
     # Nothing else was called, and the second object of this id knows all the same.
     async for _ in agent.run("What did I say?", session=AgentSession("s", state=state), stream=True):
         pass
-    assert told(client.requests[0].messages) == [("user", "Hi")]
-    assert told(client.requests[1].messages) == [*HELLO, ("user", "What did I say?")]
+    assert model.asked(client) == [[("user", "Hi")], [*HELLO, ("user", "What did I say?")]]
 
 
+@EVERYWHERE
 @pytest.mark.parametrize(
     ("policy", "kept"),
     [
@@ -125,20 +119,21 @@ async def test_000_04_the_second_turn_sends_what_was_said_in_the_first_to_the_mo
     ],
 )
 async def test_000_08_after_a_failure_the_policy_says_what_is_saved(
-    state: State, policy: HistoryPolicy | None, kept: list[tuple[str, str]]
+    model: Models, state: State, policy: HistoryPolicy | None, kept: list[tuple[str, str]]
 ) -> None:
-    error = ModelError("The line is down.", code="down")
+    error = ModelError("The line is down.", code="server_error")
     session = AgentSession("s", state=state, policy=policy, busy="reject")
-    stream = Agent(ScriptedClient([["Hello ", error]])).run("Hi", session=session, stream=True)
+    stream = Agent(model([["Hello ", error]])).run("Hi", session=session, stream=True)
     seen: list[StreamEvent] = []
     with pytest.raises(ModelError) as caught:
         await read(stream, seen)
-    assert caught.value is error
+    assert (caught.value is error) == (model.kind == "scripted")
+    assert caught.value.code == "server_error"
     assert [event.kind for event in seen] == ["run_started", "turn_started", "text", "run_ended"]
     for _ in range(2):
         with pytest.raises(ModelError) as again:
             await stream.final()
-        assert again.value is error
+        assert again.value is caught.value
     partial = stream.partial().result
     assert partial is not None
     assert partial.text == "Hello "
@@ -146,37 +141,63 @@ async def test_000_08_after_a_failure_the_policy_says_what_is_saved(
     assert [record.outcome for record in await session.runs()] == [Outcome.FAILED]
 
 
-async def test_000_09_a_break_inside_async_with_closes_the_source_and_saves_by_the_policy(
-    state: State,
-) -> None:
-    session = AgentSession("s", state=state, busy="reject")
-    client = ScriptedClient([["Hello ", 3600.0, "there."], "Yes."])
-    agent = Agent(client)
-    async with agent.run("Hi", session=session, stream=True) as stream:
-        async for event in stream:
-            if isinstance(event, Text):
-                break
-    assert stream.state is StreamState.CLOSED
-    assert told(await session.messages()) == [("user", "Hi"), ("assistant", "Hello ")]
-    assert [message.status for message in await session.messages()] == ["complete", "interrupted"]
-    for _ in range(10):
-        await asyncio.sleep(0)  # nothing goes on
-    assert told(await session.messages()) == [("user", "Hi"), ("assistant", "Hello ")]
-    with pytest.raises(StreamIncomplete):
-        await stream.final()
-    await agent.run("Still there?", session=session)
-    assert told(client.requests[1].messages) == [
-        ("user", "Hi"),
-        ("assistant", "Hello "),
-        ("user", "Still there?"),
+class Watched:
+    """A client, and which tasks closed what it gave: a task of asyncio where it became garbage."""
+
+    def __init__(self, client: Any) -> None:
+        self.client = client
+        self.provider = client.provider
+        self.closed_by: list[asyncio.Task[Any] | None] = []
+
+    async def stream(self, request: ModelRequest) -> AsyncIterator[Any]:
+        try:
+            async with aclosing(self.client.stream(request)) as given:
+                async for event in given:
+                    yield event
+        finally:
+            self.closed_by.append(asyncio.current_task())
+
+
+def our_tasks() -> list[str]:
+    """The tasks of this loop that run code of Cadenza."""
+    return [
+        code.co_qualname
+        for task in asyncio.all_tasks()
+        if (code := getattr(task.get_coro(), "cr_code", None)) and "/cadenza/" in code.co_filename
     ]
 
 
+@EVERYWHERE
+async def test_000_09_a_break_inside_async_with_closes_the_source_and_saves_by_the_policy(
+    model: Models, state: State
+) -> None:
+    session = AgentSession("s", state=state, busy="reject")
+    client = model([["Hello ", 3600.0, "there."], "Yes."])
+    watched = Watched(client)
+    agent = Agent(watched)
+    async with agent.run("Hi", session=session, stream=True) as stream:
+        async for event in stream:
+            if isinstance(event, Text):
+                assert our_tasks() != []  # the lease of the session is kept
+                break
+    assert stream.state is StreamState.CLOSED
+    assert watched.closed_by == [asyncio.current_task()]
+    assert our_tasks() == []  # nothing goes on
+    assert told(await session.messages()) == [("user", "Hi"), ("assistant", "Hello ")]
+    assert [message.status for message in await session.messages()] == ["complete", "interrupted"]
+    with pytest.raises(StreamIncomplete):
+        await stream.final()
+    await agent.run("Still there?", session=session)
+    assert model.asked(client)[1] == [("user", "Hi"), ("assistant", "Hello "), ("user", "Still there?")]
+    if model.server is not None:
+        assert model.server.connections[0].left
+
+
 async def test_000_09_a_break_without_async_with_warns_and_is_closed_and_saved_soon(
-    clock: VirtualClock,
+    model: Models, clock: VirtualClock
 ) -> None:
     session = AgentSession("s")  # the next run waits until it is
-    client = ScriptedClient([["Hello ", 5.0, "there."], "Yes."])
+    client = model([["Hello ", 5.0, "there."], "Yes."])
     agent = Agent(client)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -186,16 +207,16 @@ async def test_000_09_a_break_without_async_with_warns_and_is_closed_and_saved_s
         gc.collect()
         await agent.run("Still there?", session=session)
     assert [warning.category for warning in caught] == [ResourceWarning]
-    assert told(client.requests[1].messages) == [
-        ("user", "Hi"),
-        ("assistant", "Hello "),
-        ("user", "Still there?"),
-    ]
+    assert model.asked(client)[1] == [("user", "Hi"), ("assistant", "Hello "), ("user", "Still there?")]
 
 
-async def test_000_10_a_cancelled_task_keeps_the_partial_answer_as_interrupted(state: State) -> None:
+@EVERYWHERE
+async def test_000_10_a_cancelled_task_keeps_the_partial_answer_as_interrupted(
+    model: Models, state: State
+) -> None:
     session = AgentSession("s", state=state, busy="reject")
-    stream = Agent(ScriptedClient([["Hello ", 3600.0, "there."]])).run("Hi", session=session, stream=True)
+    watched = Watched(model([["Hello ", 3600.0, "there."]]))
+    stream = Agent(watched).run("Hi", session=session, stream=True)
 
     waits = asyncio.Event()
 
@@ -211,6 +232,7 @@ async def test_000_10_a_cancelled_task_keeps_the_partial_answer_as_interrupted(s
     with pytest.raises(asyncio.CancelledError):
         await task
     assert stream.state is StreamState.CANCELLED
+    assert (watched.closed_by, our_tasks()) == ([task], [])
     partial = stream.partial().result
     assert partial is not None
     assert partial.status == "cancelled"
@@ -240,7 +262,10 @@ class UnreachableStore:
         return version
 
 
-async def test_000_11_a_save_that_failed_is_reported_and_alone_is_tried_again(state: State) -> None:
+@EVERYWHERE
+async def test_000_11_a_save_that_failed_is_reported_and_alone_is_tried_again(
+    model: Models, state: State
+) -> None:
     store = UnreachableStore(state.store, 2)
     session = AgentSession("s", store=store, leases=state.leases, busy="reject")
     done: list[Outcome] = []
@@ -248,8 +273,7 @@ async def test_000_11_a_save_that_failed_is_reported_and_alone_is_tried_again(st
     def effect(settlement: Settlement[StreamEvent, AgentResponse]) -> None:
         done.append(settlement.outcome)
 
-    client = ScriptedClient([["Hello ", "there."], "Yes."])
-    agent = Agent(client)
+    agent = Agent(model([["Hello ", "there."], "Yes."]))
     stream = agent.run("Hi", session=session, stream=True).with_effect(effect, "count")
     seen: list[StreamEvent] = []
     with pytest.raises(SettlementError) as caught:
@@ -271,9 +295,9 @@ async def test_000_11_a_save_that_failed_is_reported_and_alone_is_tried_again(st
     assert told(await session.messages()) == [*HELLO, ("user", "And?"), ("assistant", "Yes.")]
 
 
-async def test_000_12_a_late_transform_saves_nothing_again() -> None:
+async def test_000_12_a_late_transform_saves_nothing_again(model: Models) -> None:
     session = AgentSession("s")
-    stream = Agent(ScriptedClient(["Hello."])).run("Hi", session=session, stream=True)
+    stream = Agent(model(["Hello."])).run("Hi", session=session, stream=True)
     await stream.final()
     before = await session.runs()
 
@@ -286,14 +310,14 @@ async def test_000_12_a_late_transform_saves_nothing_again() -> None:
 
 
 async def test_000_14_a_stream_that_is_never_started_asks_no_model_and_leaves_nothing(
-    clock: VirtualClock,
+    model: Models, clock: VirtualClock
 ) -> None:
-    session, client = AgentSession("s"), ScriptedClient(["Hello."])
+    session, client = AgentSession("s"), model(["Hello."])
     stream = Agent(client).run("Hi", session=session, stream=True)
     del stream
     gc.collect()
     await asyncio.sleep(1)
-    assert client.requests == []
+    assert model.asked(client) == []
     assert await session.runs() == []
 
 

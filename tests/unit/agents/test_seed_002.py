@@ -18,11 +18,13 @@ from cadenza.agents import (
     Message,
     ModelError,
     ModelReply,
+    OpenAIChatClient,
     OpenAIResponsesClient,
     RunCancelled,
     RunFailed,
     RunIncomplete,
     ScriptedClient,
+    TextPart,
     TokenExpired,
     TokenInvalid,
     TokenMismatch,
@@ -30,13 +32,9 @@ from cadenza.agents import (
 from cadenza.events import AnswerText, Outcome, RunEnded, StopReason, StreamEvent, Text, ToolCall
 from cadenza.state import MemoryState
 from cadenza.testing import VirtualClock
-from openai_wire import Call, OpenAIServer, Reply, Say
+from openai_wire import Call, Cut, OpenAIServer, Reply, Say
 
-
-@pytest.fixture(autouse=True)
-async def clock() -> AsyncIterator[VirtualClock]:
-    async with VirtualClock() as clock:
-        yield clock
+pytestmark = pytest.mark.usefixtures("clock")
 
 
 CALL: Any = ToolCall(id="c-1", name="search", arguments='{"words": "cats"}')
@@ -356,7 +354,7 @@ class ForegroundClient:
 
     async def stream(self, request: Any) -> AsyncIterator[Any]:
         yield Text("Cats.")
-        yield ModelReply(Message("assistant"))
+        yield ModelReply(Message("assistant", (TextPart("Cats."),)))
 
 
 async def test_002_10_a_client_without_background_raises_and_by_option_warns(
@@ -405,6 +403,8 @@ async def test_002_13_to_cancel_twice_is_no_error_and_the_run_stays_cancelled() 
         await bot.agent.cancel(token, session=bot.session)
     [response] = client._responses.values()
     assert response.reply().status == "cancelled"
+    [record] = await bot.session.runs()
+    assert record.outcome is Outcome.CANCELLED  # before anybody looks
     for _ in range(2):
         with pytest.raises(RunCancelled) as caught:
             await bot.poll(token)
@@ -452,6 +452,116 @@ async def test_002_02_and_07_on_the_wire_of_openai_every_token_resumes_at_the_ne
     assert sorted(bot.calls + other.calls) == ["cats", "dogs"]
     assert len(openai_server.creations) == 2
     assert {said["type"] for said in openai_server.creations[1]["input"]} >= {"function_call_output"}
+
+
+@pytest.mark.parametrize("k", [1, 2, 3, 4, 6, 8, 11, 12, 13, 15, 17])
+async def test_002_03_on_the_wire_of_openai_a_replay_gives_a_marker_first_and_the_text_once(
+    k: int, openai_server: OpenAIServer
+) -> None:
+    openai_server.say(*lines())
+    bot = Bot(OpenAIResponsesClient("gpt-5", client=openai_server.client()))
+    before = await events_of(bot.stream(), k)
+    resumed = bot.stream(before[-1].continuation_token, resume="replay")
+    after = await events_of(resumed)
+    assert after[0] == Text("", mode="replace", continuation_token=after[0].continuation_token)
+    assert text_of(before + after) == "Let me look. Cats and dogs sleep."
+    assert (await resumed.final()).text == "Let me look. Cats and dogs sleep."
+    assert sorted(bot.calls) == ["cats", "dogs"]
+    assert len(openai_server.creations) == 2
+
+
+async def test_002_08_on_the_wire_of_openai_a_token_that_does_not_fit_asks_the_service_nothing(
+    openai_server: OpenAIServer,
+) -> None:
+    now = 1000.0
+    openai_server.say(Reply("Cats.", gate=asyncio.Event(), gate_at=3))
+    client = OpenAIResponsesClient("gpt-5", client=openai_server.client())
+    bot = Bot(client, token_seconds=60, clock=lambda: now)
+    token = (await bot.start()).continuation_token or ""
+    asked = len(openai_server.requests)
+    with pytest.raises(ValueError, match="stands for its message"):
+        await bot.agent.run("More cats?", continuation_token=token, session=bot.session)
+    for agent, session in (
+        (Agent(client, name="other"), bot.session),
+        (bot.agent, AgentSession("s-2")),
+        (bot.agent, None),
+        (Agent(ScriptedClient([]), name="helper"), bot.session),
+    ):
+        for ask in (agent.run, agent.poll, agent.cancel):
+            with pytest.raises(TokenMismatch):
+                await ask(continuation_token=token, session=session)
+    with pytest.raises(TokenInvalid):
+        await bot.look(token[:-1])
+    now = 1060.0
+    with pytest.raises(TokenExpired):
+        await bot.look(token)
+    assert len(openai_server.requests) == asked
+    now = 1059.0
+    assert (await bot.look(token)).status == "in_progress"
+
+
+async def test_002_09_on_the_wire_of_openai_a_poll_keeps_its_interval_backoff_and_deadline(
+    clock: VirtualClock, openai_server: OpenAIServer
+) -> None:
+    asyncio.get_running_loop().call_later(100, (gate := asyncio.Event()).set)
+    openai_server.say(Reply("Cats ", "sleep.", gate=gate, gate_at=6))
+    bot = Bot(OpenAIResponsesClient("gpt-5", client=openai_server.client()))
+    token = (await bot.start()).continuation_token
+    began = clock.elapsed
+    looks: list[float] = []
+
+    async def on_status(response: AgentResponse) -> None:
+        assert response.status == "in_progress"
+        looks.append(round(clock.elapsed - began, 3))
+
+    with pytest.raises(TimeoutError, match="status: in_progress"):
+        await bot.poll(token, interval=2, deadline=4)
+    assert round(clock.elapsed - began, 3) == 4
+    poll = asyncio.create_task(bot.poll(token))
+    await asyncio.sleep(4)
+    poll.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await poll
+    before, began = len(openai_server.requests), clock.elapsed
+    final = await bot.poll(token, interval=4, backoff=2, max_interval=20, on_status=on_status)
+    assert (final.text, looks) == ("Cats sleep.", [0, 4, 12, 28, 48, 68, 88])
+    assert len([seen for seen in openai_server.requests[before:] if "stream" not in seen.query]) == 8
+    assert round(clock.elapsed - began, 3) == 108
+
+
+async def test_002_10_on_the_wire_of_openai_chat_completions_raise_and_by_option_warn(
+    caplog: pytest.LogCaptureFixture, openai_server: OpenAIServer
+) -> None:
+    client = OpenAIChatClient("gpt-5", client=openai_server.client())
+    with pytest.raises(BackgroundUnsupported):
+        await Agent(client).run("Cats?", background=True)
+    with pytest.raises(BackgroundUnsupported):
+        Agent(client).run("Cats?", background=True, stream=True)
+    assert openai_server.requests == []
+    openai_server.say("Cats.")
+    with caplog.at_level(logging.WARNING):
+        response = await Agent(client, background_fallback=True).run("Cats?", background=True)
+    assert (response.text, response.continuation_token) == ("Cats.", None)
+    assert "cannot answer in the background" in caplog.text
+
+
+@pytest.mark.parametrize("left_out", [(), ("response.output_text.delta",)])
+@pytest.mark.parametrize("cut", [3, 6, 7, 8])
+async def test_002_12_on_the_wire_of_openai_the_text_that_is_repeated_at_its_end_is_not_shown_twice(
+    cut: int, left_out: tuple[str, ...], openai_server: OpenAIServer
+) -> None:
+    """`response.output_text.done`, the part, the item and the response have all of it again."""
+    openai_server.say(Reply(Say("Cats ", "sleep."), leave_out=left_out, cuts=(Cut(after=cut),)))
+    bot = Bot(OpenAIResponsesClient("gpt-5", client=openai_server.client()))
+    stream = bot.stream()
+    whole = await events_of(stream)
+    assert len(openai_server.connections) == 2
+    assert text_of(whole) == (await stream.final()).text == "Cats sleep."
+    for k in range(1, len(whole)):
+        assert (
+            text_of(whole[:k] + await events_of(bot.stream(whole[k - 1].continuation_token))) == "Cats sleep."
+        )
+    assert [said.text for said in await bot.session.messages()] == ["Cats?", "Cats sleep."]
 
 
 async def test_002_01_06_and_11_on_the_wire_of_openai_a_poll_runs_tools_once_and_loses_nothing(

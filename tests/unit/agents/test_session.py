@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
+from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Any
-from uuid import uuid4
 
 import pytest
-from cadenza.agents import session_lease
+from cadenza.agents import Agent, history, session as session_module, session_lease
+from cadenza.agents.clients.scripted import ScriptedClient
 from cadenza.agents.errors import SessionBusy, SessionError, SessionLost
 from cadenza.agents.history import HistoryPolicy, RunRecord
 from cadenza.agents.message import Message, TextPart, ToolCallPart
 from cadenza.agents.session import AgentSession, SessionRun
-from cadenza.events import Outcome
-from cadenza.state import Lease, MemoryState, RedisState, SQLiteState, State, StateUnavailableError
+from cadenza.events import Outcome, RunEnded
+from cadenza.state import Lease, MemoryState, State, StateUnavailableError
 from cadenza.testing import VirtualClock
-from redis_server import RedisServer, need_redis_server
 
 
 def ask(text: str) -> list[Message]:
@@ -41,35 +40,8 @@ def texts(messages: Any) -> list[str]:
 
 
 @pytest.fixture
-async def clock() -> AsyncIterator[VirtualClock]:
-    async with VirtualClock() as clock:
-        yield clock
-
-
-@pytest.fixture
 def memory(clock: VirtualClock) -> MemoryState:
     return MemoryState(clock=clock.now)
-
-
-@pytest.fixture(scope="module")
-def redis_url() -> Iterator[str]:
-    need_redis_server()
-    with RedisServer(appendonly=False) as server:
-        yield server.url
-
-
-@pytest.fixture(params=["memory", "sqlite", "redis"])
-async def state(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[State]:
-    found: State
-    if request.param == "memory":
-        found = MemoryState()
-    elif request.param == "sqlite":
-        found = SQLiteState(tmp_path / "state.sqlite")
-    else:
-        found = RedisState(request.getfixturevalue("redis_url"), prefix=f"test-{uuid4().hex}")
-    await found.start()
-    yield found
-    await found.close()
 
 
 # On each state
@@ -231,7 +203,17 @@ async def test_a_question_that_is_no_json_takes_no_session() -> None:
     assert [record.run_id for record in await session.runs()] == ["2"]
 
 
-@pytest.mark.parametrize("value", [b"no json", b"[]", b'{"version": 9, "runs": []}', b'{"version": 1}'])
+@pytest.mark.parametrize(
+    "value",
+    [
+        b"no json",
+        b"[]",
+        b'{"version": 9, "runs": []}',
+        b'{"version": 1}',
+        b'{"version": 1, "runs": "abc"}',
+        b'{"version": 1, "runs": [1]}',
+    ],
+)
 async def test_what_is_no_session_is_named_by_its_key_and_the_session_stays_free(value: bytes) -> None:
     state = MemoryState()
     session = AgentSession("s", state=state, busy="reject")
@@ -242,8 +224,10 @@ async def test_what_is_no_session_is_named_by_its_key_and_the_session_stays_free
     await state.store.delete("agents/sessions/s")
     await run_once(session, "1", "one", "1")
     await state.store.put("agents/runs/s/1", value)
-    with pytest.raises(SessionError, match="agents/runs/s/1"):
+    with pytest.raises(SessionError, match=r"agents/runs/s/1.* clear\(\) forgets it"):
         await session.messages()
+    await session.clear()
+    await run_once(session, "1", "one", "1")
 
 
 async def test_a_run_that_is_not_there_cannot_be_reopened() -> None:
@@ -260,6 +244,10 @@ async def test_a_run_that_is_not_there_cannot_be_reopened() -> None:
         ({"busy": "maybe"}, "'wait' or 'reject'"),
         ({"max_runs": 0}, "max_runs=0"),
         ({"lease_seconds": 0}, "lease_seconds=0"),
+        ({"lease_seconds": float("nan")}, "lease_seconds=nan"),
+        ({"lease_seconds": float("inf")}, "lease_seconds=inf"),
+        ({"wait_seconds": -1}, "wait_seconds=-1"),
+        ({"abandoned_seconds": 0}, "abandoned_seconds=0"),
         ({"store": MemoryState().store}, "together"),
         ({"leases": MemoryState().leases}, "together"),
     ],
@@ -346,6 +334,70 @@ async def test_a_run_that_begins_while_the_session_is_cleared_is_not_forgotten()
     state.store.keys = keys  # type: ignore[method-assign]
     assert texts(await session.messages()) == ["two", "2"]
     assert len(await _keys(state)) == 2
+
+
+async def test_a_run_that_begins_while_the_session_is_cleared_leaves_nothing_that_nobody_finds() -> None:
+    state = MemoryState()
+    session = AgentSession("s", state=state)
+    put = state.store.put
+
+    async def put_late(key: str, value: bytes, **options: Any) -> int:
+        if "/runs/" in key:
+            await session.clear()
+        return await put(key, value, **options)
+
+    state.store.put = put_late  # type: ignore[method-assign]
+    run = await session.begin("1", ask("one"))
+    state.store.put = put  # type: ignore[method-assign]
+    assert await _keys(state) == []
+    await run.save(Outcome.COMPLETED, answer("1"))
+    await run.release()
+    assert await _keys(state) == []
+
+
+async def test_a_save_that_meets_a_clear_leaves_nothing_that_nobody_finds() -> None:
+    state = MemoryState()
+    session = AgentSession("s", state=state)
+    run = await session.begin("1", ask("one"))
+    await state.store.delete("agents/runs/s/1")
+    put = state.store.put
+
+    async def put_late(key: str, value: bytes, **options: Any) -> int:
+        await session.clear()
+        return await put(key, value, **options)
+
+    state.store.put = put_late  # type: ignore[method-assign]
+    await run.save(Outcome.COMPLETED, answer("1"))
+    await run.release()
+    assert await _keys(state) == []
+
+
+async def test_runs_that_have_not_changed_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    session = AgentSession("s")
+    for number in "123":
+        await run_once(session, number, number, f"to {number}")
+    await session.messages()
+    read: list[bytes] = []
+    decode = history.decode_record
+
+    def reading(value: bytes) -> RunRecord:
+        read.append(value)
+        return decode(value)
+
+    monkeypatch.setattr(session_module, "decode_record", reading)
+    assert len(await session.messages()) == 6
+    assert read == []
+    await run_once(session, "2", "2", "again")
+    read.clear()
+    assert texts(await session.messages())[-1] == "again"
+    assert len(read) == 1
+
+
+async def test_without_a_number_two_hundred_runs_are_remembered() -> None:
+    session = AgentSession("s")
+    for number in range(202):
+        run = await run_once(session, str(number), "ask", "said")
+    assert [len(run.history), (await session.runs())[0].run_id] == [398, "2"]
 
 
 async def test_a_pull_may_take_as_long_as_it_will(clock: VirtualClock, memory: MemoryState) -> None:
@@ -529,6 +581,97 @@ class Trouble:
         await self.leases.release(lease)
 
 
+class Slow(Trouble):
+    """Leases that answer after a second, and sometimes never."""
+
+    mute = False
+
+    async def acquire(self, name: str, owner: str, seconds: float) -> Lease | None:
+        lease = await super().acquire(name, owner, seconds)
+        await asyncio.sleep(1)
+        if self.mute:
+            self.mute = False
+            raise StateUnavailableError("no answer")
+        return lease
+
+    async def release(self, lease: Lease) -> None:
+        await asyncio.sleep(1)
+        await super().release(lease)
+
+
+@pytest.mark.parametrize("cancels", [1, 2])
+async def test_a_run_that_is_cancelled_while_it_takes_the_session_gives_it_back(
+    memory: MemoryState, cancels: int
+) -> None:
+    session = AgentSession("s", store=memory.store, leases=Slow(memory.leases))
+    task = asyncio.create_task(session.begin("1", ask("one")))
+    await asyncio.sleep(0.5)
+    for _ in range(cancels):
+        task.cancel()
+        await asyncio.sleep(0)
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await asyncio.sleep(3)
+    await (await AgentSession("s", state=memory, busy="reject").begin("2", ask("two"))).release()
+    await (await session.begin("3", ask("three"))).release()
+
+
+async def test_a_session_whose_lease_was_given_and_the_answer_lost_is_free(memory: MemoryState) -> None:
+    leases = Slow(memory.leases)
+    leases.mute = True
+    session = AgentSession("s", store=memory.store, leases=leases)
+    with pytest.raises(StateUnavailableError, match="no answer"):
+        await session.begin("1", ask("one"))
+    await (await AgentSession("s", state=memory, busy="reject").begin("2", ask("two"))).release()
+
+
+async def test_a_release_that_is_cancelled_goes_on(memory: MemoryState) -> None:
+    session = AgentSession("s", store=memory.store, leases=Slow(memory.leases))
+    run = await session.begin("1", ask("one"))
+    task = asyncio.create_task(run.release())
+    await asyncio.sleep(0.5)
+    task.cancel()
+    await asyncio.sleep(1)
+    await (await AgentSession("s", state=memory, busy="reject").begin("2", ask("two"))).release()
+
+
+class Deaf(Trouble):
+    """Leases whose renewal goes on though it is cancelled."""
+
+    async def renew(self, lease: Lease) -> bool:
+        with suppress(asyncio.CancelledError):
+            await asyncio.sleep(10)
+        return await super().renew(lease)
+
+
+async def test_a_renewal_that_ends_late_takes_nothing_from_the_lease_that_was_taken_since(
+    memory: MemoryState,
+) -> None:
+    session = AgentSession("s", store=memory.store, leases=Deaf(memory.leases))
+    run = await session.begin("1", ask("one"))
+    run.touch()
+    await asyncio.sleep(8)  # the heartbeat asks
+    await run.regain()
+    await asyncio.sleep(1)
+    assert run.check()
+    assert len(session_lease._beats) == 1
+    await run.release()
+
+
+@pytest.mark.parametrize("fails", [True, False])
+async def test_a_stream_that_is_left_after_its_last_event_loses_the_session_like_any_other(
+    memory: MemoryState, fails: bool
+) -> None:
+    script: Any = [["a", RuntimeError("broken")] if fails else ["a"]]
+    session = AgentSession("s", state=memory)
+    stream = Agent(ScriptedClient(script)).run("one", stream=True, session=session)
+    while not isinstance(await anext(stream), RunEnded):
+        pass
+    await asyncio.sleep(330)
+    await (await AgentSession("s", state=memory, busy="reject").begin("2", ask("two"))).release()
+    await stream.aclose()
+
+
 async def test_a_state_that_cannot_be_reached_for_a_moment_costs_no_session(
     memory: MemoryState, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -578,3 +721,15 @@ async def test_no_heartbeat_and_no_queue_is_left_of_a_run_that_is_over(memory: M
     del run
     gc.collect()
     assert not session_lease._lines
+
+
+def test_what_is_no_id_or_no_state_is_refused_when_the_session_is_made() -> None:
+    wrong: list[Any] = [5, b"s"]
+    for session_id in wrong:
+        with pytest.raises(TypeError, match=f"its id as a str, not {type(session_id).__name__}"):
+            AgentSession(session_id)
+    path: Any = "bot.db"
+    with pytest.raises(
+        TypeError, match=r"state=\.\.\.\) takes a state, .*SQLiteState\('bot.db'\) is, not str"
+    ):
+        AgentSession("s", state=path)

@@ -1,15 +1,18 @@
 """Tools: what a typed function becomes, what it may be called with, what the model is told."""
 
 import asyncio
+import contextlib
 import functools
 import json
 import logging
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import pytest
 from cadenza.agents import (
+    RunLimits,
     Tool,
     ToolCallPart,
     ToolContext,
@@ -209,6 +212,31 @@ def test_functions_that_a_model_cannot_call_are_refused_at_once() -> None:
 
     with pytest.raises(TypeError, match="thread=True"):
         tool(thread=True)(slow)
+
+
+def test_a_class_is_no_tool() -> None:
+    with pytest.raises(TypeError, match="The class Place is no tool"):
+        tool(Place)
+
+
+def test_two_parameters_for_the_context_are_refused() -> None:
+    def two(one: ToolContext, city: str, other: ToolContext | None = None) -> None: ...
+
+    with pytest.raises(TypeError, match=r"two\(\) has two parameters for the ToolContext: one, other"):
+        tool(two)
+
+
+class Door:
+    pass
+
+
+@pytest.mark.parametrize("kind", [Door, Callable[[int], int]], ids=["no schema to read", "none to tell"])
+def test_a_type_that_no_json_can_be_read_into_is_named_with_tool_and_parameter(kind: Any) -> None:
+    def opened(city: str, door: Any) -> None: ...
+
+    opened.__annotations__["door"] = kind
+    with pytest.raises(TypeError, match="parameter 'door' of the tool 'opened' has a type that JSON cannot"):
+        tool(opened)
 
 
 def test_a_type_that_cannot_be_read_is_named() -> None:
@@ -507,3 +535,74 @@ async def test_a_result_that_is_known_already_is_not_made_again() -> None:
     known = {"c1": ToolResultPart("c1", "work", "before")}
     made = batch(call("work"), tools=(work,), known=known)
     assert [event async for event in made.events()] == [ToolResult("c1", "work", "before")]
+
+
+async def test_a_tool_that_refuses_to_be_cancelled_holds_up_neither_its_result_nor_the_next_call(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    release = asyncio.Event()
+
+    @tool(sequential=True)
+    async def stubborn(context: ToolContext) -> None:
+        while not release.is_set():
+            with contextlib.suppress(asyncio.CancelledError):
+                await release.wait()
+        context.status("never")
+
+    quick = tool(sequential=True, name="quick")(lambda: "done")
+    async with VirtualClock() as clock:
+        result, other = await outcome(
+            call("stubborn"), call("quick", "c2"), tools=(stubborn, quick), seconds=7
+        )
+        assert clock.elapsed == 7 + tool_batch_module.LEAVE_SECONDS
+    assert result.content == "stubborn was stopped: it took longer than 7 s"
+    assert not other.error
+    assert "cancelled, and goes on" in caplog.text
+    release.set()
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert not tool_batch_module._left
+
+
+async def test_what_a_call_says_after_its_end_is_not_given_though_another_call_goes_on() -> None:
+    kept: list[ToolContext] = []
+
+    def ended(context: ToolContext) -> None:
+        context.status("in time")
+        kept.append(context)
+
+    async def later() -> None:
+        await asyncio.sleep(1)
+        kept[0].status("late")
+        kept[0].emit(Attachment("late"))
+        await asyncio.sleep(1)
+
+    async with VirtualClock():
+        made = batch(call("ended"), call("later", "c2"), tools=(ended, later))
+        given = [event async for event in made.events()]
+    assert [event for event in given if not isinstance(event, ToolResult)] == [Status("in time")]
+
+
+async def test_of_a_result_that_is_too_long_the_model_gets_the_beginning_and_is_told() -> None:
+    async def long() -> str:
+        return "x" * 11
+
+    (cut,) = await outcome(call("long"), tools=(long,), chars=10)
+    assert cut.content == "x" * 10 + "\n(Cut here: these are 10 of 11 characters.)"
+    (whole,) = await outcome(call("long"), tools=(long,), chars=11)
+    assert whole.content == "x" * 11
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("turns", 0),
+        ("tool_seconds", 0),
+        ("tool_seconds", -1),
+        ("tool_seconds", float("nan")),
+        ("result_chars", 0),
+    ],
+)
+def test_limits_that_cannot_be_are_refused(name: str, value: float) -> None:
+    with pytest.raises(ValueError, match=rf"RunLimits\.{name} is {value}"):
+        RunLimits(**{name: value})  # type: ignore[arg-type]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import sys
 import weakref
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from contextlib import suppress
@@ -12,6 +13,7 @@ from textwrap import dedent
 from typing import Any
 
 import pytest
+from cadenza.agents import AgentResponse
 from cadenza.api import (
     ApiClient,
     MessageActivity,
@@ -236,6 +238,91 @@ async def test_the_number_of_a_source_that_a_tool_gave_stands_at_the_end_of_the_
     assert [(one.position, one.name) for one in message.citations] == [(1, "Handbook"), (2, "Law")]
 
 
+async def test_a_number_that_waits_for_its_place_is_shown_whatever_attempt_the_next_turn_begins_with(
+    stream: HttpStream, user: User
+) -> None:
+    await stream.pipe(
+        events(
+            TurnStarted(1),
+            Text("Cats purr."),
+            Citation("Cats"),
+            TurnStarted(2, attempt=2),
+            Text("Often."),
+        )
+    )
+    message = user.screen.last
+    assert message.text == "Cats purr. [1]\n\nOften."
+    assert [(one.position, one.name) for one in message.citations] == [(1, "Cats")]
+
+
+async def test_a_text_that_replaces_has_the_numbers_of_its_sources_again(
+    stream: HttpStream, user: User
+) -> None:
+    await stream.pipe(
+        events(
+            TurnStarted(1),
+            Text("Cats purr. "),
+            Citation("Cats"),
+            Text("They do."),
+            1.5,
+            Citation("Owls"),
+            Text("Cats purr and sleep.", mode="replace"),
+            TurnEnded(1),
+        )
+    )
+    message = user.screen.last
+    assert message.text == "Cats purr and sleep. [1] [2]"
+    assert [(one.position, one.name) for one in message.citations] == [(1, "Cats"), (2, "Owls")]
+
+
+async def test_no_two_sources_have_one_number(stream: HttpStream, user: User) -> None:
+    await stream.pipe(
+        events(
+            Text("As [1] says, "),
+            Citation("Ours"),
+            Text("cats purr. "),
+            Citation("Theirs", index=2),
+            Citation("First", index=1),
+            Text("So it is."),
+            TurnEnded(1),
+        )
+    )
+    message = user.screen.last
+    assert message.text == "As [1] says, [2] cats purr. [3] So it is."
+    assert {one.position: one.name for one in message.citations} == {1: "First", 2: "Ours", 3: "Theirs"}
+
+
+@pytest.mark.parametrize("index", [0, -1])
+async def test_a_source_whose_number_is_none_that_teams_knows_gets_one(
+    stream: HttpStream, user: User, index: int
+) -> None:
+    await stream.pipe(events(Text("Cats purr. "), Citation("Cats", index=index), Text("Often.")))
+    assert user.screen.last.text == "Cats purr. [1] Often."
+    assert [one.position for one in user.screen.last.citations] == [1]
+
+
+async def test_an_attachment_that_teams_does_not_take_is_left_out_and_the_rest_arrives(
+    stream: HttpStream, user: User, caplog: pytest.LogCaptureFixture
+) -> None:
+    picture = "data:image/png;base64," + "A" * 400_000
+    await stream.pipe(
+        events(
+            Text("Look."),
+            Attachment("image/png", content_url=picture, name="fits.png"),
+            Attachment("image/png", content_url=picture * 4, name="large.png"),
+            Attachment(CARD_TYPE, {**CARD, "body": ["x" * 50_000]}),
+            Attachment(CARD_TYPE, CARD),
+        )
+    )
+    message = user.screen.last
+    assert (message.text, message.cards) == ("Look.", [CARD])
+    assert [one.get("name") for one in message.attachments] == ["fits.png", None]
+    assert [record.getMessage().split(":")[0] for record in caplog.records] == [
+        "left out a picture of 1200066 bytes",
+        "left out an attachment of 50056 characters",
+    ]
+
+
 async def test_more_sources_than_teams_takes_are_left_out(stream: HttpStream, user: User) -> None:
     sources = [Citation(f"Source {number}", index=number) for number in range(1, 31)]
     text = "".join(f"[{number}]" for number in range(1, 31))
@@ -383,6 +470,51 @@ async def test_a_later_turn_that_is_superseded_leaves_the_earlier_one(stream: Ht
         )
     )
     assert user.screen.last.text == "One.\n\nZwei."
+
+
+PARAGRAPHS = [f"p{number:04d} " + "x" * 90 + "\n\n" for number in range(480)]
+"""A text that one message cannot take: 47,000 characters."""
+
+
+@pytest.mark.parametrize(
+    ("after", "expected"),
+    [
+        pytest.param(
+            [TurnStarted(2), Text("wrong "), 10, AttemptSuperseded(2, 2), Text("right"), 10],
+            "".join(PARAGRAPHS) + "right",
+            id="a later turn that is superseded",
+        ),
+        pytest.param(
+            [Text("", mode="replace"), *map(Text, PARAGRAPHS), 10], "".join(PARAGRAPHS), id="told again"
+        ),
+        pytest.param(
+            [Text("".join(["Z", *PARAGRAPHS]), mode="replace"), 60],
+            "".join(["Z", *PARAGRAPHS]),
+            id="another whole text",
+        ),
+        pytest.param(
+            [AttemptSuperseded(1, 2), Text("A short answer."), 5], "A short answer.", id="superseded"
+        ),
+    ],
+)
+async def test_of_an_answer_in_several_messages_nothing_is_shown_twice_nor_stays_that_is_taken_back(
+    stream: HttpStream, user: User, after: list[Any], expected: str
+) -> None:
+    sent = await stream.pipe(events(TurnStarted(1), *map(Text, PARAGRAPHS), 60, *after))
+    assert sent is not None
+    there = [message for message in user.screen.messages if not message.deleted]
+    assert "".join(message.text for message in there) == expected
+    assert list(sent.parts) == [message.id for message in there]
+
+
+async def test_what_was_said_before_the_run_stays_though_it_is_in_a_complete_message(
+    stream: HttpStream, user: User
+) -> None:
+    for paragraph in PARAGRAPHS:
+        stream.emit(paragraph)
+    await asyncio.sleep(60)
+    await stream.pipe(events(Text("Dogs"), 5, Text("Cats", mode="replace"), 5))
+    assert "".join(message.text for message in user.screen.messages) == "".join(PARAGRAPHS) + "Cats"
 
 
 async def test_a_text_that_is_taken_back_and_not_replaced_is_taken_off_the_screen(
@@ -588,6 +720,8 @@ def frameworks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None
     foreign.adapters.cache_clear()
     yield
     foreign.adapters.cache_clear()
+    for module in ("stranger", "stranger_adapter"):
+        sys.modules.pop(module, None)
 
 
 @pytest.mark.usefixtures("frameworks")
@@ -618,9 +752,9 @@ async def test_a_stream_of_a_framework_is_known_by_its_type_its_code_or_what_it_
 @pytest.mark.usefixtures("frameworks")
 def test_a_context_manager_of_a_framework_is_known_by_its_code() -> None:
     import stranger
-    import stranger_adapter
 
-    assert foreign.adapter_for(stranger.opened()) is stranger_adapter.events
+    assert foreign.adapter_for(stranger.opened()) is not None
+    assert foreign.adapter_for(stranger) is None
 
 
 @pytest.mark.usefixtures("frameworks")
@@ -640,13 +774,36 @@ async def test_stop_closes_the_adapter_of_a_framework(stream: HttpStream, user: 
     assert len(stranger_adapter.closed) == 1
 
 
+async def test_an_adapter_that_closes_what_it_was_given_closes_the_stream_of_the_framework() -> None:
+    ended: list[str] = []
+
+    async def words() -> AsyncIterator[str]:
+        try:
+            for word in ("b", "c"):
+                yield word
+        finally:
+            ended.append("words")
+
+    rest = foreign.Rest("a", words())
+    assert [await anext(rest), await anext(rest)] == ["a", "b"]
+    await rest.aclose()
+    assert ended == ["words"]
+
+
 @pytest.mark.usefixtures("frameworks")
 async def test_what_is_no_stream_is_refused_with_what_to_do_instead(stream: HttpStream) -> None:
     import stranger
 
-    with pytest.raises(TypeError, match=r"ask\(\) is a coroutine: await it first"):
+    with pytest.raises(TypeError, match=r"ask\(\) is a coroutine: ask for a stream, .*stream=True"):
         await stream.pipe(stranger.ask())
-    with pytest.raises(TypeError, match=r"int, which builtins.async_generator gave it.*Installed.*stranger"):
+    with pytest.raises(
+        TypeError, match=r"AgentResponse is a whole answer: `emit\(response.text\)`.*stream=True"
+    ):
+        await stream.pipe(AgentResponse("r", "Well"))
+    with pytest.raises(
+        TypeError,
+        match=r"int, which builtins.async_generator gave it.*`pipe\(source, adapter=.*Installed.*'stranger'",
+    ):
         await stream.pipe(ints())
     with pytest.raises(TypeError, match=r"takes an async iterable, not builtins\.list\. .*stranger"):
         await stream.pipe(["a"])
@@ -656,6 +813,33 @@ async def test_what_is_no_stream_is_refused_with_what_to_do_instead(stream: Http
 
 async def ints() -> AsyncIterator[int]:
     yield 1
+
+
+@pytest.mark.usefixtures("frameworks")
+@pytest.mark.parametrize(
+    ("code", "error", "said"),
+    [
+        ("import not_there", ImportError, "cannot be loaded: ModuleNotFoundError"),
+        ("", ImportError, "cannot be loaded: AttributeError"),
+        (
+            "def events(source): return []",
+            TypeError,
+            "gave builtins.list, and not an async iterator of events",
+        ),
+        ("async def events(source): return []", TypeError, "gave builtins.coroutine, and not an async"),
+    ],
+)
+async def test_a_broken_adapter_is_named_with_its_group_its_value_and_its_package(
+    stream: HttpStream, tmp_path: Path, code: str, error: type[Exception], said: str
+) -> None:
+    import stranger
+
+    (tmp_path / "stranger_adapter.py").write_text(code)
+    named = (
+        r"'stranger' \(stranger_adapter:events, entry point group 'cadenza.streams', of .* stranger-adapter\)"
+    )
+    with pytest.raises(error, match=f"The adapter {named} {said}"):
+        await stream.pipe(stranger.Run())
 
 
 async def test_an_async_context_manager_is_refused_with_what_to_do_instead(stream: HttpStream) -> None:

@@ -40,7 +40,7 @@ def told_from_scratch(events: list[StreamEvent], separator: str) -> str:
             turn, attempt = event.turn, event.attempt
     joined = ""
     for number in sorted(turns):
-        if joined and turns[number] and not joined[-1].isspace() and not turns[number][0].isspace():
+        if joined and turns[number] and joined[-1] not in "\r\n" and turns[number][0] not in "\r\n":
             joined += separator
         joined += turns[number]
     return joined
@@ -83,8 +83,13 @@ def test_an_empty_replace_empties_its_turn() -> None:
     assert answer.text == ""
 
 
-@pytest.mark.parametrize(("before", "after"), [("a ", "b"), ("a", "\nb")])
-def test_there_is_no_separator_where_there_is_white_space(before: str, after: str) -> None:
+@pytest.mark.parametrize(("before", "after"), [("a ", "b"), ("a", " b")])
+def test_a_space_at_the_end_of_a_turn_is_no_separator(before: str, after: str) -> None:
+    assert text_of(Text(before), TurnStarted(2), Text(after), separator="--") == f"{before}--{after}"
+
+
+@pytest.mark.parametrize(("before", "after"), [("a\n", "b"), ("a\r", "b"), ("a", "\nb"), ("a", "\r\nb")])
+def test_there_is_no_separator_where_there_is_a_line_break(before: str, after: str) -> None:
     assert text_of(Text(before), TurnStarted(2), Text(after), separator="--") == before + after
 
 
@@ -104,6 +109,26 @@ def test_a_superseded_attempt_takes_back_its_turn_and_later_ones() -> None:
     assert answer.apply(AttemptSuperseded(2)) == ""
     assert answer.apply(TurnStarted(2, attempt=2)) == ""
     assert answer.apply(Text("!")) == "!"
+
+
+@pytest.mark.parametrize(
+    ("event", "first"),
+    [
+        (TurnStarted(2), None),
+        (TurnStarted(2, attempt=2), 2),
+        (TurnStarted(3, attempt=2), None),
+        (TurnStarted(1), 1),
+        (AttemptSuperseded(2), 2),
+        (AttemptSuperseded(1, scope="c"), None),
+        (Text("a", "replace"), None),
+    ],
+)
+def test_what_came_with_a_turn_is_void_when_it_begins_anew_but_not_when_it_is_only_named_again(
+    event: StreamEvent, first: int | None
+) -> None:
+    answer = AnswerText()
+    answer.apply(TurnStarted(2))
+    assert (answer.turn, answer.void_from(event)) == (2, first)
 
 
 def test_text_of_another_scope_does_not_count() -> None:

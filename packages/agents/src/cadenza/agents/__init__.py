@@ -40,7 +40,7 @@ if TYPE_CHECKING:
         TokenInvalid,
         TokenMismatch,
     )
-    from .history import HistoryPolicy
+    from .history import HistoryPolicy, RunRecord
     from .limits import RunLimits
     from .message import (
         DataPart,
@@ -51,10 +51,10 @@ if TYPE_CHECKING:
         ToolCallPart,
         ToolResultPart,
     )
-    from .response_stream import Partial, ResponseStream, Settlement, StreamState
+    from .response_stream import Partial, Reducer, ResponseStream, Settlement, StreamState
     from .session import AgentSession
     from .tools import Tool, ToolContext, tool
-    from .turn_filter import TurnFilter
+    from .turn_filter import Decision, TurnFilter, TurnStatistics, TurnView
 
 _HOMES = {
     "agent": ("Agent",),
@@ -84,7 +84,7 @@ _HOMES = {
         "TokenInvalid",
         "TokenMismatch",
     ),
-    "history": ("HistoryPolicy",),
+    "history": ("HistoryPolicy", "RunRecord"),
     "limits": ("RunLimits",),
     "message": (
         "DataPart",
@@ -95,10 +95,10 @@ _HOMES = {
         "ToolCallPart",
         "ToolResultPart",
     ),
-    "response_stream": ("Partial", "ResponseStream", "Settlement", "StreamState"),
+    "response_stream": ("Partial", "Reducer", "ResponseStream", "Settlement", "StreamState"),
     "session": ("AgentSession",),
     "tools": ("Tool", "ToolContext", "tool"),
-    "turn_filter": ("TurnFilter",),
+    "turn_filter": ("Decision", "TurnFilter", "TurnStatistics", "TurnView"),
 }
 """Each name is imported when it is first used: whoever wants a stream alone pays for no pydantic."""
 
@@ -115,6 +115,7 @@ __all__ = [
     "Checkpoint",
     "ContinuationToken",
     "DataPart",
+    "Decision",
     "HistoryPolicy",
     "Message",
     "ModelClient",
@@ -126,12 +127,14 @@ __all__ = [
     "Partial",
     "ProviderPart",
     "ReasoningPart",
+    "Reducer",
     "ResponseStream",
     "RunCancelled",
     "RunError",
     "RunFailed",
     "RunIncomplete",
     "RunLimits",
+    "RunRecord",
     "ScriptedClient",
     "SessionBusy",
     "SessionError",
@@ -152,6 +155,8 @@ __all__ = [
     "ToolResultPart",
     "ToolSpec",
     "TurnFilter",
+    "TurnStatistics",
+    "TurnView",
     "tool",
 ]
 

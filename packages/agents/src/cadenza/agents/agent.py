@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import time
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, overload
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 from uuid import uuid4
 
 from .agent_response import AgentResponse
@@ -18,11 +19,15 @@ from .run import Run
 from .tools import Tool, ToolFunction, as_tool
 
 if TYPE_CHECKING:
+    from cadenza.events import StreamEvent
+
     from .continuation import ContinuationToken
     from .session import AgentSession
     from .turn_filter import TurnFilter
 
 __all__ = ["Agent"]
+
+RunT = TypeVar("RunT", bound=Run)
 
 logger = logging.getLogger(__name__)
 
@@ -52,6 +57,15 @@ class Agent:
         background_fallback: bool = False,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        if isinstance(client, type) or not isinstance(client, ModelClient):
+            raise TypeError(
+                "An agent needs a model's client, with `provider` and `stream()`, as in "
+                f"Agent(OpenAIResponsesClient('gpt-5')), not {_kind(client)}"
+            )
+        if inspect.iscoroutinefunction(client.stream) or inspect.isgeneratorfunction(client.stream):
+            raise TypeError(
+                f"{type(client).__name__}.stream() must be an async generator: `async def` with `yield`"
+            )
         self.client = client
         self.instructions = instructions
         self.name = name
@@ -103,6 +117,24 @@ class Agent:
         options: Mapping[str, Any] | None = None,
     ) -> Coroutine[Any, Any, AgentResponse]: ...
 
+    @overload
+    def run(
+        self,
+        message: str | Message | Sequence[Message] | None = None,
+        *,
+        session: AgentSession | None = None,
+        stream: bool,
+        background: bool = False,
+        final_turn_only: bool = False,
+        filter: TurnFilter | None = None,
+        continuation_token: str | ContinuationToken | Mapping[str, Any] | None = None,
+        resume: Literal["append", "replay"] = "append",
+        run_id: str | None = None,
+        raw: bool = False,
+        keep_updates: bool = False,
+        options: Mapping[str, Any] | None = None,
+    ) -> AgentStream | Coroutine[Any, Any, AgentResponse]: ...
+
     def run(
         self,
         message: str | Message | Sequence[Message] | None = None,
@@ -133,15 +165,22 @@ class Agent:
         `background`: the provider goes on while nobody is connected. With a stream each event has a
         continuation token; without one the run is begun, and the response comes back at once, with a status
         and a token. Raises BackgroundUnsupported where the client cannot; with the agent's
-        `background_fallback` the run is made in the foreground.
+        `background_fallback` the run is made in the foreground. That its tools are called once, whoever goes
+        on with it, needs a session: without one this agent alone remembers which were called, and in another
+        process an old token calls those that came after it again.
         `continuation_token`: go on with a background run, without a message and in the same session. With a
         stream: with what comes after the token's place, or, with `resume="replay"` or where the provider can
-        do no more, with a Text that takes back the turn under way, and all of that turn. Without a stream:
-        one look, which returns what `poll` would, or a response with the status and a token. Raises
-        TokenInvalid, TokenMismatch and TokenExpired.
+        do no more, with a Text that takes back the turn under way, and all of that turn. While a filter
+        holds text, the tokens stay where that text begins: who leaves then gets no further by resuming.
+        Without a stream: one look, which returns what `poll` would, or a response with the status and a
+        token. Raises TokenInvalid, TokenMismatch and TokenExpired.
         `keep_updates`: keep all events that were given, in `updates`.
         `options`: for the provider; they go before those of the agent.
         """
+        messages = _messages(message)
+        _check(session, filter)
+        if resume not in ("append", "replay"):
+            raise ValueError(f"run(resume={resume!r}): it is 'append' or 'replay'")
         if filter is not None and final_turn_only:
             raise ValueError('final_turn_only=True is filter=TurnFilter("final"): give one of the two')
         if continuation_token is not None:
@@ -161,23 +200,20 @@ class Agent:
             return self._stream(resumed, final_turn_only, filter, keep_updates)
         if message is None and session is None:
             raise ValueError("run() needs a message, or a session whose messages are to be answered")
-        run = self._run(_messages(message), session=session, run_id=run_id, raw=raw, options=options)
+        run_id = run_id or uuid4().hex
         if background and (self._background.supported or not self._background_fallback):
-            run = self._background.start(
-                _messages(message),
-                look=not stream,
-                run_id=run.id,
-                session=session,
-                raw=raw,
-                options=options,
+            run: Run = self._background.run(
+                run_id, session, look=not stream, input=messages, raw=raw, options=options
             )
-        elif background:
-            logger.warning(
-                "the client %r cannot answer in the background: the run is made in the foreground",
-                self.client.provider,
-            )
+        else:
+            run = self._run(Run, run_id, session, input=messages, raw=raw, options=options)
+            if background:
+                logger.warning(
+                    "the client %r cannot answer in the background: the run is made in the foreground",
+                    self.client.provider,
+                )
         made = self._stream(run, final_turn_only, filter, keep_updates)
-        return made if stream else _response(made)
+        return made if stream else whole_response(made)
 
     async def poll(
         self,
@@ -200,9 +236,11 @@ class Agent:
         the run not over, with its status and the newest token. `deadline`: after so many seconds it raises
         TimeoutError, and the run goes on. To cancel the poll does not cancel the run.
 
-        Raises RunFailed, RunCancelled and RunIncomplete, with what came of the run as `partial`; TokenExpired
+        Raises RunFailed, RunCancelled and RunIncomplete, with what came of the run as `partial` (with what
+        the session's `HistoryPolicy` keeps of it, where the run was over before this look); TokenExpired
         where the provider has forgotten the response; and ModelError where it cannot be reached.
         """
+        _check(session, filter)
         token = self._background.parse(continuation_token, session)
         return await self._background.poll(
             token,
@@ -222,32 +260,32 @@ class Agent:
     ) -> None:
         """Stop a background run, at its provider too. To cancel it again, or one that is over, does nothing.
 
-        Where a stream or poll is at this run just then, it is waited for as the session says.
+        Where a stream or poll is at this run just then, it calls no more tools and begins no turn; a call
+        that is going on is waited for as long as the session waits, and the run is cancelled at its end.
         """
+        _check(session)
         await self._background.cancel(self._background.parse(continuation_token, session), session=session)
 
     def _run(
         self,
-        input: Sequence[Message],
+        kind: Callable[..., RunT],
+        run_id: str,
+        session: AgentSession | None,
         *,
-        session: AgentSession | None = None,
-        run_id: str | None = None,
-        raw: bool = False,
         options: Mapping[str, Any] | None = None,
-        background: bool = False,
-    ) -> Run:
-        return Run(
+        **rest: Any,
+    ) -> RunT:
+        """A run of this agent."""
+        return kind(
             self.client,
-            id=run_id or uuid4().hex,
+            id=run_id,
             agent=self.name,
             instructions=self.instructions,
             tools=self.tools,
             limits=self.limits,
             options={**self.options, **(options or {})},
-            input=input,
             session=session,
-            raw=raw,
-            background=background,
+            **rest,
         )
 
     @staticmethod
@@ -259,13 +297,36 @@ class Agent:
 
             filter = TurnFilter("final")
         run.filtered = filter is not None
-        events = run.events()
-        return AgentStream(run, events if filter is None else filter.apply(events), keep_updates=keep_updates)
+        events: AsyncIterator[StreamEvent] = run.events()
+        if filter is not None:
+            events = filter.apply(events, token=run.continuation_token)
+        return AgentStream(run, events, keep_updates=keep_updates)
 
 
-async def _response(stream: AgentStream) -> AgentResponse:
+async def whole_response(stream: AgentStream) -> AgentResponse:
+    """What `run` gives to be awaited. Who takes it for a stream meets its name in the error."""
     async with stream:
         return await stream.final()
+
+
+def _check(session: AgentSession | None, filter: TurnFilter | None = None) -> None:
+    """Refuse what would fail in the midst of the run, where nobody sees who gave it."""
+    if session is not None:
+        from .session import AgentSession
+
+        if not isinstance(session, AgentSession):
+            raise TypeError(
+                f"session= takes an AgentSession, not {_kind(session)}: AgentSession(id, state=...)"
+            )
+    if filter is not None:
+        from .turn_filter import TurnFilter
+
+        if not isinstance(filter, TurnFilter):
+            raise TypeError(f"filter= takes a TurnFilter, not {_kind(filter)}: TurnFilter('final')")
+
+
+def _kind(given: object) -> str:
+    return f"the class {given.__name__}" if isinstance(given, type) else type(given).__name__
 
 
 def _messages(message: str | Message | Sequence[Message] | None) -> tuple[Message, ...]:
@@ -275,4 +336,11 @@ def _messages(message: str | Message | Sequence[Message] | None) -> tuple[Messag
         return (Message.user(message),)
     if isinstance(message, Message):
         return (message,)
-    return tuple(message)
+    hint = "run() takes a str, a Message (Message.user(...)), or a list of Messages"
+    if isinstance(message, (bytes, bytearray, Mapping)) or not isinstance(message, Iterable):
+        raise TypeError(f"{hint}, not {_kind(message)}")
+    messages = tuple(message)
+    for one in messages:
+        if not isinstance(one, Message):
+            raise TypeError(f"{hint}; this list has {_kind(one)} in it")
+    return messages

@@ -16,8 +16,9 @@ __all__ = ["AgentResponse"]
 class AgentResponse:
     """What a run came to, or has come to so far.
 
-    `text` is what its reader got: with a `TurnFilter`, the text that was released. `messages` is all that the
-    model and the tools said in this run, whatever was shown.
+    `text` is what its reader got: with a `TurnFilter`, the text that was released. The texts of the turns
+    stand in it right after each other; the empty line between them in Teams is `pipe`'s. `messages` is all
+    that the model and the tools said in this run, whatever was shown.
     """
 
     run_id: str

@@ -19,7 +19,7 @@ from cadenza.events import (
 )
 
 from .agent_response import AgentResponse
-from .response_stream import ResponseStream
+from .response_stream import ResponseStream, Settlement
 
 if TYPE_CHECKING:
     from .run import Run
@@ -40,16 +40,24 @@ class AgentStream(ResponseStream[StreamEvent, AgentResponse]):
         super().__init__(source, reducer=self._given, on_cancel=run.cancel, keep_updates=keep_updates)
         self._run = run
         run.watched_by(self)
+        given = self._given
+
+        async def save(settlement: Settlement[StreamEvent, AgentResponse]) -> None:
+            run.ended = given.completed
+            await run.save(settlement)
+
         # Each is done on its own: a history that could not be saved keeps no lease.
-        self.with_effect(run.save, "history")
+        self.with_effect(save, "history")
         self.with_effect(run.release, "session")
 
     @property
     def run_id(self) -> str:
+        """The run's: a resumed stream has that of the run that it goes on with."""
         return self._run.id
 
     @property
     def session(self) -> AgentSession | None:
+        """Where the run is saved when it ends; None for a run without one."""
         return self._run.session
 
     @property
@@ -66,11 +74,12 @@ class ResponseReducer:
         self._run = run
         self._token = run.continuation_token  # where it was resumed
         self._ended = False
+        self.completed = False
+        """Whether its reader was given all of a run that completed."""
         self._text = AnswerText()
-        self._turn = 1
         self._citations: list[tuple[int, Citation]] = []
         self._attachments: list[tuple[int, Attachment]] = []
-        self._suggestions: tuple[str, ...] = ()
+        self._suggestions: tuple[int, tuple[str, ...]] = (0, ())
 
     @property
     def continuation_token(self) -> str | None:
@@ -86,19 +95,21 @@ class ResponseReducer:
             return
         elif isinstance(update, RunEnded):
             self._ended = True
-            self._run.ended = update.outcome is Outcome.COMPLETED
+            self.completed = update.outcome is Outcome.COMPLETED
         elif isinstance(update, (TurnStarted, AttemptSuperseded)):
+            first = self._text.void_from(update)
             self._text.apply(update)
-            if isinstance(update, AttemptSuperseded) or update.turn <= self._turn:
-                self._citations = [item for item in self._citations if item[0] < update.turn]
-                self._attachments = [item for item in self._attachments if item[0] < update.turn]
-            self._turn = update.turn
+            if first is not None:
+                self._citations = [item for item in self._citations if item[0] < first]
+                self._attachments = [item for item in self._attachments if item[0] < first]
+                if self._suggestions[0] >= first:
+                    self._suggestions = (0, ())
         elif isinstance(update, Citation):
-            self._citations.append((self._turn, update))
+            self._citations.append((self._text.turn, update))
         elif isinstance(update, Attachment):
-            self._attachments.append((self._turn, update))
+            self._attachments.append((self._text.turn, update))
         elif isinstance(update, Suggestions):
-            self._suggestions = update.texts
+            self._suggestions = (self._text.turn, update.texts)
 
     def result(self) -> AgentResponse:
         run = self._run
@@ -113,6 +124,6 @@ class ResponseReducer:
             usage=run.usage,
             citations=tuple(citation for _, citation in self._citations),
             attachments=tuple(attachment for _, attachment in self._attachments),
-            suggestions=self._suggestions,
+            suggestions=self._suggestions[1],
             continuation_token=self.continuation_token,
         )

@@ -10,14 +10,14 @@ class CallIds:
 
     Within a turn, an id that comes again is the same call: the event and the reply speak of it both. Calls
     without an id are told apart by their place. An id of an earlier turn gets the number of the new one:
-    some servers count from the start in each turn, and history must know which result is whose.
+    some servers count from the start in each turn, and there it is another call: to look again how far a
+    job has come, for instance.
     """
 
     def __init__(self) -> None:
         self._turn = 0
         self._earlier: set[str] = set()
         self._here: dict[str, str] = {}
-        self._given: dict[str, str] = {}
 
     def begin(self, turn: int) -> None:
         """A turn begins."""
@@ -36,9 +36,4 @@ class CallIds:
             while known in self._earlier:
                 known += "~"
             self._here[key] = known
-            self._given[known] = id
         return known
-
-    def given(self, id: str) -> str:
-        """What its provider calls the call that is `id` here; "" where it gave no id."""
-        return self._given.get(id, id)

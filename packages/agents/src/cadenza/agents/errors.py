@@ -23,6 +23,7 @@ The names are those of shared/agent-streams.md, section 7.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 __all__ = [
@@ -65,12 +66,25 @@ class StreamIncomplete(AgentError):
 
 class SettlementError(AgentError):
     """The answer is whole, but something that was to be done with it failed (the cause says what). `final`
-    is the answer; `failed` names the effects that are not done. `retry_settlement()` tries those again."""
+    is the answer; `failed` names the effects that are not done. `retry()` tries those again, as
+    `retry_settlement()` of the stream does."""
 
-    def __init__(self, message: str, *, final: Any, failed: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        final: Any,
+        failed: tuple[str, ...],
+        retry: Callable[[], Awaitable[None]],
+    ) -> None:
         super().__init__(message)
         self.final = final
         self.failed = failed
+        self._retry = retry
+
+    async def retry(self) -> None:
+        """Do again what failed, and nothing else. Raises SettlementError if it fails again."""
+        await self._retry()
 
 
 class SessionError(AgentError):

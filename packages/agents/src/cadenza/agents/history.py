@@ -20,6 +20,17 @@ Keep: TypeAlias = Literal["drop", "keep_user", "keep_partial"]
 VERSION = 1
 """Of the JSON of a run."""
 
+_FIELDS: dict[str, Any] = {
+    "run_id": str,
+    "outcome": (str, type(None)),
+    "input": list,
+    "messages": list,
+    "background": (dict, type(None)),
+    "started": (int, float),
+    "writer": str,
+    "cancelling": bool,
+}
+
 
 @dataclass(frozen=True, slots=True)
 class HistoryPolicy:
@@ -83,6 +94,8 @@ class RunRecord:
     """When it began, in seconds since the epoch."""
     writer: str = ""
     """Who may write it: whoever began or reopened it last."""
+    cancelling: bool = False
+    """Whether somebody wants it to stop: whoever goes on with it calls no more tools and begins no turn."""
 
 
 def conversation(
@@ -113,6 +126,8 @@ def encode_record(record: RunRecord) -> bytes:
     if record.background is not None:
         document["background"] = dict(record.background)
     document["writer"] = record.writer
+    if record.cancelling:
+        document["cancelling"] = True
     try:
         return json.dumps(document, separators=(",", ":")).encode()
     except TypeError as error:
@@ -129,6 +144,9 @@ def decode_record(value: bytes) -> RunRecord:
         found = document.get("version") if isinstance(document, dict) else type(document).__name__
         raise MessageDecodeError(f"A run is stored as version {VERSION}, and this is {found!r}.")
     try:
+        for name, types in _FIELDS.items():
+            if name in document and not isinstance(document[name], types):
+                raise MessageDecodeError(f"{name!r} of a run cannot be {type(document[name]).__name__}.")
         outcome = document.get("outcome")
         return RunRecord(
             run_id=document["run_id"],
@@ -138,6 +156,7 @@ def decode_record(value: bytes) -> RunRecord:
             background=document.get("background"),
             started=document["started"],
             writer=document["writer"],
+            cancelling=document.get("cancelling", False),
         )
     except KeyError as error:
         raise MessageDecodeError(f"A run that is stored has no {error}.") from error

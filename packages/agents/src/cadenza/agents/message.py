@@ -103,8 +103,10 @@ class Message:
 
     @property
     def tool_calls(self) -> tuple[ToolCallPart, ...]:
+        """The calls of tools among its parts, in their order."""
         return tuple(part for part in self.parts if isinstance(part, ToolCallPart))
 
     @classmethod
     def user(cls, text: str) -> Message:
+        """What a user says."""
         return cls("user", (TextPart(text),))

@@ -5,7 +5,6 @@ this version does not know are kept, and written back as they came.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
 from typing import Any, Final
 
 from .message import (
@@ -42,9 +41,9 @@ def message_to_dict(message: Message) -> dict[str, Any]:
     return document
 
 
-def message_from_dict(data: Mapping[str, Any]) -> Message:
+def message_from_dict(data: dict[str, Any]) -> Message:
     """The message that this JSON is. Raises MessageDecodeError for what is none."""
-    if not isinstance(data, Mapping):
+    if not isinstance(data, dict):
         raise MessageDecodeError(f"A message is a JSON object, not {type(data).__name__}.")
     role, status, parts = data.get("role"), data.get("status", "complete"), data.get("parts", [])
     if role not in ("system", "user", "assistant", "tool"):
@@ -53,7 +52,12 @@ def message_from_dict(data: Mapping[str, Any]) -> Message:
         raise MessageDecodeError(f"The status of a message is complete or interrupted, not {status!r}.")
     if not isinstance(parts, list):
         raise MessageDecodeError(f"The parts of a message are a list, not {type(parts).__name__}.")
-    return Message(role, tuple(map(_part_from_dict, parts)), status, data.get("metadata") or {})
+    metadata = data.get("metadata", {})
+    if not isinstance(metadata, dict):
+        raise MessageDecodeError(
+            f"The metadata of a message is a JSON object, not {type(metadata).__name__}."
+        )
+    return Message(role, tuple(map(_part_from_dict, parts)), status, metadata)
 
 
 def _part_to_dict(part: Part) -> dict[str, Any]:
@@ -68,19 +72,24 @@ def _part_to_dict(part: Part) -> dict[str, Any]:
 
 
 def _part_from_dict(data: Any) -> Part:
-    kind = data.get("kind") if isinstance(data, Mapping) else None
+    kind = data.get("kind") if isinstance(data, dict) else None
     if not isinstance(kind, str):
         raise MessageDecodeError("A part of a message is a JSON object with a string as its kind.")
     cls = _KINDS.get(kind)
     if cls is None:
         return ProviderPart(UNKNOWN, dict(data))
     fields = _FIELDS[cls]
-    missing = [
-        name for name, default in fields.items() if default is dataclasses.MISSING and name not in data
-    ]
-    if missing:
-        raise MessageDecodeError(f"A part of the kind {kind!r} needs {', '.join(missing)}.")
-    part: Part = cls(**{name: value for name, value in data.items() if name in fields})
+    values: dict[str, Any] = {}
+    for name, types in _TYPES[cls].items():
+        if name in data:
+            value = values[name] = data[name]
+            if not isinstance(value, types):
+                raise MessageDecodeError(
+                    f"{name!r} of a part of the kind {kind!r} cannot be {type(value).__name__}."
+                )
+        elif fields[name] is dataclasses.MISSING:
+            raise MessageDecodeError(f"A part of the kind {kind!r} needs {name}.")
+    part: Part = cls(**values)
     return part
 
 
@@ -95,4 +104,8 @@ _KINDS: dict[str, type[Any]] = {
 _NAMES = {cls: kind for kind, cls in _KINDS.items()}
 _FIELDS: dict[type[Any], dict[str, Any]] = {
     cls: {field.name: field.default for field in dataclasses.fields(cls)} for cls in _NAMES
+}
+_JSON = {"str": (str,), "str | None": (str, type(None)), "bool": (bool,), "Mapping[str, Any]": (dict,)}
+_TYPES: dict[type[Any], dict[str, tuple[type[Any], ...]]] = {
+    cls: {field.name: _JSON[str(field.type)] for field in dataclasses.fields(cls)} for cls in _NAMES
 }

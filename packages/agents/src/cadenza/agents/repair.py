@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from .message import Message, Part, ReasoningPart, TextPart, ToolCallPart, ToolResultPart
@@ -28,7 +28,7 @@ def repair(messages: Iterable[Message]) -> list[Message]:
       further on is moved there; one that is missing is made up (`interrupted_result`).
     - A result without a call before it, and the second result of a call, is removed; so is the second call
       with the same id in one message, and a call that is not an assistant's. The same id may be used again
-      in a later message.
+      in a later message. A result in another message than one of a tool gets one of its own.
     - An assistant's message that says nothing is removed. Where it was interrupted, reasoning that nothing
       follows is removed from its end: its provider refuses reasoning alone.
 
@@ -45,20 +45,24 @@ def repair(messages: Iterable[Message]) -> list[Message]:
                 block = _Block(said)
                 blocks.append(block)
                 asked.update(dict.fromkeys(block.missing, block))
+            _take_results(message, asked)
             continue
         if not any(isinstance(part, (ToolCallPart, ToolResultPart)) for part in message.parts):
             blocks.append(_Block(message))
             continue
-        rest: list[Part] = []
-        for part in message.parts:
-            if isinstance(part, ToolResultPart):
-                if part.id in asked:
-                    asked[part.id].take(part, message)
-            elif not isinstance(part, ToolCallPart):
-                rest.append(part)
+        _take_results(message, asked)
+        rest: list[Part] = [
+            part for part in message.parts if not isinstance(part, (ToolCallPart, ToolResultPart))
+        ]
         if rest:
             blocks.append(_Block(_with_parts(message, rest)))
     return [message for block in blocks for message in block.messages()]
+
+
+def _take_results(message: Message, asked: Mapping[str, _Block]) -> None:
+    for part in message.parts:
+        if isinstance(part, ToolResultPart) and part.id in asked:
+            asked[part.id].take(part, message)
 
 
 class _Block:
@@ -81,7 +85,11 @@ class _Block:
         self.answers[-1][1].append(result)
 
     def messages(self) -> list[Message]:
-        found = [self.message, *(_with_parts(source, parts) for source, parts in self.answers)]
+        found = [self.message]
+        for source, parts in self.answers:
+            found.append(
+                _with_parts(source, parts) if source.role == "tool" else Message("tool", tuple(parts))
+            )
         if self.missing:
             found.append(Message("tool", tuple(interrupted_result(call) for call in self.missing.values())))
         return found

@@ -28,7 +28,7 @@ from contextvars import Context
 from enum import StrEnum
 from inspect import iscoroutine
 from types import TracebackType
-from typing import Any, Generic, Protocol, Self, TypeAlias, TypeVar, cast
+from typing import Any, Final, Generic, Protocol, Self, TypeAlias, TypeVar, cast
 
 from cadenza.events import Outcome
 
@@ -73,6 +73,18 @@ _OUTCOMES = {
     StreamState.CANCELLED: Outcome.CANCELLED,
     StreamState.CLOSED: Outcome.INTERRUPTED,
 }
+
+
+# What is being done with a stream just now: numbers, because each pull looks at it.
+_FREE: Final = 0
+"""Nothing: nobody has pulled yet, or its consumer is between two pulls."""
+_PULLING: Final = 1
+_INTERRUPTED: Final = 2
+"""It is pulled, and the task that does so was cancelled so that the stream ends."""
+_SETTLING: Final = 3
+_ENDED: Final = 4
+"""It has an outcome, and whoever ended it waits for its effects."""
+_OVER: Final = 5
 
 
 class Reducer(Protocol[_Add, _Res]):
@@ -128,7 +140,7 @@ class ResponseStream(Generic[U, F]):
     `result_transforms` get the final and may return another (None: keep it). `effects` take the
     `Settlement`. `on_cancel` is awaited by `cancel()` before anything is stopped. All of these may be sync or
     async, but the reducer. `keep_updates=False`: updates are not collected, so that memory stays flat.
-    `effect_seconds`: how long one effect, or `on_cancel`, may take; None: as long as it wants.
+    `effect_seconds`: how long one effect, one cleanup, or `on_cancel`, may take; None: as long as it wants.
     `inner`: a stream that `source` is made of. Closing, cancelling, errors and the outcome go both ways.
     """
 
@@ -148,6 +160,10 @@ class ResponseStream(Generic[U, F]):
         inner: ResponseStream[Any, Any] | None = None,
     ) -> None:
         self._state = StreamState.IDLE
+        if effect_seconds is not None and not effect_seconds > 0:
+            raise ValueError(
+                f"effect_seconds is {effect_seconds}: it must be more than 0, or None for no limit"
+            )
         if finalizer is not None and not keep_updates:
             raise ValueError(
                 "A finalizer needs all updates, and keep_updates=False keeps none: pass a reducer instead"
@@ -171,27 +187,32 @@ class ResponseStream(Generic[U, F]):
         self._updates: list[U] = []
 
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._phase: int = _FREE
         self._consumer: int | None = None  # id() of the iterator that has it; of the stream: plain anext()
-        self._task: Callable[[], asyncio.Task[Any] | None] = _no_task  # that pulls, or pulled last; weak
+        self._task: Callable[[], asyncio.Task[Any] | None] = (
+            _no_task  # that pulls, pulled last, or settles; weak
+        )
         self._cancelling = 0  # cancellations of that task that are older than its pull
-        self._busy = False  # a pull, or a settlement, is going on
-        self._settling = False
-        self._stopping: StreamState | None = None  # asked for from elsewhere, during a pull
-        self._interrupted = False  # and its task was cancelled for that
+        self._asked: StreamState | None = (
+            None  # to end like this: by somebody else, or by its reader's leaving
+        )
         self._announced: asyncio.Future[None] | None = None  # on_cancel runs, or ran
+        self._cleaning: asyncio.Task[None] | None = None
         self._entered = 0  # blocks of `async with`, and streams around it, that will close it
-        self._left: StreamState | None = None  # its reader has gone, and it is not closed yet: how it will be
         self._wrapper: int | None = None  # id() of the stream around it
         self._settled: asyncio.Future[None] | None = None  # somebody waits
-        self._over = False
         self._final: F | None = None
         self._error: BaseException | None = None
+        self._trace: TracebackType | None = (
+            None  # of the error: each time that it is raised would make it longer
+        )
         self._partial_result: F | None = None
 
     # What is known of it
 
     @property
     def state(self) -> StreamState:
+        """Whether it was begun, and how it ended."""
         return self._state
 
     @property
@@ -211,7 +232,7 @@ class ResponseStream(Generic[U, F]):
 
     def partial(self) -> Partial[U, F]:
         """What has come of it so far. Changes nothing, and can be asked at any time, after any end."""
-        if self._over:
+        if self._phase >= _ENDED:
             result = self._partial_result
         elif self._reducer is not None:
             result = self._reducer.result()
@@ -230,7 +251,7 @@ class ResponseStream(Generic[U, F]):
 
     def with_cleanup(self, cleanup: Callable[[], object]) -> Self:
         """Raises RuntimeError when the stream is over: it would never run."""
-        if self._over:
+        if self._phase >= _ENDED:
             raise RuntimeError(
                 f"This stream is {self._state}: a cleanup that is added now would never run. Do it at once"
             )
@@ -260,7 +281,7 @@ class ResponseStream(Generic[U, F]):
     ) -> ResponseStream[V, G]:
         """What `transform` makes of each update. Without `finalizer` and `reducer` the final is this
         stream's."""
-        return self._derive(_Mapped(self, transform), finalizer, reducer)
+        return self._around(_Mapped(self, transform), finalizer=finalizer, reducer=reducer)
 
     def flat_map(
         self,
@@ -270,7 +291,7 @@ class ResponseStream(Generic[U, F]):
         reducer: Reducer[V, G] | None = None,
     ) -> ResponseStream[V, G]:
         """All that `transform` makes of each update: none, one, or several."""
-        return self._derive(_Flattened(self, transform), finalizer, reducer)
+        return self._around(_Flattened(self, transform), finalizer=finalizer, reducer=reducer)
 
     def filter(
         self,
@@ -280,28 +301,40 @@ class ResponseStream(Generic[U, F]):
         reducer: Reducer[U, G] | None = None,
     ) -> ResponseStream[U, G]:
         """The updates for which `predicate` is true."""
-        return self._derive(_Filtered(self, predicate), finalizer, reducer)
+        return self._around(_Filtered(self, predicate), finalizer=finalizer, reducer=reducer)
 
-    def _derive(
+    def _around(
         self,
-        source: _Derived,
-        finalizer: Callable[[Sequence[V]], G | Awaitable[G]] | None,
-        reducer: Reducer[V, G] | None,
+        source: AsyncIterable[V],
+        *,
+        finalizer: Callable[[Sequence[V]], G | Awaitable[G]] | None = None,
+        reducer: Reducer[V, G] | None = None,
     ) -> ResponseStream[V, G]:
+        """A stream of `source`, which is made of this one: they end together."""
         return ResponseStream(
             source,
+            inner=self,
             finalizer=finalizer,
             reducer=reducer,
             keep_updates=self._keep or finalizer is not None,
             effect_seconds=self._effect_seconds,
         )
 
+    @property
+    def _gives_updates(self) -> bool:
+        """Whether its final is the updates themselves."""
+        return self._reducer is None and self._finalizer is None and self._inner is None
+
+    def _result(self) -> F | None:
+        """Its final, where it has one; else what there is of it."""
+        return self._final if self._state is StreamState.COMPLETED else self.partial().result
+
     # Consuming it
 
     async def start(self) -> Self:
         """Resolve the source, and that alone: no update is pulled. `await stream` is the same. Does nothing
         where it has begun already. Raises what the source raises; the stream has failed then."""
-        if self._state is StreamState.IDLE and not self._over:
+        if self._state is StreamState.IDLE:
             await self._pull(self, only_open=True)
         return self
 
@@ -323,7 +356,7 @@ class ResponseStream(Generic[U, F]):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._entered -= 1
-        if self._over and error is not None:
+        if self._phase >= _ENDED and error is not None:
             return
         cancelled = isinstance(error, asyncio.CancelledError)
         try:
@@ -339,22 +372,27 @@ class ResponseStream(Generic[U, F]):
         """What the stream came to.
 
         One that has not begun is drained; one that another task consumes is waited for. Raises StreamBusy
-        inside the `async for` of the task that calls it; the source's own error, each time, where the stream
-        failed; StreamIncomplete where it was cancelled, closed or left; SettlementError where an effect
-        failed, until `retry_settlement()`.
+        inside the `async for` of the task that calls it, and in what must be done before there is a final;
+        the source's own error, each time, where the stream failed; StreamIncomplete where it was cancelled,
+        closed or left; SettlementError where an effect failed, until `retry_settlement()`.
+
+        Of several tasks that ask for it the first one drains, and the others wait for that task: where it is
+        cancelled, so is the stream, for all of them.
         """
         task = asyncio.current_task()
-        while not self._over:
+        while self._phase < _ENDED:
             owner = self._task()
-            if self._left is not None:
-                await self._stop(self._left)
-            elif self._busy and (owner is None or owner.done()):
-                await self._stop(StreamState.CLOSED)  # its coroutine was closed in the midst of a pull
-            elif self._busy:
-                if owner is task:
-                    raise StreamBusy("final() was called by the stream's own source, transform or cleanup")
+            gone = owner is None or owner.done()
+            if self._runs_in(task) or (self._phase != _FREE and owner is task):
+                raise StreamBusy(
+                    "final() was called by the source, a transform or a cleanup of its stream, or by an "
+                    "effect of a stream that this one is made of: it would wait for itself"
+                )
+            if self._phase != _FREE and not gone:
                 await self._wait_for_end(owner)
-            elif owner is None or owner.done():
+            elif self._phase != _FREE or self._asked is not None:
+                await self._stop(self._asked or StreamState.CLOSED)
+            elif gone:
                 self._consumer = None  # whoever had it cannot go on
                 await self._drain()
             elif owner is not task and self._consumer is not None:
@@ -397,29 +435,37 @@ class ResponseStream(Generic[U, F]):
             raise interruption
 
     async def retry_settlement(self) -> None:
-        """Run those effects again that failed, and no others. Raises SettlementError if one fails again."""
-        if self._inner is not None and self._inner._over:
-            await self._inner._effects.retry()
-        await self._effects.retry()
+        """Run those effects again that failed, and no others, also those of the streams that it is made of.
+        Raises SettlementError if one fails again, and StreamBusy in an effect of its own."""
+        if self._runs_in(asyncio.current_task()):
+            raise StreamBusy(
+                "retry_settlement() was called by an effect of its stream: it would wait for itself"
+            )
+        await self._retry()
         failure = self._settlement_error()
         if failure is not None:
             raise failure
+
+    async def _retry(self) -> None:
+        if self._inner is not None:
+            await self._inner._retry()
+        await self._effects.retry()
 
     # One pull
 
     async def _pull(self, consumer: object, only_open: bool = False) -> U:
         task = asyncio.current_task()
-        if self._busy or self._consumer != id(consumer) or self._task() is not task:
+        if self._phase != _FREE or self._consumer != id(consumer) or self._task() is not task:
             await self._claim(consumer, task, only_open)
-        self._busy = True
+        self._phase = _PULLING
         self._cancelling = task.cancelling() if task is not None else 0
         failure: BaseException | None = None
         try:
             if self._next is None:
                 await self._open()
-            ended = self._stopping is not None
+            ended = self._asked is not None
             if only_open and not ended:
-                self._busy = False
+                self._phase = _FREE
                 return cast("U", None)
             try:
                 if not ended:
@@ -433,15 +479,15 @@ class ResponseStream(Generic[U, F]):
                         changed = await changed
                     if changed is not None:
                         update = changed
-                if self._stopping is None:  # else nobody gets it any more
+                if self._asked is None:  # else nobody gets it any more
                     if self._reducer is not None:
                         self._reducer.add(update)
                     if self._keep:
                         self._updates.append(update)
-                    self._busy = False
+                    self._phase = _FREE
                     return update
         except GeneratorExit:  # the task is no more: nothing can be awaited here
-            self._busy = False
+            self._phase = _FREE
             self._reader_left()
             raise
         except StopAsyncIteration as error:
@@ -457,21 +503,25 @@ class ResponseStream(Generic[U, F]):
 
     async def _claim(self, consumer: object, task: asyncio.Task[Any] | None, only_open: bool) -> None:
         """Make `consumer` the one that has the stream. Raises how the stream ended, where it is over."""
-        owner = self._task()
-        if self._busy and (owner is None or owner.done()):
-            self._left = StreamState.CLOSED  # its coroutine was closed in the midst of a pull
-        if self._left is not None and (self._busy or not self._entered) and not self._over:
-            await self._stop(self._left)
-        if self._over:
-            if not self._runs_in(task):
-                await self._wait_for_effects()
-            ending = self._ending()
-            try:
-                raise ending
-            finally:
-                del self, consumer, task, owner, ending
-        if self._busy:
-            raise StreamBusy("Another pull of this stream is going on: a stream has one consumer")
+        while True:
+            owner = self._task()
+            gone = owner is None or owner.done()
+            if self._phase >= _ENDED:
+                if not self._runs_in(task):
+                    await self._wait_for_effects()
+                ending = self._ending()
+                try:
+                    raise ending
+                finally:
+                    del self, consumer, task, owner, ending
+            if self._phase == _SETTLING and not gone and owner is not task and not self._runs_in(task):
+                await self._wait_for_end(owner)  # another task ends it
+            elif self._phase != _FREE and not gone:
+                raise StreamBusy("Another pull of this stream is going on: a stream has one consumer")
+            elif self._phase != _FREE or (self._asked is not None and not self._entered):
+                await self._stop(self._asked or StreamState.CLOSED)
+            else:
+                break
         by_another = owner is not None and owner is not task and not owner.done()
         if self._consumer is not None and self._consumer != id(consumer):
             by_hand = self._consumer == id(self)
@@ -483,14 +533,14 @@ class ResponseStream(Generic[U, F]):
             self._inner._check_free(self)
         if not only_open:
             self._consumer = id(consumer)
-        self._left = None
+        self._asked = None
         self._task = weakref.ref(task) if task is not None else _no_task
 
     def _check_free(self, wrapper: object) -> None:
         """Raise StreamBusy where somebody else than `wrapper` consumes this stream."""
-        if self._over:
-            return
-        if self._wrapper in (None, id(wrapper)) and not self._busy:
+        if self._phase >= _SETTLING:
+            return  # a pull tells how it ends
+        if self._wrapper in (None, id(wrapper)) and self._phase == _FREE:
             owner = self._task()
             mine = owner is None or owner.done() or owner is asyncio.current_task()
             if self._consumer is None or (self._consumer == id(self) and mine):
@@ -524,98 +574,94 @@ class ResponseStream(Generic[U, F]):
         except StopAsyncIteration:
             pass
         except SettlementError:
-            if not self._over:
+            if self._phase < _ENDED:
                 raise
 
     # Its end
 
     async def _finish(self, failure: BaseException | None) -> BaseException:
         """The pull that just failed, or found the end, settles the stream. Returns what that pull raises."""
+        task = asyncio.current_task()
+        interrupted = self._phase == _INTERRUPTED
+        if isinstance(failure, asyncio.CancelledError) and not _is_cancelled(task):
+            failure = _cancelled_inside(failure)
         cancelled = isinstance(failure, asyncio.CancelledError)
-        stopping = self._stopping
-        inner = self._inner
-        error: BaseException | None = None
-        if stopping is not None:
-            state = stopping
-            if self._interrupted:  # our own cancellation: what is older, or came besides, stays
-                self._interrupted = False
-                task = asyncio.current_task()
-                if cancelled and task is not None and task.uncancel() <= self._cancelling:
-                    cancelled = False
-                elif not cancelled and task is not None:
-                    task.uncancel()
+        if interrupted and task is not None and task.uncancel() <= self._cancelling:
+            cancelled = False  # that was our own; what is older, or came besides, stays
+        asked, inner, error = self._asked, self._inner, failure
+        if asked is not None:
+            state = asked
+            if failure is not None and not isinstance(failure, _OF_STOPPING):
+                logger.error("The source of a stream that is %s raised", state, exc_info=failure)
         elif failure is None:
             state = StreamState.COMPLETED
-        elif cancelled and inner is not None and inner._over:  # that came while it settled
-            state, error = inner.state, inner.error
+        elif cancelled and inner is not None and inner._phase >= _ENDED:  # that came while it settled
+            state, error = inner.state, inner.error or failure
         elif cancelled:
             state = StreamState.CANCELLED
-        elif inner is not None and inner._over and isinstance(failure, StreamIncomplete):
+        elif inner is not None and inner._phase >= _ENDED and isinstance(failure, StreamIncomplete):
             state = inner.state if inner.state in _LEFT else StreamState.FAILED
         elif inner is not None and isinstance(failure, SettlementError):
             completed = inner.state is StreamState.COMPLETED
             state = StreamState.COMPLETED if completed else StreamState.FAILED
         else:
             state = StreamState.FAILED
-        if state is StreamState.FAILED:
-            error = error or failure
-        elif stopping is not None and failure is not None and not isinstance(failure, _OF_STOPPING):
-            logger.error("The source of a stream that is %s raised", state, exc_info=failure)
-        late, _ = await self._settle(state, error, failure, cancels=int(cancelled))
+        cancels = _Cancels(task, int(cancelled))
+        await self._settle(state, error, cancels)
         try:
-            if late is not None:
-                return late
+            if cancels.late is not None:
+                return cancels.late
             if cancelled and failure is not None:
                 return failure
             return self._ending()
         finally:
-            del self, inner, failure, error, late
+            del self, inner, failure, error, cancels
 
     async def _stop(self, state: StreamState, cancels: int = 0) -> None:
         """End it from outside a pull. `cancels`: how often the task that does so was cancelled."""
         task = asyncio.current_task()
         if self._runs_in(task):
-            return  # an effect of it: it is over
-        while not self._over:
+            return  # a cleanup or an effect of it: it ends already
+        while self._phase < _ENDED:
             owner = self._task()
-            if not self._busy or owner is None or owner.done():
-                self._busy = True
+            if self._phase == _FREE or owner is None or owner.done():
                 self._task = weakref.ref(task) if task is not None else _no_task
-                late, problem = await self._settle(state, None, None, cancels=cancels)
+                counted = _Cancels(task, cancels)
+                problem = await self._settle(state, None, counted)
                 try:
-                    if late is not None:
-                        raise late
+                    if counted.late is not None:
+                        raise counted.late
                     if problem is not None:
                         raise problem
                 finally:
-                    del self, late, problem, task, owner
+                    del self, counted, problem, task, owner
                 return
             if owner is task:
-                if not self._settling:  # by its own source or transform: after this update
-                    self._mark_stopping(state)
+                if self._phase != _SETTLING:  # by its own source or transform: after this update
+                    self._ask_for(state)
                 return
-            if not self._ends() and self._stopping is None:
-                self._mark_stopping(state)
-                if owner is not None and not owner.done():
-                    self._interrupted = True
-                    owner.cancel()
+            if not self._ends() and self._asked is None:
+                self._ask_for(state)
+                self._phase = _INTERRUPTED
+                owner.cancel()
             await self._wait_for_end(owner)
         await self._wait_for_effects()
 
     def _ends(self) -> bool:
         """Whether it, or a stream that it is made of, has come to its end by itself, and settles now."""
-        return self._settling or (self._inner is not None and self._inner._ends())
+        return self._phase in (_SETTLING, _ENDED) or (self._inner is not None and self._inner._ends())
 
-    def _mark_stopping(self, state: StreamState) -> None:
-        self._stopping = state
-        if self._inner is not None and self._inner._wrapper == id(self) and not self._inner._over:
-            self._inner._mark_stopping(state)
+    def _ask_for(self, state: StreamState) -> None:
+        """Let the pull that goes on be the last one."""
+        self._asked = state
+        if self._inner is not None and self._inner._wrapper == id(self) and self._inner._phase < _ENDED:
+            self._inner._ask_for(state)
 
     @property
     def _may_announce(self) -> bool:
-        if self._over:
+        if self._phase >= _ENDED:
             return self._state is StreamState.CANCELLED
-        return not self._settling and self._state is not StreamState.IDLE
+        return self._phase != _SETTLING and self._state is not StreamState.IDLE
 
     async def _announce_cancel(self) -> None:
         """Await `on_cancel`, once, here and in the streams that this one is made of."""
@@ -634,89 +680,92 @@ class ResponseStream(Generic[U, F]):
         finally:
             self._announced.set_result(None)
         inner = self._inner
-        if inner is not None and inner._may_announce and (inner._over or inner._wrapper == id(self)):
+        if (
+            inner is not None
+            and inner._may_announce
+            and (inner._phase >= _ENDED or inner._wrapper == id(self))
+        ):
             await inner._announce_cancel()
 
     async def _settle(
-        self, state: StreamState, error: BaseException | None, first: BaseException | None, *, cancels: int
-    ) -> tuple[asyncio.CancelledError | None, BaseException | None]:
-        """All that is done once, when it ends. A cancellation of this task does not keep the rest from being
-        done: the first is raised when the effects are done, a second one at once, and the effects go on. Both
-        are returned rather than raised: the cancellation, and what closing the source raised."""
-        self._settling = True
+        self, state: StreamState, failure: BaseException | None, cancels: _Cancels
+    ) -> BaseException | None:
+        """All that is done once, when it ends: `failure` is why, and is told of what fails besides. No
+        cancellation of this task keeps any of it from being done: it is noted in `cancels`, and a second one
+        ends the waiting for cleanups and effects. Returns what closing the source raised."""
+        self._phase = _SETTLING
         begun = self._state is not StreamState.IDLE
-        late: asyncio.CancelledError | None = None
         problem: BaseException | None = None
+        broken: BaseException | None = None
         final: F | None = None
         try:
             await self._close_source(state)
-        except asyncio.CancelledError as cancelled:
-            late = cancelled
-            cancels += 1
         except GeneratorExit:
             raise
-        except BaseException as failure:
-            problem = failure
-            if first is not None:
-                first.add_note(f"Closing its source failed too: {type(failure).__name__}")
-                logger.error("The source of a stream that is %s could not be closed", state, exc_info=failure)
-        while self._cleanups:
-            try:
-                result = self._cleanups.pop(0)()
-                if is_awaitable(result):
-                    await cast("Awaitable[object]", result)
-            except asyncio.CancelledError as cancelled:
-                late = cancelled
-                cancels += 1
-            except GeneratorExit:
-                raise
-            except BaseException as failure:
-                logger.error("Cleaning up after a stream failed", exc_info=failure)
-                if first is not None:
-                    first.add_note(f"Cleaning up after it failed too: {type(failure).__name__}")
-        if state is StreamState.COMPLETED and late is None:
+        except BaseException as raised:
+            problem = cancels.told_from(raised)
+            if problem is not None:
+                if failure is not None or state is StreamState.COMPLETED:
+                    logger.error(
+                        "The source of a stream that is %s could not be closed", state, exc_info=raised
+                    )
+                _note(failure, f"Closing its source failed too: {type(raised).__name__}")
+        if self._cleanups:
+            cleaning = spawn(self._clean_up(failure), context=_context_of(asyncio.current_task()))
+            self._cleaning = cleaning
+            await cancels.outlast(lambda: asyncio.wait({cleaning}))
+        if state is StreamState.COMPLETED and cancels.late is None:
             try:
                 final = await self._make_final()
-            except asyncio.CancelledError as cancelled:
-                late = cancelled
-                cancels += 1
             except GeneratorExit:
                 raise
-            except BaseException as failure:
-                state = StreamState.FAILED
-                error = first = failure
-        if state is StreamState.COMPLETED and late is not None:
+            except BaseException as raised:
+                broken = cancels.told_from(raised)
+                if broken is not None:
+                    state, failure = StreamState.FAILED, broken
+        if state is StreamState.COMPLETED and cancels.late is not None:
             state = StreamState.CANCELLED
-        partial = self._last_partial()
+        so_far = self._last_partial()
         self._final = final
-        self._error = error
-        self._partial_result = partial.result
+        if state is StreamState.FAILED and failure is not None:
+            self._error, self._trace = failure, failure.__traceback__
+        self._partial_result = so_far.result
         self._state = state
+        self._phase = _ENDED
         self._release()
-        self._over = True
-        self._busy = False
         if self._settled is not None and not self._settled.done():
             self._settled.set_result(None)
         self._settled = None
         if begun:
-            self._effects.settle(Settlement(cast("Outcome", state.outcome), final, partial, error))
-        while cancels < 2 and self._effects.running:
-            try:
-                await self._effects.wait()
-            except asyncio.CancelledError as cancelled:
-                late = late or cancelled
-                cancels += 1
-        if state is StreamState.COMPLETED:
-            if cancels:
-                self._effects.log_failed()  # a CancelledError goes first, and says nothing of them
-        elif first is not None:
+            settlement = Settlement(cast("Outcome", state.outcome), final, so_far, self._error)
+            self._effects.settle(settlement, after=self._cleaning)
+        await cancels.outlast(self._effects.wait)
+        if state is not StreamState.COMPLETED:
             for name in self._effects.failed:
-                first.add_note(f"An effect of the stream failed too: {name}")
-        self._settling = False
+                _note(failure, f"An effect of the stream failed too: {name}")
+        elif cancels.count:
+            self._effects.log_failed()  # a CancelledError goes first, and says nothing of them
+        self._phase = _OVER
         try:
-            return late, problem
+            return problem
         finally:
-            del self, error, first, late, problem
+            del self, failure, problem, cancels, broken
+
+    async def _clean_up(self, failure: BaseException | None) -> None:
+        try:
+            while self._cleanups:
+                try:
+                    async with asyncio.timeout(self._effect_seconds):
+                        result = self._cleanups.pop(0)()
+                        if is_awaitable(result):
+                            await cast("Awaitable[object]", result)
+                except GeneratorExit:
+                    raise
+                except BaseException as error:
+                    logger.error("Cleaning up after a stream failed", exc_info=error)
+                    _note(failure, f"Cleaning up after it failed too: {type(error).__name__}")
+        finally:
+            del self, failure
 
     async def _close_source(self, state: StreamState) -> None:
         inner = self._inner
@@ -734,8 +783,8 @@ class ResponseStream(Generic[U, F]):
                 if ours:
                     inner._wrapper = None
                     inner._entered -= 1
-                free = inner._wrapper is None and inner._consumer is None and not inner._busy
-                if not inner._over and (ours or (self._state is StreamState.IDLE and free)):
+                free = inner._wrapper is None and inner._consumer is None and inner._phase == _FREE
+                if inner._phase < _ENDED and (ours or (self._state is StreamState.IDLE and free)):
                     cancelled = state is StreamState.CANCELLED
                     await inner._stop(state if cancelled else StreamState.CLOSED)
             del self, inner
@@ -777,10 +826,9 @@ class ResponseStream(Generic[U, F]):
         if self._state is not StreamState.CANCELLED:  # then cancel() may still be called
             self._on_cancel = None
         self._transforms = []
-        self._cleanups = []
         self._consumer = None
         self._task = _no_task
-        self._left = None
+        self._asked = None
 
     async def _apply_late(self) -> None:
         """Result transforms that were added after the end."""
@@ -802,7 +850,7 @@ class ResponseStream(Generic[U, F]):
         if self._state is StreamState.COMPLETED:
             return self._settlement_error() or StopAsyncIteration()
         if self._error is not None:
-            return self._error
+            return self._error.with_traceback(self._trace)
         return StreamIncomplete(
             f"This stream was {self._state} before its end: it has no final", self.partial()
         )
@@ -813,9 +861,11 @@ class ResponseStream(Generic[U, F]):
             return None
         trouble = SettlementError(
             f"The stream is {self._state}, but this was not done after it: {', '.join(failed)} "
-            f"({type(errors[0]).__name__}). retry_settlement() tries again",
+            f"({type(errors[0]).__name__}). retry_settlement() of the stream, or retry() of this error, "
+            "tries again",
             final=self._final,
             failed=failed,
+            retry=self.retry_settlement,
         )
         trouble.__cause__ = errors[0]
         return trouble
@@ -823,14 +873,20 @@ class ResponseStream(Generic[U, F]):
     def _failed_effects(self) -> tuple[tuple[str, ...], list[BaseException]]:
         names: tuple[str, ...] = ()
         errors: list[BaseException] = []
-        if self._inner is not None and self._inner._over:
+        if self._inner is not None:
             names, errors = self._inner._failed_effects()
         return names + self._effects.failed, [*errors, *self._effects.errors]
 
     # Waiting for it, and leaving it
 
     def _runs_in(self, task: asyncio.Task[Any] | None) -> bool:
-        return self._effects.runs_in(task)
+        """Whether this is one of its cleanups or effects, or of those of a stream that it is made of: it must
+        not wait for itself."""
+        return (
+            (task is not None and task is self._cleaning)
+            or self._effects.run_here
+            or (self._inner is not None and self._inner._runs_in(task))
+        )
 
     async def _wait_for_effects(self) -> None:
         if self._inner is not None:
@@ -849,19 +905,19 @@ class ResponseStream(Generic[U, F]):
     def _reader_left(self) -> None:
         """The iterator of its consumer is gone, and the end was not reached."""
         self._consumer = None
-        if self._over or self._settling:
+        if self._phase >= _SETTLING:
             return
         try:
             task = asyncio.current_task()
         except RuntimeError:
             task = None
         cancelled = task is not None and task.cancelling() > self._cancelling
-        self._left = StreamState.CANCELLED if cancelled else StreamState.CLOSED
+        self._asked = StreamState.CANCELLED if cancelled else StreamState.CLOSED
         if self._entered:
             return  # the end of the block closes it
         self._close_later(task)
         warnings.warn(
-            f"A {type(self).__name__} was left before its end (break, return or an exception in its loop): "
+            f"This {type(self).__name__} was left before its end (break, return, an exception in its loop): "
             "use `async with`, so that it is closed before the block is left",
             ResourceWarning,
             stacklevel=3,
@@ -873,9 +929,7 @@ class ResponseStream(Generic[U, F]):
         if loop is None or loop.is_closed():
             return
         if task is not None and task.get_loop() is loop:
-            # From Python 3.12 on a task can be given the very context that the source ran in.
-            get_context: Callable[[], Context] | None = getattr(task, "get_context", None)
-            spawn(self._close_left(), loop, get_context() if get_context is not None else None)
+            spawn(self._close_left(), loop, _context_of(task))
         else:  # by the collector, in another thread, or while the loop stands still
             loop.call_soon_threadsafe(self._close_soon)
 
@@ -883,22 +937,80 @@ class ResponseStream(Generic[U, F]):
         spawn(self._close_left(), self._loop)
 
     async def _close_left(self) -> None:
-        if self._left is None:
+        if self._asked is None:
             return  # somebody has closed it already
         try:
-            await self._stop(self._left)
+            await self._stop(self._asked)
         except Exception:
             logger.exception("A stream that was left could not be closed in order")
 
     def __del__(self) -> None:
         # Pulled by hand, and then forgotten: the iterators of `async for` keep their stream alive.
-        if self._state is StreamState.ACTIVE and not self._over and not self._busy and self._left is None:
+        if self._state is StreamState.ACTIVE and self._phase == _FREE and self._asked is None:
             self._entered = 0
             self._reader_left()
 
 
 def _no_task() -> None:
     return None
+
+
+def _context_of(task: asyncio.Task[Any] | None) -> Context | None:
+    """The very context that the source ran in: a task gives it from Python 3.12 on. None: a copy of ours."""
+    get_context: Callable[[], Context] | None = getattr(task, "get_context", None)
+    return get_context() if get_context is not None else None
+
+
+def _is_cancelled(task: asyncio.Task[Any] | None) -> bool:
+    """Whether anybody has cancelled this task; where there is none, it may be."""
+    return task is None or task.cancelling() > 0
+
+
+def _cancelled_inside(error: BaseException) -> RuntimeError:
+    """Raised as it is, it would end the reader's task as if somebody had cancelled that."""
+    failure = RuntimeError(
+        "Something that the stream waited for was cancelled, but not the stream or its reader"
+    )
+    failure.__cause__ = error
+    return failure
+
+
+def _note(failure: BaseException | None, text: str) -> None:
+    if failure is not None:
+        failure.add_note(text)
+
+
+class _Cancels:
+    """The cancellations of the task that ends a stream: the first is raised when all is done, a second one
+    ends the waiting."""
+
+    __slots__ = ("_task", "count", "late")
+
+    def __init__(self, task: asyncio.Task[Any] | None, count: int) -> None:
+        self._task = task
+        self.count = count
+        self.late: asyncio.CancelledError | None = None
+        """The newest that came while it settled."""
+
+    def told_from(self, raised: BaseException) -> BaseException | None:
+        """None where `raised` is a cancellation of the task, which is noted; else the error that it is."""
+        if not isinstance(raised, asyncio.CancelledError):
+            return raised
+        if not _is_cancelled(self._task):
+            return _cancelled_inside(raised)
+        self.late = raised
+        self.count += 1
+        return None
+
+    async def outlast(self, wait: Callable[[], Awaitable[object]]) -> None:
+        """Wait, and go on with that after a first cancellation."""
+        while self.count < 2:
+            try:
+                await wait()
+                return
+            except asyncio.CancelledError as cancelled:
+                self.late = cancelled
+                self.count += 1
 
 
 _LEFT = (StreamState.CANCELLED, StreamState.CLOSED)

@@ -57,7 +57,7 @@ class Run:
     `events()` is the run: a generator that is iterated once, and does nothing before that. All else may be
     read at any time. It holds no stream, so that a stream which nobody holds is noticed at once.
 
-    background.py makes another one of it, by what it may override: `request`, `events`, `save`, `cancel`,
+    background_run.py makes another one of it, by what it may override: `request`, `events`, `save`, `cancel`,
     `text`, `_enter` (the session), `_open` (what the client says in a turn), `_prepared` (the calls).
     """
 
@@ -123,8 +123,6 @@ class Run:
         self._unnamed = 0
         self._made = 0
         self._failing_turns = 0
-        self._results: dict[tuple[str, str, str], ToolResultPart] = {}
-        """By a call as its provider named it: what it came to in an earlier turn."""
 
     @property
     def last(self) -> bool:
@@ -255,7 +253,8 @@ class Run:
         record = self._record = TurnRecord()
         reply: ModelReply | None = None
         try:
-            async for given in source:
+            items = aiter(source)
+            async for given in items:
                 if type(given) is Text:  # far the most
                     record.add(given)
                     yield given
@@ -265,6 +264,14 @@ class Run:
                         yield event
                 elif isinstance(given, ModelReply):
                     reply = given
+                    break
+                elif not isinstance(given, Checkpoint):
+                    raise self._unlawful(f"gave {type(given).__name__}, which is no event")
+            if reply is not None:
+                async for given in items:
+                    raise self._unlawful(
+                        f"gave {type(given).__name__} after its ModelReply, which is the last"
+                    )
         finally:
             close = getattr(source, "aclose", None)
             if close is not None:
@@ -275,8 +282,14 @@ class Run:
                 code="no_reply",
                 retryable=True,
             )
-        self._reply(reply)
+        self._reply(reply, record)
         yield TurnEnded(self.turn, reply.stop_reason, reply.raw_reason)
+
+    def _unlawful(self, what: str) -> ModelError:
+        return ModelError(
+            f"The client {self.client.provider!r} {what} (turn {self.turn}; see the laws of ModelClient)",
+            code="invalid_client",
+        )
 
     def _open(self) -> AsyncIterator[StreamEvent | Checkpoint | ModelReply]:
         """What the client says in this turn."""
@@ -301,8 +314,8 @@ class Run:
         record.add(event)
         return event
 
-    def _reply(self, reply: ModelReply) -> None:
-        """Take the reply as what this turn came to."""
+    def _reply(self, reply: ModelReply, record: TurnRecord) -> None:
+        """Take the reply as what this turn came to, which its events have in `record`."""
         parts: list[Part] = []
         calls: list[ToolCallPart] = []
         unnamed = 0
@@ -314,14 +327,17 @@ class Run:
                 if id in seen:
                     continue
                 seen.add(id)
-                earlier = self._results.get((part.id, part.name, part.arguments)) if part.id else None
                 if id != part.id:
                     part = replace(part, id=id)
-                if earlier is not None:
-                    self.known[id] = replace(earlier, id=id)
                 calls.append(part)
             parts.append(part)
         whole = reply.status in ("completed", "incomplete")
+        if whole:
+            told = record.message("complete")
+            if told.text and not reply.message.text:
+                raise self._unlawful("gave text that its ModelReply has not")
+            if not seen.issuperset(call.id for call in told.tool_calls):
+                raise self._unlawful("gave a ToolCall that its ModelReply has not")
         self._record = None
         self.produced.append(
             replace(
@@ -381,15 +397,13 @@ class Run:
             turn=self.turn,
             session=self.session,
             seconds=self.limits.tool_seconds,
+            chars=self.limits.result_chars,
             known=self.known,
         )
 
     def _count(self, batch: ToolBatch) -> None:
-        results = batch.results()
-        failed = all(result.error for result in results)
+        failed = all(result.error for result in batch.results())
         self._failing_turns = self._failing_turns + 1 if failed else 0
-        for call, result in zip(batch.calls, results, strict=True):
-            self._results[(self._ids.given(call.id), call.name, call.arguments)] = result
 
     def _close_calls(self) -> None:
         """The newest calls have their results: let those be history."""

@@ -10,10 +10,12 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import math
 import time
 import uuid
 import weakref
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
 from typing import Any, Literal
@@ -45,7 +47,10 @@ class AgentSession:
     `busy`: what a run does while another is going on: wait for up to `wait_seconds`, or raise SessionBusy at
     once. `lease_seconds`: for how long a killed process keeps the session from others. `abandoned_seconds`:
     a stream that nobody pulled for that long loses the session. `max_runs`: how many runs it remembers, that
-    which is going on included; the oldest are deleted. None: all.
+    which is going on included; the oldest are deleted, and no model is told of them any more. None: all, and
+    each run takes longer than the one before it, since all of them are read.
+
+    Without a state, a session that a handler makes for each message forgets everything: give it `app.state`.
     """
 
     def __init__(
@@ -60,16 +65,27 @@ class AgentSession:
         wait_seconds: float = 60.0,
         lease_seconds: float = 30.0,
         abandoned_seconds: float = 300.0,
-        max_runs: int | None = None,
+        max_runs: int | None = 200,
     ) -> None:
+        if session_id is not None and not isinstance(session_id, str):
+            raise TypeError(f"AgentSession takes its id as a str, not {type(session_id).__name__}.")
+        if state is not None and not (hasattr(state, "store") and hasattr(state, "leases")):
+            raise TypeError(
+                f"AgentSession(state=...) takes a state, as app.state or SQLiteState('bot.db') is, not "
+                f"{type(state).__name__}."
+            )
         if session_id == "":
             raise ValueError("AgentSession(session_id=''): the id of a session must not be empty.")
         if busy not in ("wait", "reject"):
             raise ValueError(f"AgentSession(busy={busy!r}): it is 'wait' or 'reject'.")
         if max_runs is not None and max_runs < 1:
             raise ValueError(f"AgentSession(max_runs={max_runs}): it must remember at least one run.")
-        if lease_seconds <= 0:
+        if not 0 < lease_seconds < math.inf:
             raise ValueError(f"AgentSession(lease_seconds={lease_seconds}): it must be more than 0.")
+        if not wait_seconds >= 0:
+            raise ValueError(f"AgentSession(wait_seconds={wait_seconds}): it must not be less than 0.")
+        if not abandoned_seconds > 0:
+            raise ValueError(f"AgentSession(abandoned_seconds={abandoned_seconds}): it must be more than 0.")
         if (store is None) != (leases is None) or (state is not None and store is not None):
             raise ValueError("AgentSession takes a state, or a store and leases together, or none of them.")
         if store is None or leases is None:
@@ -83,6 +99,8 @@ class AgentSession:
         self._lease_seconds = lease_seconds
         self._abandoned_seconds = abandoned_seconds
         self._max_runs = max_runs
+        self._read: dict[str, tuple[int, RunRecord]] = {}
+        """By key: the version of what was read of it, and the run that this is."""
         name = quote(self.id, safe="", errors="surrogatepass")
         self._index_key = f"agents/sessions/{name}"
         self._run_prefix = f"agents/runs/{name}/"
@@ -102,7 +120,8 @@ class AgentSession:
     async def run(self, run_id: str) -> RunRecord | None:
         """One run; None if the session has none of that id."""
         ids, _ = await self._index()
-        return next(iter(await self._records([run_id])), None) if run_id in ids else None
+        item = await self._store.get(self._key(run_id)) if run_id in ids else None
+        return None if item is None else self._decode(self._key(run_id), item.value)
 
     async def clear(self) -> None:
         """Forget all runs. One that is going on goes on, and leaves nothing."""
@@ -127,7 +146,7 @@ class AgentSession:
             record = replace(record, writer=lease.owner)
             before = await self._enter(run_id)
             records = await self._records(before)
-            await self._store.put(self._key(run_id), encode_record(record))
+            await self._put(record)
             run = SessionRun(self, record, records, lease, run_id)
         except BaseException:
             await lease.give_back()
@@ -143,14 +162,12 @@ class AgentSession:
         """
         lease = await self._take()
         try:
+            record = await self._change(run_id, lambda found: replace(found, writer=lease.owner))
             ids, _ = await self._index()
-            found = await self._store.get(self._key(run_id)) if run_id in ids else None
-            if found is None:
+            if record is None or run_id not in ids:
                 raise SessionError(
                     f"The session {self.id!r} has no run {run_id!r}: it was cleared, or never was."
                 )
-            record = replace(self._decode(self._key(run_id), found.value), writer=lease.owner)
-            await self._store.put(self._key(run_id), encode_record(record))
             records = await self._records(ids[: ids.index(run_id)])
             run = SessionRun(self, record, records, lease, ids[-1])
         except BaseException:
@@ -158,6 +175,33 @@ class AgentSession:
             raise
         run._keep()
         return run
+
+    async def ask_to_cancel(self, run_id: str) -> RunRecord | None:
+        """Note that a background run is to stop: whoever goes on with it calls no more tools and begins no
+        turn (`SessionRun.cancelling`). Neither takes the session nor waits for it. Returns the run as it is
+        noted then, None where the session has none of that id. One that is over stays as it is."""
+        return await self._change(
+            run_id, lambda found: replace(found, cancelling=True) if found.outcome is None else found
+        )
+
+    async def _change(self, run_id: str, change: Callable[[RunRecord], RunRecord]) -> RunRecord | None:
+        """Change what is noted of a run that others may write meanwhile. None where there is no such run."""
+        key = self._key(run_id)
+        for _ in range(MOST_TRIES):
+            ids, _ = await self._index()
+            item = await self._store.get(key) if run_id in ids else None
+            if item is None:
+                return None
+            found = self._decode(key, item.value)
+            changed = change(found)
+            if changed == found:
+                return found
+            try:
+                await self._store.put(key, encode_record(changed), expected=item.version)
+            except ConflictError:
+                continue
+            return changed
+        raise SessionError(f"The run {run_id!r} was written by others {MOST_TRIES} times meanwhile.")
 
     async def _take(self) -> SessionLease:
         lease = SessionLease(self._leases, self._index_key, seconds=self._lease_seconds)
@@ -176,9 +220,14 @@ class AgentSession:
             document = json.loads(item.value)
             if document["version"] != VERSION:
                 raise ValueError(f"it is of version {document['version']!r}, not {VERSION}")
-            return [str(run_id) for run_id in document["runs"]], item.version
+            ids = document["runs"]
+            if not isinstance(ids, list) or not all(isinstance(run_id, str) for run_id in ids):
+                raise ValueError("its runs are no list of ids")
+            return ids, item.version
         except (ValueError, KeyError, TypeError) as error:
-            raise SessionError(f"What is stored under {self._index_key!r} is no session: {error}.") from error
+            raise SessionError(
+                f"What is stored under {self._index_key!r} is no session: {error}. clear() forgets it."
+            ) from error
 
     async def _enter(self, run_id: str) -> list[str]:
         """Write the run into the index, as the newest. Returns the ids of those before it."""
@@ -202,30 +251,56 @@ class AgentSession:
         """Those of these runs that there are: of one that died while it began there may be only the id."""
         keys = list(map(self._key, ids))
         items = await self._store.get_many(keys) if keys else {}
-        return [self._decode(key, items[key].value) for key in keys if key in items]
+        before, read = self._read, {}
+        for key in keys:
+            if (item := items.get(key)) is not None:
+                version, record = before.get(key, (0, None))
+                if record is None or version != item.version:
+                    record = self._decode(key, item.value)
+                read[key] = item.version, record
+        self._read = read
+        return [record for _, record in read.values()]
 
     @staticmethod
     def _decode(key: str, value: bytes) -> RunRecord:
         try:
             return decode_record(value)
         except (ValueError, TypeError) as error:
-            raise SessionError(f"What is stored under {key!r} is no run: {error}") from error
+            raise SessionError(
+                f"What is stored under {key!r} is no run: {error} clear() forgets it, and all of its session."
+            ) from error
 
-    async def _write(self, record: RunRecord) -> bool:
-        """Write a run that was begun; whether it was written. It is not where the session was cleared
-        meanwhile, or another has reopened the run."""
-        key, value = self._key(record.run_id), encode_record(record)
+    async def _put(self, record: RunRecord, expected: int | None = None) -> bool:
+        """Write a run that may have no item yet; whether it is there. A `clear` at the same time has taken
+        it out of the index, but found no item to delete."""
+        key = self._key(record.run_id)
+        version = await self._store.put(key, encode_record(record), expected=expected)
+        if record.run_id in (await self._index())[0]:
+            return True
+        with suppress(ConflictError):
+            await self._store.delete(key, expected=version)
+        return False
+
+    async def _write(self, record: RunRecord) -> RunRecord | None:
+        """Write a run that was begun. Returns it with what others have noted of it; None where it was not
+        written, since the session was cleared meanwhile, or another has reopened the run."""
+        key = self._key(record.run_id)
         for _ in range(MOST_TRIES):
             item = await self._store.get(key)
             if item is None and record.run_id not in (await self._index())[0]:
-                return False
-            if item is not None and self._decode(key, item.value).writer != record.writer:
-                return False
+                return None
+            if item is not None:
+                found = self._decode(key, item.value)
+                if found.writer != record.writer:
+                    return None
+                record = replace(record, cancelling=found.cancelling)
             try:
-                await self._store.put(key, value, expected=0 if item is None else item.version)
+                if item is None:
+                    return record if await self._put(record, expected=0) else None
+                await self._store.put(key, encode_record(record), expected=item.version)
             except ConflictError:
                 continue
-            return True
+            return record
         raise SessionError(f"The run {record.run_id!r} was written by others {MOST_TRIES} times meanwhile.")
 
 
@@ -252,7 +327,9 @@ class SessionRun:
         self.session = session
         self.run_id = record.run_id
         self.record = record
-        """As it was when the run began, or as it was last saved."""
+        """As it was when the run began, or was reopened."""
+        self.cancelling = record.cancelling
+        """Whether somebody wants the run to stop, as far as was seen when it was last saved."""
         self._before = before
         self._lease = lease
         self._newest = newest
@@ -363,7 +440,9 @@ class SessionRun:
         self._lease.keep(alive)
 
     async def _write(self, record: RunRecord) -> bool:
-        if await self.session._write(record):
+        written = await self.session._write(record)
+        if written is not None:
+            self.cancelling = written.cancelling
             return True
         logger.warning(
             "The run %r of the session %r was not saved: the session was cleared meanwhile, or another has "

@@ -7,11 +7,13 @@ import logging
 import uuid
 import weakref
 from collections.abc import Callable
+from contextlib import suppress
 from math import inf
 
 from cadenza.state import Lease, Leases
 
 from .errors import SessionBusy
+from .settlement import spawn
 
 __all__ = ["SessionLease"]
 
@@ -47,6 +49,7 @@ class SessionLease:
         self._lease: Lease | None = None
         self._line: asyncio.Lock | None = None
         self._beat: asyncio.Task[None] | None = None
+        self._leaving: asyncio.Task[None] | None = None
         self._woken = asyncio.Event()
 
     async def take(self, wait_seconds: float) -> None:
@@ -57,8 +60,6 @@ class SessionLease:
         line = _lines.get(key)
         if line is None:
             line = _lines[key] = asyncio.Lock()
-        if line.locked() and wait_seconds <= 0:
-            raise self._busy(wait_seconds)
         try:
             async with asyncio.timeout_at(deadline):
                 await line.acquire()
@@ -66,10 +67,12 @@ class SessionLease:
             raise self._busy(wait_seconds) from None
         self._line = line
         pause = FIRST_LOOK
-        try:
-            while True:
-                asked = loop.time()
-                self._lease = await self._leases.acquire(self._name, self.owner, self._seconds)
+        while True:
+            asked = loop.time()
+            # In a task of its own, so that the answer is heard though nobody waits for it any more.
+            asking = loop.create_task(self._acquire())
+            try:
+                self._lease = await asyncio.shield(asking)
                 if self._lease is not None:
                     self.until = asked + self._seconds
                     return
@@ -77,10 +80,11 @@ class SessionLease:
                 if left <= 0:
                     raise self._busy(wait_seconds)
                 await asyncio.sleep(min(pause, left))
-                pause = min(pause * 1.5, LONGEST_LOOK)
-        except BaseException:
-            self._leave()
-            raise
+            except BaseException:
+                self._leaving = spawn(self._give_up(asking))
+                await asyncio.shield(self._leaving)
+                raise
+            pause = min(pause * 1.5, LONGEST_LOOK)
 
     def keep(self, alive: Callable[[], bool]) -> None:
         """Renew it from now on, as long as `alive`."""
@@ -100,13 +104,10 @@ class SessionLease:
             self._beat.cancel()
             self._beat = None
         lease, self._lease, self.until = self._lease, None, -inf
-        try:
-            if lease is not None:
-                await self._leases.release(lease)
-        except Exception as error:
-            logger.warning("A session's lease was not given back (%s): it runs out.", type(error).__name__)
-        finally:
-            self._leave()
+        if lease is not None:
+            self._leaving = spawn(self._release(lease))
+        if self._leaving is not None:
+            await asyncio.shield(self._leaving)  # it goes on though this one is cancelled
 
     async def _renew(self, alive: Callable[[], bool]) -> None:
         loop = asyncio.get_running_loop()
@@ -135,6 +136,29 @@ class SessionLease:
                 self._leave()
                 return
             self.until = asked + self._seconds
+
+    async def _acquire(self) -> Lease | None:
+        return await self._leases.acquire(self._name, self.owner, self._seconds)
+
+    async def _give_up(self, asking: asyncio.Task[Lease | None]) -> None:
+        """Give back what was asked for, which may have been given all the same."""
+        lease = None
+        try:
+            lease = await asking
+        except Exception:  # perhaps only the answer was lost: it is given again to one who holds it
+            with suppress(Exception):
+                lease = await self._acquire()
+        finally:
+            await self._release(lease)
+
+    async def _release(self, lease: Lease | None) -> None:
+        try:
+            if lease is not None:
+                await self._leases.release(lease)
+        except Exception as error:
+            logger.warning("A session's lease was not given back (%s): it runs out.", type(error).__name__)
+        finally:
+            self._leave()
 
     def _leave(self) -> None:
         line, self._line = self._line, None

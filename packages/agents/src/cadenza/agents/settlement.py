@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import weakref
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from contextvars import Context
+from contextvars import Context, ContextVar
 from dataclasses import dataclass
 from typing import Any, Generic, TypeAlias, TypeVar, cast
 
@@ -45,6 +46,9 @@ Effect: TypeAlias = Callable[[Settlement[U, F]], object]
 GRACE = 1.0
 """Seconds that an effect has to give up after its time was over."""
 
+_inside: ContextVar[tuple[weakref.ref[Effects], ...]] = ContextVar("cadenza.agents.effects", default=())
+"""The effects that this code is part of; tasks that they start know it, too."""
+
 _running: set[asyncio.Task[None]] = set()
 """Tasks that nobody else may hold: the event loop itself keeps weak references only."""
 
@@ -57,6 +61,9 @@ class _Begun(Coroutine[Any, Any, None]):
     def __init__(self, coroutine: Coroutine[Any, Any, None]) -> None:
         self._coroutine = coroutine
         self._begun = False
+        # As asyncio's debug mode calls it.
+        self.__name__ = getattr(coroutine, "__name__", type(coroutine).__name__)
+        self.__qualname__ = getattr(coroutine, "__qualname__", self.__name__)
 
     def send(self, value: Any) -> Any:
         self._begun = True
@@ -98,30 +105,27 @@ def is_awaitable(value: object) -> bool:
 
 
 class _Entry:
-    __slots__ = ("done", "effect", "error", "name", "task")
+    __slots__ = ("effect", "error", "name", "task")
 
     def __init__(self, effect: Effect[Any, Any], name: str) -> None:
-        self.effect = effect
+        self.effect: Effect[Any, Any] | None = effect
+        """None: it is done, and what it held on to is free."""
         self.name = name
-        self.done = False
         self.error: BaseException | None = None
         self.task: asyncio.Task[None] | None = None
-
-    def is_done(self) -> None:
-        self.done = True
-        self.effect = _nothing  # what it holds on to is free now
 
 
 class Effects:
     """The effects of one stream. They run one after the other in a task of their own, so that whoever waits
     for them may leave."""
 
-    __slots__ = ("_driver", "_entries", "_seconds", "_settlement", "_waiters")
+    __slots__ = ("__weakref__", "_after", "_driver", "_entries", "_seconds", "_settlement", "_waiters")
 
     def __init__(self, seconds: float | None) -> None:
         self._entries: list[_Entry] = []
         self._seconds = seconds
         self._settlement: Settlement[Any, Any] | None = None
+        self._after: asyncio.Task[None] | None = None
         self._driver: asyncio.Task[None] | None = None
         self._waiters = 0
 
@@ -132,14 +136,16 @@ class Effects:
         if self._settlement is not None:
             self._drive()
 
-    def settle(self, settlement: Settlement[Any, Any]) -> None:
-        """The stream has ended like this: run them."""
+    def settle(self, settlement: Settlement[Any, Any], after: asyncio.Task[None] | None = None) -> None:
+        """The stream has ended like this: run them, when the task `after` is done."""
         self._settlement = settlement
+        self._after = after
         if self._entries:
             self._drive()
 
     @property
     def running(self) -> bool:
+        """Whether some are being run at this moment."""
         return self._driver is not None and not self._driver.done()
 
     @property
@@ -149,13 +155,13 @@ class Effects:
 
     @property
     def errors(self) -> Sequence[BaseException]:
+        """What those that have `failed` raised, in the same order."""
         return [entry.error for entry in self._entries if entry.error is not None]
 
-    def runs_in(self, task: asyncio.Task[Any] | None) -> bool:
-        """Whether this is the task of one of these effects: it must not wait for itself."""
-        return task is not None and (
-            task is self._driver or any(entry.task is task for entry in self._entries)
-        )
+    @property
+    def run_here(self) -> bool:
+        """Whether this code is part of one of them, while they run: it must not wait for them."""
+        return self.running and any(effects() is self for effects in _inside.get())
 
     async def wait(self) -> None:
         """Until all that were begun are done, or have failed. Cancelling the wait stops none of them."""
@@ -171,7 +177,7 @@ class Effects:
         await self.wait()
         for entry in self._entries:
             entry.error = None
-        if not all(entry.done for entry in self._entries):
+        if any(entry.effect is not None for entry in self._entries):
             self._drive()
             await self.wait()
 
@@ -181,31 +187,35 @@ class Effects:
             self._driver = spawn(self._run_all(), loop)
 
     async def _run_all(self) -> None:
+        _inside.set((*_inside.get(), weakref.ref(self)))
         try:
+            if self._after is not None:
+                await asyncio.wait({self._after})
+                self._after = None
             index = 0
             while index < len(self._entries):  # one may be added meanwhile
                 entry = self._entries[index]
                 index += 1
-                if not entry.done and entry.error is None:
-                    await self._run(entry)
+                if entry.effect is not None and entry.error is None:
+                    await self._run(entry, entry.effect)
         except asyncio.CancelledError as cancelled:  # by a loop that closes: nobody else has this task
             for entry in self._entries:
-                if not entry.done and entry.error is None:
+                if entry.effect is not None and entry.error is None:
                     entry.error = cancelled
                     self._tell(entry)
             raise
 
-    async def _run(self, entry: _Entry) -> None:
+    async def _run(self, entry: _Entry, effect: Effect[Any, Any]) -> None:
         try:
             if entry.task is None or entry.task.done():
-                result = entry.effect(cast("Settlement[Any, Any]", self._settlement))
+                result = effect(cast("Settlement[Any, Any]", self._settlement))
                 if not is_awaitable(result):
-                    entry.is_done()
+                    entry.effect = None
                     return
                 entry.task = spawn(_finish(cast("Awaitable[object]", result)))
             # Else an earlier try has outlived its time: it is waited for again, not run twice at once.
             await self._bounded(entry.task)
-            entry.is_done()
+            entry.effect = None
         except asyncio.CancelledError as cancelled:
             if entry.task is None or not entry.task.cancelled():
                 if entry.task is not None:
@@ -219,7 +229,7 @@ class Effects:
         finally:
             if entry.task is not None and entry.task.done():
                 entry.task = None
-            del self, entry  # an error knows this frame, and the entry knows the error
+            del self, entry, effect  # an error knows this frame, and the entry knows the error
 
     async def _bounded(self, task: asyncio.Task[None]) -> None:
         try:
@@ -250,7 +260,3 @@ class Effects:
 
 async def _finish(awaitable: Awaitable[object]) -> None:
     await awaitable
-
-
-def _nothing(_: object) -> None:
-    return None

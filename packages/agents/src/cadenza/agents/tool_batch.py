@@ -7,6 +7,7 @@ import logging
 import threading
 from collections import deque
 from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -114,17 +115,21 @@ class ToolBatch:
         turn: int,
         session: AgentSession | None = None,
         seconds: float | None = None,
+        chars: int | None = None,
         known: Mapping[str, ToolResultPart] | None = None,
     ) -> None:
         self.calls = tuple(calls)
         self.stopped = False
         """Whether a tool wants the run to end."""
         self._stopping = False
+        self._broken: Exception | None = None
+        """Why no more calls are to be made: a result could not be noted."""
         self._tools = tools
         self._run_id = run_id
         self._turn = turn
         self._session = session
         self._seconds = seconds
+        self._chars = chars
         self._results: list[ToolResultPart | None] = [(known or {}).get(call.id) for call in self.calls]
 
     def results(self) -> tuple[ToolResultPart, ...]:
@@ -154,6 +159,8 @@ class ToolBatch:
         given = 0
         try:
             while True:
+                if self._broken is not None:
+                    raise self._broken
                 if channel.waiting:
                     yield channel.take()
                 elif given == len(self.calls):
@@ -174,23 +181,24 @@ class ToolBatch:
         """Make one call. Whatever it comes to is its result; but when the batch is stopped it has none."""
         tool = self._tools.get(call.name)
         try:
-            if tool is not None and tool.sequential:
-                async with in_turn:
-                    content, error = await self._call(tool, call, channel)
-            else:
+            async with in_turn if tool is not None and tool.sequential else nullcontext():
+                if self._broken is not None:
+                    return
                 content, error = await self._call(tool, call, channel)
-            result = ToolResultPart(call.id, call.name, content, error)
-            try:
-                await self._note(result)
-            finally:  # the call is done, whatever comes
-                self._results[place] = result
+                result = ToolResultPart(call.id, call.name, self._cut(call, content), error)
+                try:
+                    await self._note(result)
+                except Exception as failure:  # the call is done, and yet nobody could note it
+                    self._broken = failure
+                finally:
+                    self._results[place] = result
         finally:
             channel.tell()
 
     def _left_by(self, place: int, channel: ToolChannel, task: asyncio.Task[None]) -> None:
         """A task is over. One without a result would be waited for in vain: somebody cancelled it, maybe
         before it had begun."""
-        if self._results[place] is None and not self._stopping:
+        if self._results[place] is None and not self._stopping and self._broken is None:
             error = asyncio.CancelledError() if task.cancelled() else task.exception()
             call = self.calls[place]
             content, _ = self._failed(call, error or RuntimeError("no result"))
@@ -198,7 +206,8 @@ class ToolBatch:
         channel.tell()
 
     async def _note(self, result: ToolResultPart) -> None:
-        """A call is done; nobody knows of it yet. For a batch that keeps its results safe: background.py."""
+        """A call is done; nobody knows of it yet. For a batch that keeps its results safe: background_run.py.
+        What it raises ends the batch."""
 
     async def _call(self, tool: Tool | None, call: ToolCallPart, channel: ToolChannel) -> tuple[str, bool]:
         if tool is None:
@@ -207,24 +216,33 @@ class ToolBatch:
         context = ToolContext(
             run_id=self._run_id, call_id=call.id, turn=self._turn, session=self._session, channel=channel
         )
+        # A task of its own: it can be left where it does not let itself be cancelled.
+        work = asyncio.create_task(
+            tool.call(call.arguments, context), name=f"the tool {call.name} ({call.id})"
+        )
+        done: set[asyncio.Task[object]] = set()
         try:
-            async with asyncio.timeout(self._seconds) as limit:
-                value = await tool.call(call.arguments, context)
+            done, _ = await asyncio.wait({work}, timeout=self._seconds)
+            if not done:
+                logger.warning("the tool %r (%s) took longer than %g s", call.name, call.id, self._seconds)
+                await _stop([work])
+        except asyncio.CancelledError:
+            await _stop([work])
+            if not work.done() or work.cancelled():
+                raise
+            # It had come to its end already: that is its result.
+        finally:
+            context.over = True
+        if not done and (not work.done() or work.cancelled()):
+            return f"{call.name} was stopped: it took longer than {self._seconds:g} s", True
+        try:
+            value = work.result()
         except WrongArgumentsError as error:
             logger.info("the model called the tool %r (%s) with wrong arguments", call.name, call.id)
             return str(error), True
-        except TimeoutError as error:
-            if limit.expired():
-                logger.warning("the tool %r (%s) took longer than %g s", call.name, call.id, self._seconds)
-                return f"{call.name} was stopped: it took longer than {self._seconds:g} s", True
-            return self._failed(call, error)
-        except asyncio.CancelledError as error:
-            if self._stopping:
-                raise
-            return self._failed(call, error)  # something that the tool waited for was cancelled, or itself
         except (KeyboardInterrupt, SystemExit):
             raise  # asyncio passes them on to whoever runs the loop
-        except BaseException as error:
+        except BaseException as error:  # also where something that it waited for was cancelled, or itself
             return self._failed(call, error)
         if context.stopped:
             self.stopped = True
@@ -233,6 +251,14 @@ class ToolBatch:
         except ValueError as error:
             logger.warning("the tool %r (%s) has a result that is no JSON: %s", call.name, call.id, error)
             return f"{call.name} was done, but its result cannot be shown: {error}", True
+
+    def _cut(self, call: ToolCallPart, content: str) -> str:
+        if self._chars is None or len(content) <= self._chars:
+            return content
+        logger.warning(
+            "the result of the tool %r (%s) was cut: %d characters", call.name, call.id, len(content)
+        )
+        return f"{content[: self._chars]}\n(Cut here: these are {self._chars} of {len(content)} characters.)"
 
     @staticmethod
     def _failed(call: ToolCallPart, error: BaseException) -> tuple[str, bool]:

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, TypeVar, get_args, 
 
 from cadenza.events import Attachment, Citation, Status, StreamEvent, Suggestions, Text
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
+from pydantic.errors import PydanticUserError
 from pydantic_core import PydanticSerializationError, to_json
 
 from .agent_response import AgentResponse
 from .clients.client import ToolSpec
+from .response_stream import ResponseStream
 
 if TYPE_CHECKING:
-    from .response_stream import ResponseStream
     from .session import AgentSession
     from .tool_batch import ToolChannel
 
@@ -48,11 +49,14 @@ class ToolContext:
         """The run's. It has the session until its end: another run of it, begun from here, waits in vain."""
         self.stopped = False
         """Whether this call has asked for the end of the run."""
+        self.over = False
+        """Whether the call has come to its end: its result is there, or it is not waited for any more."""
         self._channel = channel
 
     def status(self, text: str) -> None:
-        """Tell the one who waits what is being done, at once. May be called from a thread."""
-        self._channel.put(Status(text))
+        """Tell the one who waits what is being done, at once. May be called from a thread. After the end of
+        the call it does nothing."""
+        self.emit(Status(text))
 
     def emit(self, event: Attachment | Citation | Suggestions | Status) -> None:
         """Add something to the answer, at once: a card, a source, suggestions, a status. May be called from a
@@ -63,7 +67,8 @@ class ToolContext:
                 "A tool emits Attachment, Citation, Suggestions or Status, not"
                 f" {type(event).__name__}; what it returns goes to the model"
             )
-        self._channel.put(event)
+        if not self.over:
+            self._channel.put(event)
 
     def stop(self) -> None:
         """End the run when the calls of this turn are done: the model is not asked again, and what it said in
@@ -73,11 +78,20 @@ class ToolContext:
     async def forward(self, stream: ResponseStream[StreamEvent, _R]) -> _R:
         """Run another agent's stream as a part of this run: its events reach the reader as they come, with
         the id of this call as their scope. Returns its final result; raises what the stream raises. Waits
-        where the reader does not keep up. When this call is cancelled, so is the stream."""
+        where the reader does not keep up. When this call is cancelled, so is the stream. Raises TypeError for
+        what is no such stream."""
+        if not isinstance(stream, ResponseStream):
+            if inspect.iscoroutine(stream):
+                stream.close()
+            raise TypeError(
+                f"forward() takes a stream, not {type(stream).__name__}: agent.run(..., stream=True), and "
+                "without await"
+            )
         channel, scope = self._channel, self.call_id
         async with stream:
             async for event in stream:
-                channel.put(_scoped(event, scope))
+                if not self.over:
+                    channel.put(_scoped(event, scope))
                 if channel.full:
                     await channel.room()
             return await stream.final()
@@ -187,7 +201,8 @@ def tool(
     `sequential`: never beside another sequential call of the same turn. `thread`: for a sync function that
     blocks; other sync functions run on the event loop.
 
-    Raises TypeError for a function whose parameters a model cannot give by name, or lack an annotation.
+    Raises TypeError for a function whose parameters a model cannot give by name, lack an annotation, or have
+    one that JSON cannot be read into.
     """
     if function is None:
         return partial(_made, name=name, description=description, sequential=sequential, thread=thread)
@@ -208,14 +223,15 @@ def _made(
     thread: bool = False,
 ) -> Tool:
     called = name or getattr(function, "__name__", None)
-    if not callable(function) or not called:
+    if isinstance(function, type) or not callable(function) or not called:
         raise TypeError(
-            f"A tool is a function with a name, not {type(function).__name__}: use tool(name=...)"
+            f"The class {function.__name__} is no tool: give a function, or a method of an object"
+            if isinstance(function, type)
+            else f"A tool is a function with a name, not {type(function).__name__}: use tool(name=...)"
         )
     if thread and inspect.iscoroutinefunction(function):
         raise TypeError(f"The tool {called!r} is async: thread=True is for sync functions that block")
-    arguments, context = _arguments(called, function)
-    schema = arguments.model_json_schema(by_alias=True)
+    arguments, schema, context = _arguments(called, function)
     for entry in (schema, *schema.get("properties", {}).values()):
         entry.pop("title", None)
     if description is None:
@@ -224,8 +240,8 @@ def _made(
     return Tool(called, description, schema, function, sequential, thread, arguments, context)
 
 
-def _arguments(called: str, function: ToolFunction) -> tuple[type[BaseModel], str | None]:
-    """The model of a function's arguments, and the parameter that gets the context."""
+def _arguments(called: str, function: ToolFunction) -> tuple[type[BaseModel], dict[str, Any], str | None]:
+    """The model of a function's arguments, its schema, and the parameter that gets the context."""
     target: Any = function
     while isinstance(target, partial):
         target = target.func
@@ -247,13 +263,35 @@ def _arguments(called: str, function: ToolFunction) -> tuple[type[BaseModel], st
         if annotation is None and parameter.name not in hints:
             raise TypeError(f"The parameter {parameter.name!r} of the tool {called!r} needs a type")
         if annotation is ToolContext or ToolContext in get_args(annotation):
+            if context is not None:
+                raise TypeError(
+                    f"{called}() has two parameters for the ToolContext: {context}, {parameter.name}"
+                )
             context = parameter.name
             continue
         default = ... if parameter.default is parameter.empty else parameter.default
         # Numbered, so that a parameter may be called as pydantic's models call their own things.
         fields[f"argument_{place}"] = (Annotated[annotation, Field(alias=parameter.name)], default)
+    try:
+        made, schema = _model(called, fields)
+    except PydanticUserError:
+        for field_name, (annotation, _) in fields.items():
+            try:
+                _model(called, {field_name: (annotation, ...)})
+            except PydanticUserError as error:
+                parameter_name = get_args(annotation)[-1].alias
+                raise TypeError(
+                    f"The parameter {parameter_name!r} of the tool {called!r} has a type that JSON cannot be "
+                    "read into: take str, numbers, lists, dataclasses or pydantic models, or make a Tool by "
+                    "hand"
+                ) from error
+        raise
+    return made, schema, context
+
+
+def _model(called: str, fields: dict[str, Any]) -> tuple[type[BaseModel], dict[str, Any]]:
     made = create_model(called, __config__=ConfigDict(extra="forbid"), **fields)
-    return made, context
+    return made, made.model_json_schema(by_alias=True)
 
 
 def result_text(value: object) -> str:

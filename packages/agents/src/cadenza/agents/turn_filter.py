@@ -29,10 +29,10 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable
 from typing import Any, Generic, Literal, TypeAlias, TypeVar, cast, overload
 
-from cadenza.events import AnswerText, AttemptSuperseded, Citation, StreamEvent, TurnStarted
+from cadenza.events import AnswerText, Citation, StreamEvent, Text
 
 from .agent_response import AgentResponse
-from .response_stream import ResponseStream, StreamState
+from .response_stream import ResponseStream
 from .turn_filter_core import Decision, TurnFilterCore, TurnStatistics, TurnView
 
 __all__ = [
@@ -74,11 +74,11 @@ class TurnFilter:
     `reasoning`, `citations`: "all" of them, at once; "final": those of text that is shown, with it; "none".
     By default reasoning goes as the text does, and so do citations that point into it (`start`); others,
     those of tools for instance, are for the whole answer and pass. Where they point is corrected for
-    commentary that was left out.
+    commentary that was left out. With the policy "all", "final" is refused.
     `raw`: whether `Raw` events pass. They would tell what is held: without it none does.
     `max_held_chars`: a turn of which more would be held is shown. Of a run's memory, no more than this.
 
-    Raises ValueError for a policy or setting that there is not.
+    Raises ValueError for a policy or setting that there is not, or settings that do not go together.
     """
 
     def __init__(
@@ -100,6 +100,10 @@ class TurnFilter:
         for name, share in (("reasoning", reasoning), ("citations", citations)):
             if share not in (None, "all", "final", "none"):
                 raise ValueError(f"{name}={share!r}: it is 'all', 'final' or 'none'.")
+            if policy == "all" and share == "final":
+                raise ValueError(
+                    f"{name}='final' with the policy 'all', which shows all turns: 'all' or 'none'."
+                )
         for name, least in (("lookahead_chars", lookahead_chars), ("max_held_chars", max_held_chars)):
             if least is not None and least < 1:
                 raise ValueError(f"{name} is {least}: it must be at least 1")
@@ -123,22 +127,25 @@ class TurnFilter:
         """Whether it filters nothing at all."""
         return self.policy == "all" and self.reasoning in (None, "all") and self.citations in (None, "all")
 
-    def core(self) -> TurnFilterCore:
-        """What filters one run, without a stream around it."""
-        return TurnFilterCore(self)
+    def core(self, token: str | None = None) -> TurnFilterCore:
+        """What filters one run, without a stream around it. `token`: from where the run was resumed."""
+        return TurnFilterCore(self, token)
 
     @overload
     def apply(self, source: ResponseStream[StreamEvent, FinalT]) -> ResponseStream[StreamEvent, FinalT]: ...
 
     @overload
-    def apply(self, source: AsyncIterable[StreamEvent]) -> AsyncIterator[StreamEvent]: ...
+    def apply(
+        self, source: AsyncIterable[StreamEvent], *, token: str | None = None
+    ) -> AsyncIterator[StreamEvent]: ...
 
-    def apply(self, source: Any) -> Any:
+    def apply(self, source: Any, *, token: str | None = None) -> Any:
         """The events of `source` that are shown.
 
         Of a `ResponseStream`: a stream whose outcome, errors and closing are those of `source`; the text and
         citations of its `AgentResponse` are what was shown, and `messages` stay whole. Of any other source:
         `FilteredEvents`. Closing the result closes the source. With the policy "all": `source` itself.
+        `token`: from where these events go on, where that is a background run.
 
         Where the source raises, what is held comes first and the exception after it; not where this task is
         cancelled, or the result is closed: then nobody is there any more.
@@ -147,7 +154,7 @@ class TurnFilter:
             return source
         if isinstance(source, ResponseStream):
             return _filter_stream(self, source)
-        return FilteredEvents(self.core(), source)
+        return FilteredEvents(self.core(token), source)
 
 
 class FilteredEvents(AsyncIterator[StreamEvent]):
@@ -169,6 +176,7 @@ class FilteredEvents(AsyncIterator[StreamEvent]):
         return await anext(self._events)
 
     async def aclose(self) -> None:
+        """Close the source. What is held is not given any more."""
         await self._events.aclose()
 
 
@@ -205,24 +213,9 @@ def _filter_stream(
     rules: TurnFilter, source: ResponseStream[StreamEvent, FinalT]
 ) -> ResponseStream[StreamEvent, FinalT]:
     events = _filtered(rules.core(), source, closes=False)  # the stream around it closes the one inside
-    keeps = source._keep
-    if (
-        source._reducer is None and source._finalizer is None and source._inner is None
-    ):  # the final is the updates
-        return ResponseStream(
-            events,
-            inner=source,
-            finalizer=cast("Any", tuple) if keeps else None,
-            keep_updates=keeps,
-            effect_seconds=source._effect_seconds,
-        )
-    return ResponseStream(
-        events,
-        inner=source,
-        reducer=_Released(source),
-        keep_updates=keeps,
-        effect_seconds=source._effect_seconds,
-    )
+    if source._gives_updates:
+        return source._around(events, finalizer=cast("Any", tuple) if source._keep else None)
+    return source._around(events, reducer=_Released(source))
 
 
 class _Released(Generic[FinalT]):
@@ -231,23 +224,18 @@ class _Released(Generic[FinalT]):
     def __init__(self, source: ResponseStream[StreamEvent, FinalT]) -> None:
         self._source = source
         self._answer = AnswerText()
-        self._turn = 1
         self._citations: list[tuple[int, Citation]] = []
 
     def add(self, update: StreamEvent) -> None:
-        self._answer.apply(update)
-        if update.scope:
-            return
         if isinstance(update, Citation):
-            self._citations.append((self._turn, update))
-        elif isinstance(update, (TurnStarted, AttemptSuperseded)):
-            if isinstance(update, AttemptSuperseded) or update.turn <= self._turn:
-                self._citations = [item for item in self._citations if item[0] < update.turn]
-            self._turn = update.turn
+            if not update.scope:
+                self._citations.append((self._answer.turn, update))
+        elif not isinstance(update, Text) and (first := self._answer.void_from(update)) is not None:
+            self._citations = [item for item in self._citations if item[0] < first]
+        self._answer.apply(update)
 
     def result(self) -> FinalT:
-        source = self._source
-        whole: Any = source._final if source.state is StreamState.COMPLETED else source.partial().result
+        whole: Any = self._source._result()
         if isinstance(whole, AgentResponse):
             citations = tuple(citation for _, citation in self._citations)
             whole = dataclasses.replace(whole, text=self._answer.text, citations=citations)

@@ -52,31 +52,30 @@ class TurnStatistics:
 class TurnView:
     """What a policy of your own may know of a turn. Valid during the call alone."""
 
-    __slots__ = ("_over", "_turn", "followed", "now")
+    __slots__ = ("_turn", "followed", "now", "over")
 
     def __init__(self, turn: _Turn, now: float, *, followed: bool, over: bool) -> None:
         self._turn = turn
-        self._over = over
         self.now = now
         """Seconds, by the filter's clock."""
         self.followed = followed
         """Whether a later turn has begun. This is the last time that you are asked about this one."""
-
-    @property
-    def over(self) -> bool:
+        self.over = over
         """Whether the run has ended, so that this was its last turn. You are asked for the last time."""
-        return self._over
 
     @property
     def scope(self) -> str:
+        """Whose turn it is: "" for the run itself, else an agent that a tool runs."""
         return self._turn.scope
 
     @property
     def turn(self) -> int:
+        """Its number, from 1."""
         return self._turn.number
 
     @property
     def attempt(self) -> int:
+        """Which attempt at this turn it is, from 1."""
         return self._turn.attempt
 
     @property
@@ -112,8 +111,8 @@ class TurnView:
 
 
 _HELD, _LIVE, _OPEN, _DROPPED, _SAID = range(5)
-"""What is done with the text of a turn: held; shown, but for commentary; shown, even commentary; dropped;
-dropped, and said as Status."""
+"""What is done with the text of a turn: held; shown, but for commentary; shown, even commentary, of which
+there is more than can be held, and nothing else; dropped; dropped, and said as Status."""
 
 
 class _Turn:
@@ -144,12 +143,12 @@ class _Turn:
         "waiting",
     )
 
-    def __init__(self, scope: str, number: int, attempt: int, tools: bool | None) -> None:
+    def __init__(self, scope: str, number: int, attempt: int, tools: bool | None, *, live: bool) -> None:
         self.scope = scope
         self.number = number
         self.attempt = attempt
         self.tools = tools
-        self.mode = _LIVE if tools is False else _HELD
+        self.mode = _LIVE if live or tools is False else _HELD
         self.held: list[StreamEvent] = []
         self.waiting = 0  # the characters of text that is held and may be the answer
         self.asides = 0  # those of commentary that is held
@@ -161,7 +160,7 @@ class _Turn:
         self.early = False  # whether it was shown by lookahead
         self.phase: str | None = None
         self.stop_reason: StopReason | None = None
-        self.shown = False  # whether text of it that is no commentary was shown
+        self.shown = False  # whether text of it is on the screen
         self.seen = 0  # characters of text, all that came
         self.origin = 0  # `seen` at the last replace: where the turn's text begins
         self.cuts: list[tuple[int, int]] | None = None  # the same for commentary that was left out
@@ -181,7 +180,7 @@ class _Scope:
 
     def __init__(self, turn: _Turn) -> None:
         self.turn = turn
-        self.shown: list[int] = []  # the turns that text was shown of
+        self.shown: list[int] = []  # the turns that text is on the screen of
 
 
 def _text_of(events: Sequence[StreamEvent]) -> str:
@@ -221,9 +220,10 @@ class TurnFilterCore:
 
     With continuation tokens: while text is held, the events that pass carry the token from before it, so that
     who resumes from what they have seen is told the held text again. Some other events come twice then.
+    `token`: from where the run was resumed.
     """
 
-    def __init__(self, rules: TurnFilter) -> None:
+    def __init__(self, rules: TurnFilter, token: str | None = None) -> None:
         self._rules = rules
         self._ask = rules.policy if callable(rules.policy) else None
         self._opens = rules.policy == "all"
@@ -239,7 +239,7 @@ class TurnFilterCore:
         self._scopes: dict[str, _Scope] = {}
         self._past: list[TurnStatistics] = []
         self._now = 0.0
-        self._token: str | None = None  # of the newest event
+        self._token = token  # of the newest event
         self._guards: dict[str, str | None] = {}  # scopes that hold something: the token from before it
 
     @property
@@ -279,8 +279,9 @@ class TurnFilterCore:
         mode = turn.mode
         size = len(event.text)
         aside = event.phase == self._commentary and event.phase is not None
+        taken_back = False
         if event.mode != "append":
-            self._forget_text(turn)
+            taken_back = self._forget_text(scope)
             if not size:
                 return (event,)  # it tells nothing, and what was shown of this turn before may have to go
         turn.seen += size
@@ -289,6 +290,8 @@ class TurnFilterCore:
                 self._mark(scope)
             return (event,) if not (turn.asides and size) else (*self._show(scope), event)
         if mode == _OPEN:
+            if size and not turn.shown:
+                self._mark(scope)
             return (event,)
         if mode == _DROPPED:
             turn.dropped += size
@@ -322,9 +325,11 @@ class TurnFilterCore:
                 return self._go_live(scope)
         if self._chars is not None and turn.waiting >= self._chars and not turn.calls and mode == _HELD:
             return self._look_ahead(scope)
+        # What takes its place is held, and may never be shown: what was shown has to go now.
+        shown = self._guarded((Text("", "replace", scope=event.scope),)) if taken_back else ()
         if turn.waiting + turn.asides > self._most:
-            return self._overflow(scope)
-        return ()
+            return (*shown, *self._overflow(scope))
+        return shown
 
     def _turn_started(self, event: TurnStarted) -> Shown:
         scope = self._scopes.get(event.scope)
@@ -399,9 +404,9 @@ class TurnFilterCore:
         if self._reasoning != "final":
             return (event,) if self._reasoning == "all" else ()
         turn = (self._scopes.get(event.scope) or self._begin(event.scope)).turn
-        if turn.mode == _LIVE or (turn.mode == _OPEN and not self._opens):
+        if turn.mode in (_LIVE, _OPEN):
             return (event,)
-        if turn.mode in (_HELD, _OPEN):
+        if turn.mode == _HELD:
             turn.thoughts += len(event.text)
             if turn.thoughts <= self._most:
                 self._hold(turn, event)
@@ -413,7 +418,7 @@ class TurnFilterCore:
         if self._citations == "all" or (self._citations == "text" and event.start is None):
             return (event,)
         turn = (self._scopes.get(event.scope) or self._begin(event.scope)).turn
-        if turn.mode == _HELD or (turn.mode == _LIVE and turn.asides) or (turn.mode == _OPEN and self._opens):
+        if turn.mode == _HELD or (turn.mode == _LIVE and turn.asides):
             self._hold(turn, event)
             return ()
         if turn.mode in (_LIVE, _OPEN):
@@ -566,8 +571,10 @@ class TurnFilterCore:
         turn.since = None
         self._guards.pop(turn.scope, None)
 
-    def _forget_text(self, turn: _Turn) -> None:
-        """The text of this turn is replaced: what is held of it is not needed any more."""
+    def _forget_text(self, scope: _Scope) -> bool:
+        """The text of the newest turn is replaced: what is held of it is not needed any more. Whether there
+        was text of it on the screen."""
+        turn = scope.turn
         held = [event for event in turn.held if not _stands_in_text(event)]
         thoughts = turn.thoughts
         guard = self._guards.get(turn.scope)
@@ -579,6 +586,11 @@ class TurnFilterCore:
             self._guards[turn.scope] = guard
         turn.origin = turn.seen
         turn.cuts = None
+        taken_back = turn.shown
+        if taken_back:
+            turn.shown = False
+            scope.shown.remove(turn.number)
+        return taken_back
 
     def _mark(self, scope: _Scope) -> None:
         if not scope.turn.shown:
@@ -588,16 +600,12 @@ class TurnFilterCore:
     # Turns and scopes.
 
     def _begin(self, name: str, number: int = 1, attempt: int = 1, tools: bool | None = None) -> _Scope:
-        scope = self._scopes[name] = _Scope(_Turn(name, number, attempt, tools))
-        if self._opens:
-            scope.turn.mode = _OPEN
+        scope = self._scopes[name] = _Scope(_Turn(name, number, attempt, tools, live=self._opens))
         return scope
 
     def _next(self, scope: _Scope, number: int, attempt: int, tools: bool | None) -> None:
         self._remember(scope.turn)
-        scope.turn = _Turn(scope.turn.scope, number, attempt, tools)
-        if self._opens:
-            scope.turn.mode = _OPEN
+        scope.turn = _Turn(scope.turn.scope, number, attempt, tools, live=self._opens)
 
     def _remember(self, turn: _Turn) -> None:
         if turn.seen:

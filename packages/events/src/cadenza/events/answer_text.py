@@ -14,7 +14,7 @@ class AnswerText:
 
     The one place for the rule of append, replace and superseded attempts. Events of other scopes (agents
     that a tool runs) do not count. `separator` stands between the text of one turn and that of the next,
-    where neither has white space there.
+    where neither has a line break there.
     """
 
     def __init__(self, scope: str = "", *, separator: str = "") -> None:
@@ -32,6 +32,20 @@ class AnswerText:
             joined += self._between(joined[-1:], part := self._turns[turn].getvalue()) + part
         return joined
 
+    @property
+    def turn(self) -> int:
+        """The turn that events are of now."""
+        return self._turn
+
+    def void_from(self, event: StreamEvent) -> int | None:
+        """The turn that begins anew with `event`: all that came with it, and with later ones, is void. None
+        where nothing is. To be asked before `event` is applied."""
+        if not isinstance(event, (TurnStarted, AttemptSuperseded)) or event.scope != self._scope:
+            return None
+        again = event.turn == self._turn and event.attempt > self._attempt
+        void = again or event.turn < self._turn or isinstance(event, AttemptSuperseded)
+        return event.turn if void else None
+
     def apply(self, event: StreamEvent) -> str | None:
         """Take `event` into account. Returns what it adds at the end, "" for nothing; None where what was
         there before has changed: look at `text`."""
@@ -41,15 +55,11 @@ class AnswerText:
             if event.mode == "append":
                 return self._append(event.text)
             return self._replace(event.text)
-        if isinstance(event, TurnStarted) and event.scope == self._scope:
-            again = event.turn == self._turn and event.attempt > self._attempt
-            void = (again or event.turn < self._turn) and self._forget(event.turn)
+        if isinstance(event, (TurnStarted, AttemptSuperseded)) and event.scope == self._scope:
+            first = self.void_from(event)
+            changed = first is not None and self._forget(first)
             self._turn, self._attempt = event.turn, event.attempt
-            return None if void else ""
-        if isinstance(event, AttemptSuperseded) and event.scope == self._scope:
-            void = self._forget(event.turn)
-            self._turn, self._attempt = event.turn, event.attempt
-            return None if void else ""
+            return None if changed else ""
         return ""
 
     def _append(self, text: str) -> str:
@@ -85,6 +95,6 @@ class AnswerText:
         return bool(void)
 
     def _between(self, before: str, after: str) -> str:
-        if not before or not after or before.isspace() or after[0].isspace():
+        if not before or not after or before in "\r\n" or after[0] in "\r\n":
             return ""
         return self._separator

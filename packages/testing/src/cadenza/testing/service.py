@@ -685,6 +685,8 @@ class Service:
         refusal = targeted.judge_change(message, exchange, self.rules, self._report)
         if refusal is not None:
             return refusal
+        if exchange.stream is not None:
+            self._expire(conversation, exchange.stream, now)
         if message.state == "streaming":
             if self.rules.delete_while_open == "refuse":
                 return answers.error(400, "BadRequest", "The message is still streaming")

@@ -1,9 +1,10 @@
 """Streams of agent-framework: what `agent.run(..., stream=True)` and a chat client's
 `get_response(..., stream=True)` return.
 
-As of 1.23: an update has contents. Nothing marks a turn but the update with the tools' results. The OpenAI
-client repeats the whole text at its end, with merge_mode "replace"; and a response that has failed ends its
-stream like one that is complete.
+As of 1.23: an update has contents, and in a workflow its author, who is done when it has a finish_reason;
+those who speak at once are heard one after the other, each in a turn of its own. Nothing marks a turn but
+the update with the tools' results. The OpenAI client repeats the whole text at its end, with merge_mode
+"replace"; and a response that has failed ends its stream like one that is complete.
 """
 
 from __future__ import annotations
@@ -30,8 +31,8 @@ def events(source: ResponseStream[Any, Any]) -> AsyncIterator[StreamEvent]:
         return aiter(source)
 
     async def close() -> None:
-        # As of 1.23, close() of a stream that nobody has read runs its agent, to the end.
-        begun = getattr(source, "_iterator", None) is not None
+        # As of 1.23, close() of a ResponseStream that nobody has read runs its agent, to the end.
+        begun = getattr(source, "_iterator", source) is not None
         if begun and (stop := closer(source)) is not None:
             await stop()
 
@@ -47,6 +48,9 @@ class _Reader(Reader["AgentResponseUpdate | ChatResponseUpdate"]):
         self._cited: set[Hashable] = set()
 
     def read(self, item: AgentResponseUpdate | ChatResponseUpdate) -> Iterable[StreamEvent]:
+        return self.hear(item.author_name, self._update, item)
+
+    def _update(self, item: AgentResponseUpdate | ChatResponseUpdate) -> Iterable[StreamEvent]:
         found: list[StreamEvent] = []
         if item.response_id and item.response_id != self._response:
             if self._response is not None:
@@ -64,6 +68,8 @@ class _Reader(Reader["AgentResponseUpdate | ChatResponseUpdate"]):
             self.word = str(item.finish_reason)
         if not item.contents:
             _raise_failure(item)
+        if item.finish_reason is not None:
+            found += self.over()
         return found
 
     def _content(self, content: Content) -> Iterable[StreamEvent]:

@@ -7,10 +7,12 @@ import logging
 import uuid
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any, Generic, TypeVar
 
 from cadenza.events import (
+    AttemptSuperseded,
     Outcome,
     Reasoning,
     RunEnded,
@@ -52,6 +54,10 @@ _BY_ERROR = {
     "GraphRecursionError": StopReason.LIMIT,  # langgraph
 }
 """By the name of an exception: its module would have to be imported, and is another one in each version."""
+
+
+_SPEECH = (TurnStarted, AttemptSuperseded, Text, Reasoning)
+"""What a model that is speaking gives."""
 
 
 def stop_reason(word: str) -> StopReason:
@@ -141,13 +147,16 @@ class CallPieces:
         """By the id of a call: the name of its tool. Results come with the id alone."""
 
     def add(self, key: Hashable, id: str | None, name: str | None, arguments: str | None) -> None:
-        """A piece of a call; id and name come with its first one. Another id is another call: there are
-        servers that number all calls alike."""
-        if id and key in self._calls and self._calls[key][0][0] not in ("", id):
-            self._calls[object()] = self._calls.pop(key)
+        """A piece of a call; id and name come with its first one. There are servers that number all calls
+        alike, and servers that give each piece an id of its own: one with another id begins another call if
+        it has another name, or the same name when the arguments are whole already."""
+        if id and name and key in self._calls:
+            (known, called), said = self._calls[key]
+            if known not in ("", id) and (name != called or _is_json("".join(said))):
+                self._calls[object()] = self._calls.pop(key)
         head, pieces = self._calls.setdefault(key, (["", ""], []))
-        head[0] = id or head[0]
-        head[1] = name or head[1]
+        head[0] = head[0] or id or ""
+        head[1] = head[1] or name or ""
         if arguments:
             pieces.append(arguments)
 
@@ -174,10 +183,18 @@ class CallPieces:
         return bool(self._calls)
 
 
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True
+
+
 class Reader(ABC, Generic[T]):
     """What the items of one foreign run mean. It also counts the turns, which few frameworks name: a turn
     begins with the first thing that a model says, and ends with the first tool result, the next model call
-    or the run."""
+    or the run. Where some speak at once (`hear`), each has turns of its own, one after the other."""
 
     def __init__(self, scope: str = "") -> None:
         self.scope = scope
@@ -193,10 +210,41 @@ class Reader(ABC, Generic[T]):
         self.word: str | None = None
         """Why this turn stopped, as its framework says it."""
         self.last: StopReason | None = None
+        self.speaker: Hashable = None
+        """Who is speaking, of several that may do so at once."""
+        self._waiting: list[tuple[Hashable, Callable[[Any], Iterable[StreamEvent]], Any]] = []
 
     @abstractmethod
     def read(self, item: T) -> Iterable[StreamEvent]:
         """The events of one item. What it raises ends the run as if the framework had raised it."""
+
+    def hear(
+        self, speaker: Hashable, read: Callable[[Any], Iterable[StreamEvent]], item: Any
+    ) -> Iterable[StreamEvent]:
+        """Read an item of one of those that may speak at once. What another says waits until the one who
+        speaks is done (`over`): mixed, it could not be read, and no stream can grow in two places. None is
+        nobody in particular, and never waits."""
+        if speaker is None or speaker == self.speaker:
+            return read(item)
+        if self.speaker is not None:
+            self._waiting.append((speaker, read, item))
+            return ()
+        self.speaker = speaker
+        events = list(read(item))
+        if self.speaker == speaker and not any(isinstance(event, _SPEECH) for event in events):
+            self.speaker = None
+        return events
+
+    def over(self) -> list[StreamEvent]:
+        """The one who speaks is done. Returns what the others have said meanwhile, as far as it is their
+        turn now."""
+        self.speaker = None
+        waiting, self._waiting = self._waiting, []
+        return [event for item in waiting for event in self.hear(*item)]
+
+    def _rest(self) -> Iterator[StreamEvent]:
+        while self._waiting:
+            yield from self.over()
 
     def began(self) -> list[StreamEvent]:
         """A model says something: its turn has begun, unless it had already."""
@@ -232,14 +280,17 @@ class Reader(ABC, Generic[T]):
 
     def finish(self) -> list[StreamEvent]:
         """The run is over. Called once, or `fail` is."""
-        events = self.ended()
+        events = [*self._rest(), *self.ended()]
         events.append(RunEnded(self.outcome, self.last, scope=self.scope))
         return events
 
     def fail(self, error: Exception) -> list[StreamEvent]:
         """The run has failed."""
         reason = _BY_ERROR.get(type(error).__name__)
-        events = self.ended(stop_reason(self.word) if self.word else reason or StopReason.ERROR)
+        events: list[StreamEvent] = []
+        with suppress(Exception):  # what went wrong before goes first
+            events.extend(self._rest())
+        events += self.ended(stop_reason(self.word) if self.word else reason or StopReason.ERROR)
         name = getattr(error, "code", None)
         events.append(
             RunEnded(

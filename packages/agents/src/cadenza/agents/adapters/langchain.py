@@ -2,8 +2,10 @@
 among other modes, and with subgraphs) and `astream_events(...)` of version v1 or v2.
 
 As of langchain-core 1.7 and langgraph 1.2: the chunks of one model call have one id; tools' results come as
-ToolMessages; a graph's step is in the metadata beside a chunk. In the mode "messages" a model that is called
-within a tool speaks in the same stream: its words are not the answer, and have a scope of their own here.
+ToolMessages; a graph's step and node are in the metadata beside a chunk. In the mode "messages" a model that
+is called within a tool speaks in the same stream: its words are not the answer, and have a scope of their own
+here. Nodes that a graph runs at once are heard one after the other, each in a turn of its own.
+Two models that one node asks at once cannot be told from a retry: tag one of them "nostream".
 """
 
 from __future__ import annotations
@@ -22,7 +24,8 @@ def events(source: AsyncIterator[Any]) -> AsyncIterator[StreamEvent]:
     """The events of one of those streams. Closing them closes it, which cancels what the graph is doing.
 
     Of a graph's other modes, "custom" is taken where it gives text (as Status), "updates" where messages were
-    not streamed, and the rest is left out; "values" alone raises TypeError, since states are no stream.
+    not streamed, and the rest is left out. What cannot be an answer raises TypeError: "values" alone, since
+    states are no stream, `astream_events` of version v3, dicts of one's own.
     """
     if not hasattr(source, "__aiter__"):
         raise TypeError(
@@ -45,23 +48,43 @@ class _Reader(Reader[Any]):
         """The model calls of `astream_events` that have given anything."""
         self._tools: set[str] = set()
         """The runs of `astream_events` that are tools."""
+        self._modes: set[str] = set()
+        """The modes of a graph's stream that have given anything."""
 
     def read(self, item: Any) -> Iterable[StreamEvent]:
         if _is_message(item):
             return self._messages.message(item, {})
         if isinstance(item, Mapping):
-            return self._event(item) if "event" in item else self._update(item)
+            return self._mapping(item)
         if isinstance(item, tuple):
             return self._tuple(item)
         return self._messages.began_with(item) if isinstance(item, str) else ()
+
+    def _mapping(self, item: Mapping[str, Any]) -> Iterable[StreamEvent]:
+        if str(item.get("event", "")).startswith("on_"):
+            return self._event(item)
+        if item.keys() >= {"type", "ns", "data"}:  # astream(..., version="v2")
+            return self._mode(item["type"], item["data"])
+        if "messages" in item:
+            raise TypeError(_STATES)
+        if all(change is None or isinstance(change, Mapping | list | tuple) for change in item.values()):
+            return self._update(item)
+        raise TypeError(
+            "A stream of langchain gave a dict of which no answer can be made: "
+            'use astream(..., stream_mode="messages"), or astream_events(..., version="v2")'
+        )
 
     def _tuple(self, item: tuple[Any, ...]) -> Iterable[StreamEvent]:
         *head, payload = item
         if _is_message(head[-1] if head else None):
             return self._said(head[-1], payload)
         mode = next((word for word in head if isinstance(word, str)), None)
-        if mode is None or mode == "messages":
-            return self._said(*payload) if isinstance(payload, tuple) else self.read(payload)
+        return self.read(payload) if mode is None else self._mode(mode, payload)
+
+    def _mode(self, mode: str, payload: Any) -> Iterable[StreamEvent]:
+        self._modes.add(mode)
+        if mode == "messages":
+            return self._said(*payload)
         if mode == "updates":
             return self._update(payload)
         return [Status(payload)] if mode == "custom" and isinstance(payload, str) and payload else ()
@@ -80,8 +103,6 @@ class _Reader(Reader[Any]):
         return self._inner[scope]
 
     def _update(self, update: Mapping[str, Any]) -> Iterable[StreamEvent]:
-        if "messages" in update:
-            raise TypeError('stream_mode="values" gives whole states: use stream_mode="messages"')
         found: list[StreamEvent] = []
         for change in update.values():
             messages = change.get("messages") if isinstance(change, Mapping) else None
@@ -100,7 +121,9 @@ class _Reader(Reader[Any]):
         if kind in ("on_chat_model_stream", "on_llm_stream"):
             self._streamed.add(run)
             chunk = data["chunk"]
-            return reader.message(chunk, {}) if _is_message(chunk) else reader.began_with(str(chunk))
+            if _is_message(chunk):
+                return reader.message(chunk, item.get("metadata") or {})
+            return reader.began_with(str(chunk))
         if kind == "on_chat_model_end" and run not in self._streamed:
             message = data.get("output")
             return reader.whole(message) if _is_message(message) else ()
@@ -112,12 +135,17 @@ class _Reader(Reader[Any]):
         return ()
 
     def finish(self) -> list[StreamEvent]:
+        if self._modes and not self._modes & {"messages", "updates", "custom"}:
+            raise TypeError(_STATES)
         inner = [event for reader in self._inner.values() for event in reader.finish()]
         return [*inner, *self._messages.finish()]
 
     def fail(self, error: Exception) -> list[StreamEvent]:
         inner = [event for reader in self._inner.values() for event in reader.fail(error)]
         return [*inner, *self._messages.fail(error)]
+
+
+_STATES = 'stream_mode="values" gives whole states: use stream_mode="messages"'
 
 
 class _MessageReader(Reader[Any]):
@@ -127,7 +155,9 @@ class _MessageReader(Reader[Any]):
         super().__init__(scope)
         self._id: str | None = None
         """Of the message that is being said."""
-        self._step: Any = None
+        self.speaker: tuple[str, int] | None
+        self._node: tuple[str, int] | None = None
+        """The node of the graph that says it, at this step."""
         self._last = False
         """Whether that message is whole."""
         self._seen: set[str] = set()
@@ -147,12 +177,25 @@ class _MessageReader(Reader[Any]):
         """A message, or a chunk of one."""
         if message.id is not None:
             self._seen.add(message.id)
+        place = metadata.get("langgraph_checkpoint_ns")
+        if place is None:
+            return self._heard((message, None))
+        node = (place, metadata.get("langgraph_step", 0))
+        if node == self.speaker:
+            return self._heard((message, node))
+        released: list[StreamEvent] = []
+        while self.speaker is not None and _is_later(node, self.speaker):
+            released += self.over()
+        return [*released, *self.hear(node, self._heard, (message, node))]
+
+    def _heard(self, said: tuple[Any, tuple[str, int] | None]) -> list[StreamEvent]:
+        message, node = said
         kind = message.type
         if kind == "tool":
             return self._result(message)
         if kind not in ("ai", "AIMessageChunk"):
-            return ()
-        found = self._turn(message, metadata)
+            return []
+        found = self._turn(message, node)
         content = message.content
         if isinstance(content, str):
             reasoning = message.additional_kwargs.get("reasoning_content")
@@ -177,15 +220,15 @@ class _MessageReader(Reader[Any]):
         if kind == "ai" or getattr(message, "chunk_position", None) == "last":
             found += self.whole_calls()
             self._last = True
+            found += self.over()
         return found
 
-    def _turn(self, message: Any, metadata: Mapping[str, Any]) -> list[StreamEvent]:
+    def _turn(self, message: Any, node: tuple[str, int] | None) -> list[StreamEvent]:
         """Whether this is of the same model call as the chunk before it."""
-        step = metadata.get("langgraph_step")
         new = self.open and message.id is not None and self._id is not None and message.id != self._id
         found: list[StreamEvent] = []
-        if new and not self._last and step is not None and step == self._step:
-            # The same step once more, and the first message was never whole: the graph has retried its node.
+        if new and not self._last and node is not None and node == self._node:
+            # The same node once more, and the first message was never whole: the graph has retried it.
             self.attempt += 1
             self.called = False
             self.calls.clear()
@@ -196,7 +239,7 @@ class _MessageReader(Reader[Any]):
             found = self.ended()
         if message.id is not None:
             self._id = message.id
-        self._step = step
+        self._node = node
         self._last = False
         return [*found, *self.began()]
 
@@ -228,6 +271,11 @@ class _MessageReader(Reader[Any]):
         failed = message.status == "error"
         name = message.name or self.calls.names.get(id, "")
         return [*self.ended(), ToolResult(id, name, content, failed, scope=self.scope)]
+
+
+def _is_later(node: tuple[str, int], other: tuple[str, int]) -> bool:
+    """Whether a graph is done with the step of `other`, since it has come to `node`."""
+    return node[1] > other[1] and node[0].rpartition("|")[0] == other[0].rpartition("|")[0]
 
 
 def _is_message(item: Any) -> bool:

@@ -1,24 +1,25 @@
 """Streams of the openai package: of the Responses API and of Chat Completions, and the managers that
 `responses.stream(...)` and `chat.completions.stream(...)` return.
 
-A stream is one turn. In a Responses stream the text comes in deltas and then whole, up to four times
-(`...text.done`, `content_part.done`, `output_item.done`, `response.completed`); a response that failed is an
-event, no exception. An AsyncStream that is closed closes its connection.
+A stream is one turn. What its events mean, the readers of our own clients say. An AsyncStream that is closed
+closes its connection.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncIterator, Hashable, Iterable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager, suppress
 from typing import Any
 
-from cadenza.events import Citation, StopReason, StreamEvent, ToolCall, Usage
+from cadenza.events import StopReason, StreamEvent, ToolCall
 
+from ..clients.openai_chat import ChatReader
+from ..clients.openai_responses import ResponseReader
 from ..errors import ModelError
 from .foreign_events import ForeignEvents, Reader, closer
 
-__all__ = ["ChatReader", "ResponsesReader", "events"]
+__all__ = ["CompletionTurns", "ResponseTurns", "events"]
 
 
 def events(source: Any) -> AsyncIterator[StreamEvent]:
@@ -74,174 +75,102 @@ class _EitherReader(Reader[Any]):
         if self._reader is None:
             kind = str(getattr(item, "type", ""))
             chat = hasattr(item, "choices") or kind == "chunk" or kind.startswith(("content.", "tool_calls."))
-            self._reader = ChatReader() if chat else ResponsesReader()
+            self._reader = CompletionTurns() if chat else ResponseTurns()
         return self._reader.read(item)
 
     def finish(self) -> list[StreamEvent]:
-        return super().finish() if self._reader is None else self._reader.finish()
+        if self._reader is None:
+            raise ModelError("The stream ended before it gave anything: the connection was cut off")
+        return self._reader.finish()
 
     def fail(self, error: Exception) -> list[StreamEvent]:
         return super().fail(error) if self._reader is None else self._reader.fail(error)
 
 
-class ResponsesReader(Reader[Any]):
-    """Events of the Responses API."""
+class ResponseTurns(Reader[Any]):
+    """Events of the Responses API: each response is a turn."""
 
-    def __init__(self, scope: str = "") -> None:
-        super().__init__(scope)
-        self._phases: dict[int, str | None] = {}
-        self._cited: set[Hashable] = set()
-        self._told: set[str] = set()
-        """The ids of the calls of this turn."""
+    def __init__(self) -> None:
+        super().__init__()
+        self._response = ResponseReader()
+        self.given = False
+        """Whether this attempt at the turn has given anything."""
 
     def read(self, item: Any) -> Iterable[StreamEvent]:
         kind = item.type
-        if kind == "response.output_text.delta":
-            return self._append((item.output_index, item.content_index), item.delta)
-        if kind == "response.refusal.delta":
-            return self._append((item.output_index, item.content_index), item.delta)
-        if kind in ("response.reasoning_summary_text.delta", "response.reasoning_text.delta"):
-            part = getattr(item, "summary_index", None)
-            part = ("text", item.content_index) if part is None else ("summary", part)
-            return [*self.began(), *self.reasoning.append((item.output_index, part), item.delta)]
-        if kind == "response.output_text.done":
-            return self._replace((item.output_index, item.content_index), item.text)
-        if kind == "response.output_text.annotation.added":
-            return [*self.began(), *self._citations(item.output_index, [item.annotation])]
-        if kind == "response.output_item.added":
-            self._phases[item.output_index] = getattr(item.item, "phase", None)
-            return self.began()
-        if kind == "response.output_item.done":
-            return [*self.began(), *self._item(item.output_index, item.item)]
         if kind == "response.created":
-            return self._created()
-        if kind in ("response.completed", "response.incomplete"):
-            return self._completed(item.response)
-        if kind == "response.failed":
-            error = item.response.error
-            message = getattr(error, "message", None) or "it does not say why"
-            raise ModelError(f"The response has failed: {message}", code=getattr(error, "code", None))
-        if kind == "error":
-            raise ModelError(f"The provider reports an error: {item.message}", code=item.code)
-        return ()
+            found = self._created()
+            self._response = ResponseReader()
+            self.given = False
+            self._response.feed(item)
+            return found
+        given = self._response.feed(item)
+        if kind == "response.output_item.done":
+            if item.item.type == "custom_tool_call":  # our own clients offer none
+                given = [ToolCall(item.item.call_id, item.item.name, item.item.input or "{}")]
+            return self._noted(given) if given else ()
+        if (reply := self._response.reply) is not None:
+            self._response = ResponseReader()
+            found = self._noted(given)
+            self.word = reply.raw_reason
+            over = StopReason.TOOL_USE if self.called else StopReason.END_TURN
+            return [
+                *found,
+                *self.ended(over if reply.stop_reason is StopReason.END_TURN else reply.stop_reason),
+            ]
+        if not given:
+            return ()
+        self.given = True
+        return given if self.open else [*self.began(), *given]
 
     def _created(self) -> list[StreamEvent]:
         return [*self.ended(), *self.began()]
 
-    def began(self) -> list[StreamEvent]:
-        if not self.open:
-            self._phases.clear()
-            self._cited.clear()
-            self._told.clear()
-        return super().began()
-
-    def _append(self, block: tuple[int, int], text: str) -> list[StreamEvent]:
-        return [*self.began(), *self.text.append(block, text, phase=self._phases.get(block[0]))]
-
-    def _replace(self, block: tuple[int, int], text: str) -> list[StreamEvent]:
-        return [*self.began(), *self.text.replace(block, text, phase=self._phases.get(block[0]))]
-
-    def _item(self, index: int, item: Any) -> list[StreamEvent]:
-        """An item that is whole: what its deltas did not say, or all of it."""
-        found: list[StreamEvent] = []
-        if item.type == "message":
-            self._phases[index] = getattr(item, "phase", None)
-            for number, part in enumerate(item.content):
-                text = part.text if part.type == "output_text" else getattr(part, "refusal", "")
-                found += self._replace((index, number), text)
-                found += self._citations(index, getattr(part, "annotations", None) or ())
-        elif item.type in ("function_call", "custom_tool_call") and item.call_id not in self._told:
-            self._told.add(item.call_id)
-            self.called = True
-            self.calls.names[item.call_id] = item.name
-            arguments = getattr(item, "arguments", None)
-            if arguments is None:
-                arguments = getattr(item, "input", "")
-            found.append(ToolCall(item.call_id, item.name, arguments or "{}", scope=self.scope))
-        return found
-
-    def _completed(self, response: Any) -> list[StreamEvent]:
-        found = self.began()
-        for index, item in enumerate(response.output):
-            found += self._item(index, item)
-        usage = response.usage
-        if usage is not None:
-            details = usage.model_dump(exclude={"input_tokens", "output_tokens"}, exclude_none=True)
-            found.append(Usage(usage.input_tokens, usage.output_tokens, details or None, scope=self.scope))
-        incomplete = getattr(response, "incomplete_details", None)
-        if incomplete is not None and incomplete.reason:
-            self.word = incomplete.reason
-        elif response.status not in (None, "completed"):
-            self.word = response.status
-        return [*found, *self.ended()]
+    def _noted(self, given: Sequence[StreamEvent]) -> list[StreamEvent]:
+        """What came with something that is whole: calls, for instance."""
+        began = self.began()
+        self.given = True
+        for event in given:
+            if isinstance(event, ToolCall):
+                self.called = True
+                self.calls.names[event.id] = event.name
+        return [*began, *given]
 
     def finish(self) -> list[StreamEvent]:
         if self.open:
             raise ModelError("The stream ended before its response was complete: the connection was cut off")
         return super().finish()
 
-    def _citations(self, index: int, annotations: Iterable[Any]) -> Iterable[StreamEvent]:
-        for annotation in annotations:
-            field = (
-                annotation.get
-                if isinstance(annotation, dict)
-                else lambda name, a=annotation: getattr(a, name, None)
-            )
-            if field("type") not in ("url_citation", "file_citation", "container_file_citation"):
-                continue
-            citation = Citation(
-                field("title") or field("filename"),
-                field("url"),
-                start=field("start_index"),
-                end=field("end_index"),
-                scope=self.scope,
-            )
-            key = (index, citation.title, citation.url, citation.start, citation.end)
-            if key not in self._cited:  # it comes again with the whole text
-                self._cited.add(key)
-                yield citation
 
+class CompletionTurns(Reader[Any]):
+    """Chunks of Chat Completions, of any server that speaks it: all of them are one turn."""
 
-class ChatReader(Reader[Any]):
-    """Chunks of Chat Completions, of any server that speaks it. The first choice counts."""
+    def __init__(self) -> None:
+        super().__init__()
+        self._completion = ChatReader()
 
     def read(self, item: Any) -> Iterable[StreamEvent]:
         if getattr(item, "type", None) == "chunk":  # of chat.completions.stream(): its other events repeat it
             item = item.chunk
-        choices = getattr(item, "choices", None)
-        if choices is None:
+        elif not hasattr(item, "choices"):
             return ()
+        given = self._completion.feed(item)
+        return given if self.open else [*self.began(), *given]
+
+    def _settled(self) -> list[StreamEvent]:
+        """The calls, what it cost and the end of the turn."""
+        *found, reply = self._completion.finish()
+        self.word = reply.raw_reason
+        return [*found, *self.ended(reply.stop_reason)]
+
+    def finish(self) -> list[StreamEvent]:
+        if not self._completion.finished:
+            raise ModelError("The stream ended before its completion did: the connection was cut off")
+        return [*self._settled(), *super().finish()]
+
+    def fail(self, error: Exception) -> list[StreamEvent]:
         found: list[StreamEvent] = []
-        for choice in choices:
-            if choice.index == 0:
-                found += self._choice(choice)
-        usage = getattr(item, "usage", None)
-        if usage is not None:
-            details = usage.model_dump(exclude={"prompt_tokens", "completion_tokens"}, exclude_none=True)
-            found.append(Usage(usage.prompt_tokens, usage.completion_tokens, details or None))
-        return found
-
-    def _choice(self, choice: Any) -> list[StreamEvent]:
-        found = self.began()
-        delta = choice.delta
-        if delta is not None:
-            # Not of OpenAI, but of many compatible servers.
-            reasoning = getattr(delta, "reasoning_content", None) or getattr(delta, "reasoning", None)
-            if isinstance(reasoning, str):
-                found += self.reasoning.append(0, reasoning)
-            found += self.text.append(0, delta.content or getattr(delta, "refusal", None) or "")
-            for call in delta.tool_calls or ():
-                function = call.function
-                name, arguments = (
-                    (function.name, function.arguments) if function is not None else (None, None)
-                )
-                self.calls.add(call.index, call.id, name, arguments)
-        if choice.finish_reason is not None:
-            self.word = choice.finish_reason
-            found += self.whole_calls()
-        return found
-
-    def ended(self, reason: StopReason | None = None) -> list[StreamEvent]:
-        if reason is None and self.word is None:
-            reason = StopReason.UNKNOWN  # the server, or the network, has not said why it is over
-        return super().ended(reason)
+        if self._completion.finished:  # chat.completions.stream() raises where the answer was cut short
+            with suppress(Exception):  # what went wrong before goes first
+                found = self._settled()
+        return [*found, *super().fail(error)]

@@ -2,18 +2,21 @@
 
 As of 0.24: the raw events are those of the Responses API, of each model call one after the other; tools and
 their results come as items between them. The run goes on in a task of its own, whoever reads: it has to be
-cancelled, and closing `stream_events()` alone would wait for its end.
+cancelled, and closing `stream_events()` alone would wait for its end. Behind a generator around it, the run
+is looked for in what the generator holds.
 """
 
 from __future__ import annotations
 
+import gc
 from collections.abc import AsyncIterator, Iterable
+from inspect import isasyncgen
 from typing import TYPE_CHECKING, Any
 
 from cadenza.events import AttemptSuperseded, Outcome, StopReason, StreamEvent, ToolCall, ToolResult
 
 from .foreign_events import ForeignEvents, as_text, closer
-from .openai import ResponsesReader
+from .openai import ResponseTurns
 
 if TYPE_CHECKING:
     from agents import RunResultStreaming
@@ -22,36 +25,60 @@ __all__ = ["events"]
 
 
 def events(source: RunResultStreaming | AsyncIterator[Any]) -> AsyncIterator[StreamEvent]:
-    """The events of a streamed run. Closing them cancels the run, in the midst of a turn if need be."""
-    run: Any = source if hasattr(source, "stream_events") else _run_of(source)
+    """The events of a streamed run, or of an async generator that passes on those of one. Closing them
+    cancels the run, in the midst of a turn if need be. A stream that does not show which run it is of raises
+    TypeError at its first item, since nobody could stop that run."""
     stream: Any = source.stream_events() if hasattr(source, "stream_events") else source
+    reader = _Reader(stream)
 
     async def opened() -> AsyncIterator[Any]:
         return aiter(stream)
 
     async def close() -> None:
-        if run is not None and not run.is_complete:
-            run.cancel()
+        for run in reader.runs:
+            if not run.is_complete:
+                run.cancel()
         if (aclose := closer(stream)) is not None:
             await aclose()
 
-    return ForeignEvents(_Reader(run), opened, close)
+    return ForeignEvents(reader, opened, close)
 
 
-def _run_of(stream: Any) -> Any:
-    """The run that a `stream_events()` belongs to, which alone can be cancelled."""
-    stream = getattr(stream, "source", stream)  # `pipe` has looked at its first item already
-    frame = getattr(stream, "ag_frame", None)
-    run = frame.f_locals.get("self") if frame is not None else None
-    return run if hasattr(run, "stream_events") else None
+def _runs_behind(stream: Any) -> list[Any]:
+    """The runs whose events come out of `stream`, which alone can be cancelled."""
+    runs: dict[int, Any] = {}
+    seen: set[int] = set()
+    left = [getattr(stream, "source", stream)]  # `pipe` has looked at its first item already
+    while left:
+        thing = left.pop()
+        if hasattr(type(thing), "stream_events"):
+            runs[id(thing)] = thing
+        elif isasyncgen(thing) and thing.ag_frame is not None and id(thing) not in seen:
+            seen.add(id(thing))
+            # What it iterates over may have no name; what has one may be in a closure.
+            left += [*gc.get_referents(thing), *thing.ag_frame.f_locals.values()]
+    return list(runs.values())
 
 
-class _Reader(ResponsesReader):
-    def __init__(self, run: Any) -> None:
+class _Reader(ResponseTurns):
+    def __init__(self, stream: Any) -> None:
         super().__init__()
-        self._run = run
+        self._stream = stream
+        self.runs = _runs_behind(stream)
+        """Those that have to be cancelled when the stream is closed."""
+
+    def _look(self) -> None:
+        self.runs = _runs_behind(self._stream) or self.runs
+        if not self.runs:
+            raise TypeError(
+                f"{type(self._stream).__name__} gives events of openai-agents and does not show of which "
+                "run, so that nobody could stop it: give what Runner.run_streamed() returns, or an async "
+                "generator that iterates over its stream_events()"
+            )
 
     def read(self, item: Any) -> Iterable[StreamEvent]:
+        if not self.runs:
+            self._look()
         if item.type == "raw_response_event":
             return super().read(item.data)
         if item.type == "run_item_stream_event":
@@ -59,12 +86,11 @@ class _Reader(ResponsesReader):
         return ()
 
     def _created(self) -> list[StreamEvent]:
-        if not self.open or not (self.text or self.reasoning or self.called):
+        self._look()  # a generator may pass on one run after the other
+        if not (self.open and self.given):
             return self.began()
         # The response before this one was not completed, and its run has not given up: a retry.
         self.attempt += 1
-        self.text.clear()
-        self.reasoning.clear()
         self.called = False
         return [AttemptSuperseded(self.turn, self.attempt)]
 
@@ -83,9 +109,9 @@ class _Reader(ResponsesReader):
         return ()
 
     def finish(self) -> list[StreamEvent]:
-        if getattr(self._run, "interruptions", None):
+        if any(getattr(run, "interruptions", None) for run in self.runs):
             self.outcome = Outcome.INTERRUPTED
-        elif getattr(self._run, "_cancel_mode", "none") == "immediate":
+        elif any(getattr(run, "_cancel_mode", "none") == "immediate" for run in self.runs):
             self.outcome = Outcome.CANCELLED
         ended = self.ended(StopReason.CANCELLED if self.outcome is Outcome.CANCELLED else None)
         return [*ended, *super().finish()]

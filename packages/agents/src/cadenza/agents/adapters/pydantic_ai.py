@@ -90,6 +90,11 @@ class _Reader(Reader[Any]):
         if isinstance(item, str):
             return [*self.began(), *self.text.append(0, item)]
         kind = getattr(item, "event_kind", None)
+        if kind is None:
+            raise TypeError(
+                f"{type(item).__name__} is no event of pydantic-ai, maybe a node of agent.iter(): "
+                "give what run_stream_events() or run_stream() returns"
+            )
         if kind == "part_delta":
             return self._delta(item.index, item.delta)
         if kind == "part_start":

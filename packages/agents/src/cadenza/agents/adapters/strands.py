@@ -3,7 +3,7 @@
 Its events, as of 1.62: each is a dict. A model's chunks come twice, raw (`{"event": ...}`) and then read
 (`{"data": ...}`, `{"reasoningText": ...}`, `{"citation": ...}`). That a turn stopped is in the raw
 `messageStop` alone; a retried model call shows in nothing but a second `messageStart`. A run that reaches
-max_tokens raises, after its text.
+max_tokens raises, after its text. The nodes of a graph that run at once are heard one after the other.
 """
 
 from __future__ import annotations
@@ -87,8 +87,19 @@ class _Reader(Reader[Mapping[str, Any]]):
         """By the id of a tool call: the agent that the tool runs."""
 
     def read(self, item: Mapping[str, Any]) -> Iterable[StreamEvent]:
-        if item.get("type") == "multiagent_node_stream":  # what a node says is a turn of its graph
+        return self._of_node(item) if "type" in item else self._said_by(item)
+
+    def _of_node(self, item: Mapping[str, Any]) -> Iterable[StreamEvent]:
+        """What a node of a graph says is a turn of its graph, and so in graphs within graphs."""
+        path: tuple[str, ...] = ()
+        while item.get("type") == "multiagent_node_stream":
+            path = (*path, item["node_id"])
             item = item["event"]
+        if item.get("type") == "multiagent_node_stop":
+            return self.hear((*path, item["node_id"]), lambda _: self.over(), item)
+        return self.hear(path or None, self._said_by, item)
+
+    def _said_by(self, item: Mapping[str, Any]) -> Iterable[StreamEvent]:
         if "data" in item:
             return [*self._said(), *self.text.append(0, item["data"])]
         if "event" in item:

@@ -43,7 +43,7 @@ class ModelRequest:
     messages: tuple[Message, ...]
     instructions: str = ""
     tools: tuple[ToolSpec, ...] = ()
-    tool_choice: Literal["auto", "none", "required"] = "auto"
+    tool_choice: Literal["auto", "none"] = "auto"
     """"none": the tools are named, since the messages speak of them, but may not be called."""
     background: bool = False
     raw: bool = False
@@ -61,7 +61,6 @@ class Checkpoint:
     events that come after that point; `state` (JSON) is its own affair, and names the response."""
 
     state: Mapping[str, Any]
-    status: ModelStatus = "in_progress"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +76,7 @@ class ModelReply:
     """The provider's code, where the status is failed or incomplete."""
     error_message: str | None = None
     checkpoint: Checkpoint | None = None
-    """Where the response is not over, or may be continued."""
+    """From where the response can be resumed (only from `start`)."""
 
 
 @runtime_checkable

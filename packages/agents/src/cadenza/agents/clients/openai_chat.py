@@ -14,12 +14,14 @@ from ..message import Message, Part, ProviderPart, ReasoningPart, TextPart, Tool
 from .client import Checkpoint, ModelReply, ModelRequest, ModelStatus
 from .openai_wire import (
     CHAT,
+    END,
     OpenAIClient,
     OpenAIConnection,
     call_arguments,
     chat_messages,
     chat_tool,
     is_json,
+    strange,
     usage_details,
     with_tools,
 )
@@ -84,28 +86,23 @@ class OpenAIChatClient(OpenAIClient):
 
     async def _play(self, body: Mapping[str, Any], raw: bool) -> AsyncIterator[StreamEvent | ModelReply]:
         create: Callable[..., Any] = self._connection.client.chat.completions.create
-        try:
+        with self._errors:
             stream = await create(**call_arguments(create, {**body, "stream": True}))
-        except Exception as error:
-            if (ours := self._ours(error)) is error:
-                raise
-            raise ours from error
         reader = ChatReader()
         try:
             while True:
                 try:
-                    chunk = await anext(stream)
-                except StopAsyncIteration:
-                    break
-                except Exception as error:
-                    if (ours := self._ours(error)) is error:
-                        raise
+                    chunk = await self._next(stream)
+                except ModelError:
                     if reader.finished:
                         break  # the answer is whole: what was to come is what it cost
-                    raise ours from error
+                    raise
+                if chunk is END:
+                    break
+                events = reader.feed(chunk)
                 if raw:
                     yield Raw(CHAT, chunk.to_dict())
-                for event in reader.feed(chunk):
+                for event in events:
                     yield event
             if not reader.finished:
                 raise ModelError(
@@ -113,10 +110,12 @@ class OpenAIChatClient(OpenAIClient):
                     code="stream_ended",
                     retryable=True,
                 )
-            *events, reply = reader.finish()
-            for event in events:
-                yield event
-            yield reply
+            try:
+                rest = reader.finish()
+            except Exception as error:
+                raise strange(error) from error
+            for last in rest:
+                yield last
         finally:
             await stream.close()
 
@@ -155,53 +154,61 @@ class ChatReader:
         return self._finish is not None
 
     def feed(self, chunk: Any) -> Sequence[StreamEvent]:
-        """What this chunk is. Raises ModelError where it says that the model failed."""
-        if (usage := chunk.usage) is not None:
-            # Some servers give what it cost so far with every chunk.
-            self._usage = usage
-        if not chunk.choices:
-            return ()
-        choice = chunk.choices[0]
-        if (choice.index or 0) != 0:
-            return ()
-        delta = choice.delta
-        events: list[StreamEvent] = []
-        if delta is not None:
-            extra = delta.model_extra or {}
-            thought = extra.get("reasoning_content") or extra.get("reasoning")
-            if isinstance(thought, str) and thought:
-                self._thought.append(thought)
-                events.append(Reasoning(thought))
-            if text := delta.content if isinstance(delta.content, str) else _texts(delta.content):
-                self._text.append(text)
-                events.append(Text(text))
-            if refusal := delta.refusal:
-                self._refused = True
-                self._text.append(refusal)
-                events.append(Text(refusal))
-            for call in delta.tool_calls or ():
-                self._call(call)
-            if (old := delta.function_call) is not None:
-                self._piece(0, None, old.name, old.arguments, {})
-            if annotations := extra.get("annotations"):
-                events += _citations(annotations)
-        if choice.finish_reason is not None:
-            self._finish = choice.finish_reason
-            if self._finish == "error":
-                raise ModelError(
-                    "The model's answer failed: no reason was given", code="error", retryable=True
-                )
-        return events
+        """What this chunk is. Raises ModelError where it says that the model failed, and for what is no chunk
+        of this API."""
+        try:
+            if (usage := chunk.usage) is not None:
+                # Some servers give what it cost so far with every chunk.
+                self._usage = usage
+            if not chunk.choices:
+                return ()
+            choice = chunk.choices[0]
+            if (choice.index or 0) != 0:
+                return ()
+            delta = choice.delta
+            events: list[StreamEvent] = []
+            if delta is not None:
+                extra = delta.model_extra or {}
+                thought = extra.get("reasoning_content") or extra.get("reasoning")
+                if isinstance(thought, str) and thought:
+                    self._thought.append(thought)
+                    events.append(Reasoning(thought))
+                if text := delta.content if isinstance(delta.content, str) else _texts(delta.content):
+                    self._text.append(text)
+                    events.append(Text(text))
+                if isinstance(refusal := delta.refusal, str) and refusal:
+                    self._refused = True
+                    self._text.append(refusal)
+                    events.append(Text(refusal))
+                for call in delta.tool_calls or ():
+                    self._call(call)
+                if (old := delta.function_call) is not None:
+                    self._piece(0, None, old.name, old.arguments, {})
+                if annotations := extra.get("annotations"):
+                    events += _citations(annotations)
+            if choice.finish_reason is not None:
+                self._finish = str(choice.finish_reason)
+                if self._finish == "error":
+                    raise ModelError(
+                        "The model's answer failed: no reason was given", code="error", retryable=True
+                    )
+            return events
+        except ModelError:
+            raise
+        except Exception as error:
+            raise strange(error) from error
 
     def finish(self) -> list[Any]:
         """The calls, what it cost, and the reply, which is the last."""
         raw = self._finish or "stop"
-        calls = [
-            ToolCallPart(call.id or f"call_{uuid4().hex}", call.name, "".join(call.arguments).strip() or "{}")
-            for call in self._calls
-            # One that was cut off is none: the model did not say with what it is to be called.
-            if call.name and (raw not in _CUT or call.whole)
-        ]
+        # One that was cut off is none: the model did not say with what it is to be called.
+        made = [call for call in self._calls if call.name and (raw not in _CUT or call.whole)]
+        ids: set[str] = set()
+        for call in made:
+            if not call.id or call.id in ids:  # there are servers that give all the same
+                call.id = f"call_{uuid4().hex}"
+            ids.add(call.id)
+        calls = [ToolCallPart(call.id, call.name, "".join(call.arguments).strip() or "{}") for call in made]
         parts: list[Part] = []
         if self._thought:
             thought = "".join(self._thought)
@@ -209,10 +216,11 @@ class ChatReader:
         if self._text:
             parts.append(TextPart("".join(self._text)))
         parts += calls
-        extras = [call.extra for call in self._calls if call.name and (raw not in _CUT or call.whole)]
-        for call, extra in zip(calls, extras, strict=True):
-            if extra:
-                parts.append(ProviderPart(CHAT, {"type": "call", "call": call.id, "extra": extra}))
+        parts += [
+            ProviderPart(CHAT, {"type": "call", "call": call.id, "extra": call.extra})
+            for call in made
+            if call.extra
+        ]
         events: list[Any] = [ToolCall(call.id, call.name, call.arguments) for call in calls]
         if self._usage is not None:
             events.append(usage_of(self._usage))
@@ -237,7 +245,7 @@ class ChatReader:
         extra = delta.model_extra or {}
         self._piece(
             delta.index,
-            delta.id or None,
+            str(delta.id) if delta.id else None,
             function.name if function is not None else None,
             function.arguments if function is not None else None,
             {name: value for name, value in extra.items() if name == "extra_content"},
@@ -246,32 +254,34 @@ class ChatReader:
     def _piece(
         self, index: int | None, call_id: str | None, name: str | None, arguments: Any, extra: dict[str, Any]
     ) -> None:
-        call = self._find(index, call_id, name)
+        call = self._find(index, call_id, name, arguments)
         if call is None:
             call = _Call(index, call_id)
             self._calls.append(call)
         if call_id and not call.id:
             call.id = call_id
         # Some repeat the name with every piece.
-        call.name = call.name or name or ""
+        call.name = call.name or str(name or "")
         call.extra.update(extra)
         if arguments:
             call.arguments.append(arguments if isinstance(arguments, str) else json.dumps(arguments))
 
-    def _find(self, index: int | None, call_id: str | None, name: str | None) -> _Call | None:
+    def _find(self, index: int | None, call_id: str | None, name: str | None, arguments: Any) -> _Call | None:
         """The call that a piece belongs to; None where it begins one.
 
         By the API: that of its index. But there are servers that give no index, or 0 to every call, and
         servers that give no ids: then another id begins a call, and so does another name, or one after whole
-        arguments.
+        arguments. Servers that give another id with every piece give no name with it, or that of a call whose
+        arguments are not whole.
         """
         same = [call for call in self._calls if call.index == index]
         if call_id is not None:
             for call in same:
                 if call.id == call_id:
                     return call
-            if same and same[-1].id:
-                return None
+            if same and (last := same[-1]).id and name:
+                going = name == last.name and (last.arguments or arguments) and not last.whole
+                return last if going else None
         if not same:
             # A server that gives the index with the first piece alone.
             return self._calls[-1] if index is None and self._calls and not name else None

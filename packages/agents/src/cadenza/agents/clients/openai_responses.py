@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, cast
+from zlib import crc32
 
 from cadenza.events import (
     Attachment,
@@ -22,10 +24,11 @@ from cadenza.events import (
     Usage,
 )
 
-from ..errors import ModelError, TokenExpired, TokenInvalid
+from ..errors import ModelError, TokenInvalid
 from ..message import Message, Part, ProviderPart, ReasoningPart, TextPart, ToolCallPart
 from .client import Checkpoint, ModelReply, ModelRequest, ModelStatus
 from .openai_wire import (
+    END,
     RESPONSES,
     RETRYABLE,
     OpenAIClient,
@@ -33,6 +36,7 @@ from .openai_wire import (
     call_arguments,
     response_input,
     response_tool,
+    strange,
     usage_details,
     with_tools,
 )
@@ -117,48 +121,48 @@ class OpenAIResponsesClient(OpenAIClient):
         stream = await self._open(body)
         try:
             while reader.response_id is None:
-                if (event := await self._next(stream)) is None:
+                if (event := await self._next(stream)) is END:
                     raise self._ended()
                 reader.feed(event)
         finally:
             await stream.close()
         return reader.reply or ModelReply(
-            Message("assistant"), status=reader.status, checkpoint=Checkpoint(reader.state(), reader.status)
+            Message("assistant"), status=reader.status, checkpoint=Checkpoint(reader.state())
         )
 
     async def retrieve(self, state: Mapping[str, Any]) -> ModelReply:
         """How the response is doing."""
         response = await self._retrieve(_response_id(state))
-        reply = reply_of(response, stored=True)
-        if reply.status in OVER:
-            return reply
-        return replace(reply, checkpoint=Checkpoint(dict(state), reply.status))
+        try:
+            return reply_of(response, stored=True)
+        except Exception as error:
+            raise strange(error) from error
 
     def resume(
         self, state: Mapping[str, Any], *, replay: bool = False
     ) -> AsyncIterator[StreamEvent | Checkpoint | ModelReply]:
         """The events after that point, or all."""
         response_id = _response_id(state)
-        reader = ResponseReader(
-            {"response": response_id, "raw": state.get("raw", False)} if replay else state,
-            statuses=self._statuses,
-            stored=True,
-        )
+        point = {"response": response_id, "raw": state.get("raw", False)} if replay else state
+        try:
+            reader = ResponseReader(point, statuses=self._statuses, stored=True)
+            reader.state()
+        except (TypeError, ValueError, AttributeError) as error:
+            raise TokenInvalid("This is no point of a response: it is not as state() wrote it.") from error
         return self._play(reader, body=None, background=True)
 
     async def cancel(self, state: Mapping[str, Any]) -> None:
         """Stop the response."""
         response_id = _response_id(state)
         try:
-            await self._connection.client.responses.cancel(response_id)
-        except Exception as error:
-            if (ours := self._ours_of(error, response_id)) is error:
-                raise
+            with self._errors.of(response_id):
+                await self._connection.client.responses.cancel(response_id)
+        except ModelError as error:
             # One that is over may be refused; so may one that was never in the background.
-            refused = isinstance(ours, ModelError) and ours.status in (400, 409)
+            refused = error.status in (400, 409)
             if refused and (await self._retrieve(response_id)).status in OVER:
                 return
-            raise ours from error
+            raise
 
     # The request
 
@@ -183,34 +187,25 @@ class OpenAIResponsesClient(OpenAIClient):
 
     async def _open(self, body: Mapping[str, Any]) -> Any:
         create: Callable[..., Any] = self._connection.client.responses.create
-        try:
+        with self._errors:
             return await create(**call_arguments(create, {**body, "stream": True}))
-        except Exception as error:
-            if (ours := self._ours(error)) is error:
-                raise
-            raise ours from error
 
     async def _reopen(self, response_id: str, after: int | None) -> Any:
         """The events after that one; None where this response cannot be streamed."""
         retrieve: Callable[..., Any] = self._connection.client.responses.retrieve
         point = {} if after is None else {"starting_after": after}
         try:
-            return await retrieve(response_id, stream=True, **point, **self._included())
-        except Exception as error:
-            if (ours := self._ours_of(error, response_id)) is error:
-                raise
-            if isinstance(ours, ModelError) and ours.status in (400, 405, 422):
+            with self._errors.of(response_id):
+                return await retrieve(response_id, stream=True, **point, **self._included())
+        except ModelError as error:
+            if error.status in (400, 405, 422):
                 return None
-            raise ours from error
+            raise
 
     async def _retrieve(self, response_id: str) -> Any:
         retrieve: Callable[..., Any] = self._connection.client.responses.retrieve
-        try:
+        with self._errors.of(response_id):
             return await retrieve(response_id, **self._included())
-        except Exception as error:
-            if (ours := self._ours_of(error, response_id)) is error:
-                raise
-            raise ours from error
 
     def _included(self, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
         body = body if body is not None else {"model": self.model, **self._options}
@@ -219,24 +214,6 @@ class OpenAIResponsesClient(OpenAIClient):
             # Also where the service keeps it: a conversation may go on for longer than that does.
             include = [SEALED]
         return {"include": list(include)} if include else {}
-
-    async def _next(self, stream: Any) -> Any:
-        """The next event; None at the end."""
-        try:
-            return await anext(stream)
-        except StopAsyncIteration:
-            return None
-        except Exception as error:
-            if (ours := self._ours(error)) is error:
-                raise
-            raise ours from error
-
-    def _ours_of(self, error: Exception, response_id: str) -> Exception:
-        """The same, of a request for a response that is being made."""
-        ours = self._ours(error)
-        if isinstance(ours, ModelError) and ours.status == 404:
-            return TokenExpired(f"The provider does not keep the response {response_id!r} any more.")
-        return ours
 
     def _ended(self) -> ModelError:
         return ModelError(
@@ -267,8 +244,18 @@ class OpenAIResponsesClient(OpenAIClient):
                 return
             fresh = False
             idle += 1
+            ended = self._ended()
             try:
-                while (event := await self._next(stream)) is not None:
+                while True:
+                    try:
+                        event = await self._next(stream)
+                    except ModelError as error:
+                        if not background or reader.response_id is None or error.code != "connection_error":
+                            raise
+                        # The connection broke, and the job goes on.
+                        ended, event = error, END
+                    if event is END:
+                        break
                     idle = 0
                     point = reader.state() if background else None
                     events: Sequence[StreamEvent] = reader.feed(event)
@@ -279,30 +266,33 @@ class OpenAIResponsesClient(OpenAIClient):
                         point["response"] = reader.response_id
                         if point != told:
                             told = point
-                            yield Checkpoint(point, reader.status)
+                            yield Checkpoint(point)
                     for one in events:
                         yield one
                     if reader.reply is not None:
                         yield reader.reply
                         return
             finally:
-                if reader.reply is not None:
-                    # To the end, so that the connection can be used again.
-                    with suppress(Exception):
-                        async with asyncio.timeout(0.2):
-                            await anext(stream)
-                await stream.close()
+                try:
+                    if reader.reply is not None:
+                        # To the end, so that the connection can be used again.
+                        with suppress(Exception):
+                            async with asyncio.timeout(0.2):
+                                await anext(stream)
+                finally:
+                    await stream.close()
             if not background or reader.response_id is None:
-                raise self._ended()
+                raise ended
             # A connection does not last as long as the job may. What has become of that?
             response = await self._retrieve(reader.response_id)
-            if response.status in OVER and (idle or response.status == "cancelled"):
+            over = idle or reader.status in OVER or response.status == "cancelled"
+            if response.status in OVER and over:
                 for one in reader.settle(response):
                     yield one
                 yield cast(ModelReply, reader.reply)
                 return
             if idle > IDLE_CONNECTIONS:
-                raise self._ended()
+                raise ended
             if idle:
                 await asyncio.sleep(min(0.25 * 2**idle, 8.0))
 
@@ -320,16 +310,40 @@ class OpenAIResponsesClient(OpenAIClient):
             pause = min(pause * 1.5, 10.0)
 
 
-class _Open:
-    """An item that is not done: of its parts, by their index, how many characters were given, how many
-    annotations, and how many characters the turn had before it."""
+class _Part:
+    """A part of a message. `count`: how many characters of it were given, `before` of them by another reader.
+    `annotations`: how many of these were given. `base`: how many characters the turn had before it."""
 
-    __slots__ = ("parts", "phase", "pieces")
+    __slots__ = ("annotations", "base", "before", "count", "pieces", "whole")
 
-    def __init__(self, phase: str | None, parts: dict[int, list[int]]) -> None:
-        self.phase = phase
-        self.parts = parts
+    def __init__(self, count: int, annotations: int, base: int) -> None:
+        self.count = self.before = count
+        self.annotations = annotations
+        self.base = base
         self.pieces: list[str] = []
+        self.whole: str | None = None
+        """What the service said that it is, all in all."""
+
+    @property
+    def text(self) -> str:
+        """What it is, as far as we know: behind what another reader gave."""
+        return "".join(self.pieces) if self.whole is None else self.whole[self.before :]
+
+
+class _Item:
+    """A message, of which there are pieces."""
+
+    __slots__ = ("done", "id", "parts", "phase")
+
+    def __init__(self, id: str | None = None, phase: str | None = None) -> None:
+        self.id = id
+        self.phase = phase
+        self.parts: dict[int, _Part] = {}
+        self.done = False
+
+    @property
+    def text(self) -> str:
+        return "".join(part.text for part in self.parts.values())
 
 
 class ResponseReader:
@@ -337,6 +351,10 @@ class ResponseReader:
 
     Pure: it is fed the package's events, in their order, and asks nobody for anything. `state()` is all that
     another one needs to go on after the newest event (JSON).
+
+    Whatever the events are, the reply's message has the text that was given, and the calls. There are servers
+    that repeat, leave out, reorder and contradict: at the end what was given is brought to what the service
+    says that it made (`_agreed`), by the text that is missing or, where it is another one, in place of it.
     """
 
     def __init__(
@@ -354,14 +372,31 @@ class ResponseReader:
         """Whether the package's events are given, too."""
         self.status: ModelStatus = "in_progress"
         self.reply: ModelReply | None = None
-        self._length: int = state.get("length", 0)
+        self._length = _number(state, "length")
         """How many characters of text were given."""
+        self._before = self._length
+        """How many of them by another reader."""
+        self._before_sum = _number(state, "sum")
+        self._said: list[str] = []
+        """What was given here."""
+        self._sum, self._summed = self._before_sum, 0
+        """The checksum of all that was given, as far as so many of `_said`."""
         self._given: list[str] = list(state.get("given", ()))
         """The calls and pictures that were given, by their ids."""
-        self._open: dict[int, _Open] = {
-            index: _Open(phase, {part: list(counts) for part, *counts in parts})
-            for index, phase, parts in state.get("open", ())
-        }
+        self._resumed = frozenset(self._given)
+        """Those that another reader gave."""
+        self._unnamed = sum(1 for id in self._given if id.startswith(_UNNAMED))
+        self._calls: dict[str, ToolCallPart] = {}
+        """The calls that were given here."""
+        self._items: list[_Item] = []
+        """The messages, in the order in which they came."""
+        self._at: dict[int, _Item] = {}
+        """The newest message of each index."""
+        for index, phase, parts in state.get("open", ()):
+            self._at[index] = item = _Item(None, phase)
+            self._items.append(item)
+            for part, *counts in parts:
+                item.parts[part] = _Part(*counts)
         self._done: list[Any] = []
         self._statuses = statuses
         self._stored = stored
@@ -395,40 +430,50 @@ class ResponseReader:
             state["raw"] = True
         if self._length:
             state["length"] = self._length
+            for piece in self._said[self._summed :]:
+                self._sum = _checksum(piece, self._sum)
+            self._summed = len(self._said)
+            state["sum"] = self._sum
         if self._given:
             state["given"] = list(self._given)
-        if self._open:
-            state["open"] = [
-                [index, item.phase, [[part, *counts] for part, counts in item.parts.items()]]
-                for index, item in self._open.items()
+        opened = [
+            [
+                index,
+                item.phase,
+                [[number, part.count, part.annotations, part.base] for number, part in item.parts.items()],
             ]
+            for index, item in self._at.items()
+            if not item.done
+        ]
+        if opened:
+            state["open"] = opened
         return state
 
     def feed(self, event: Any) -> Sequence[StreamEvent]:
         """What this event is. One that is not known is nothing. Raises ModelError for those that say that
-        the response failed."""
-        number = getattr(event, "sequence_number", None)
-        if number is not None:
-            self.after = number
-        read = self._reads.get(event.type)
-        return read(event) if read is not None else ()
+        the response failed, and for what is no event of this API."""
+        try:
+            number = getattr(event, "sequence_number", None)
+            if number is not None:
+                self.after = number
+            read = self._reads.get(event.type)
+            return read(event) if read is not None else ()
+        except ModelError:
+            raise
+        except Exception as error:
+            raise strange(error) from error
 
     def settle(self, response: Any) -> Sequence[StreamEvent]:
         """The end, by the response as it is now: for one whose events are not to be had any more. Raises
         ModelError where it failed."""
-        if response.status == "failed":
-            raise _failure(response.error)
-        reply = reply_of(response, stored=self._stored)
-        events: list[StreamEvent] = []
-        parts = [part for part in reply.message.parts if isinstance(part, TextPart)]
-        if sum(len(part.text) for part in parts) > self._length:
-            for index, part in enumerate(parts):
-                mode: Literal["append", "replace"] = "replace" if index == 0 and self._length else "append"
-                events.append(Text(part.text, mode, part.phase))
-        for item in response.output or ():
-            if item.type == "image_generation_call":
-                events += self._picture(item)
-        return [*events, *self._end(response, reply)]
+        try:
+            if response.status == "failed":
+                raise _failure(response.error)
+            return self._finish(response)
+        except ModelError:
+            raise
+        except Exception as error:
+            raise strange(error) from error
 
     # Text
 
@@ -436,43 +481,65 @@ class ResponseReader:
         delta = event.delta
         if not delta:
             return ()
-        item = self._item(event.output_index)
-        item.pieces.append(delta)
-        self._part(item, event.content_index)[0] += len(delta)
-        self._length += len(delta)
-        return (Text(delta, "append", item.phase),)
+        item = self._at.get(event.output_index or 0)
+        if item is None or item.done:
+            if item is not None and event.output_index is not None:
+                return ()  # it was given with the whole text
+            item = self._begin(event.output_index)
+        part = item.parts.get(event.content_index or 0)
+        if part is None:
+            part = self._part(item, event.content_index)
+        elif part.whole is not None:
+            return ()
+        return self._give(item, part, delta)
 
     def _text_done(self, event: Any) -> Sequence[StreamEvent]:
         text = event.text if event.type == "response.output_text.done" else event.refusal
-        return self._rest(self._item(event.output_index), event.content_index, text)
+        item = self._item(event.output_index)
+        return () if item.done else self._rest(item, event.content_index, text)
 
-    def _rest(self, item: _Open, content_index: int | None, text: str | None) -> Sequence[StreamEvent]:
+    def _give(self, item: _Item, part: _Part, text: str) -> Sequence[StreamEvent]:
+        if type(text) is not str:
+            raise TypeError("a text is a string")
+        self._said.append(text)
+        part.pieces.append(text)
+        part.count += len(text)
+        self._length += len(text)
+        return (Text(text, "append", item.phase),)
+
+    def _rest(self, item: _Item, content_index: int | None, text: str | None) -> Sequence[StreamEvent]:
         """What of the whole text was not given: nothing, but with servers that give no pieces."""
         part = self._part(item, content_index)
-        rest = (text or "")[part[0] :]
-        if not rest:
+        if not text:
             return ()
-        item.pieces.append(rest)
-        part[0] += len(rest)
-        self._length += len(rest)
-        return (Text(rest, "append", item.phase),)
+        given = "".join(part.pieces)
+        if not text.startswith(given, part.before):
+            if text not in given:
+                part.whole = text  # it is another one: see `_agreed`
+            return ()
+        rest = text[part.before + len(given) :]
+        events = self._give(item, part, rest) if rest else ()
+        part.whole = text
+        return events
 
-    def _item(self, index: int | None) -> _Open:
-        item = self._open.get(index or 0)
-        if item is None:
-            item = self._open[index or 0] = _Open(None, {})
+    def _item(self, index: int | None) -> _Item:
+        return self._at.get(index or 0) or self._begin(index)
+
+    def _begin(self, index: int | None, id: Any = None, phase: Any = None) -> _Item:
+        item = self._at[index or 0] = _Item(id, phase)
+        self._items.append(item)
         return item
 
-    def _part(self, item: _Open, index: int | None) -> list[int]:
+    def _part(self, item: _Item, index: int | None) -> _Part:
         part = item.parts.get(index or 0)
         if part is None:
-            part = item.parts[index or 0] = [0, 0, self._length]
+            part = item.parts[index or 0] = _Part(0, 0, self._length)
         return part
 
     def _annotation(self, event: Any) -> Sequence[StreamEvent]:
         part = self._part(self._item(event.output_index), event.content_index)
-        part[1] += 1
-        return _citation(event.annotation, part[2])
+        part.annotations += 1
+        return _citation(event.annotation, part.base)
 
     # Reasoning
 
@@ -487,7 +554,12 @@ class ResponseReader:
     def _item_added(self, event: Any) -> Sequence[StreamEvent]:
         item = event.item
         if item.type == "message":
-            self._open[event.output_index or 0] = _Open(getattr(item, "phase", None), {})
+            phase = getattr(item, "phase", None)
+            being = self._at.get(event.output_index or 0)
+            if being is None or being.done or (being.id and item.id and being.id != item.id):
+                self._begin(event.output_index, item.id, phase)
+            else:
+                being.id, being.phase = being.id or item.id, being.phase or phase
             return ()
         status = self._statuses.get(item.type)
         if not status:
@@ -500,18 +572,27 @@ class ResponseReader:
         if item.type == "function_call":
             return self._call(item)
         if item.type == "message":
-            events: list[StreamEvent] = []
-            being = self._item(event.output_index)
-            being.phase = being.phase or getattr(item, "phase", None)
-            for index, content in enumerate(item.content or ()):
-                events += self._rest(being, index, _content_text(content))
-                part = self._part(being, index)
-                for annotation in (getattr(content, "annotations", None) or ())[part[1] :]:
-                    events += _citation(annotation, part[2])
-            self._open.pop(event.output_index or 0, None)
-            return events
-        self._open.pop(event.output_index or 0, None)
+            return self._message(event.output_index, item)
         return self._picture(item) if item.type == "image_generation_call" else ()
+
+    def _message(self, index: int | None, item: Any) -> Sequence[StreamEvent]:
+        """A message that is whole."""
+        texts = [_content_text(content) for content in item.content or ()]
+        being = self._item(index)
+        if being.done and "".join(texts) != being.text and (item.id is None or item.id != being.id):
+            being = self._begin(index)  # a server that gives each the same index, or none
+        being.id = item.id
+        being.phase = being.phase or getattr(item, "phase", None)
+        events: list[StreamEvent] = []
+        for number, content in enumerate(item.content or ()):
+            events += self._rest(being, number, texts[number])
+            part = self._part(being, number)
+            annotations = (getattr(content, "annotations", None) or ())[part.annotations :]
+            part.annotations += len(annotations)
+            for annotation in annotations:
+                events += _citation(annotation, part.base)
+        being.done = True
+        return events
 
     def _picture(self, item: Any) -> Sequence[StreamEvent]:
         if not item.result or item.id in self._given:
@@ -522,10 +603,15 @@ class ResponseReader:
         return (Attachment(kind, content_url=f"data:{kind};base64,{item.result}", name=f"{item.id}.{form}"),)
 
     def _call(self, item: Any) -> Sequence[StreamEvent]:
-        if getattr(item, "status", None) == "incomplete" or item.call_id in self._given:
+        if getattr(item, "status", None) == "incomplete":
             return ()
-        self._given.append(item.call_id)
-        return (ToolCall(item.call_id, item.name, item.arguments or "{}"),)
+        call = _call_part(item, self._unnamed)
+        self._unnamed += call.id.startswith(_UNNAMED)
+        if call.id in self._given:
+            return ()
+        self._given.append(call.id)
+        self._calls[call.id] = call
+        return (ToolCall(call.id, call.name, call.arguments),)
 
     # The response
 
@@ -538,35 +624,81 @@ class ResponseReader:
     def _terminal(self, event: Any) -> Sequence[StreamEvent]:
         response = event.response
         self.response_id = response.id
-        output = response.output
-        if not output:
-            # There are servers that tell what they made only once.
-            output = list(self._done)
-        reply = reply_of(response, stored=self._stored, output=output)
-        events: list[StreamEvent] = []
-        left = [TextPart("".join(item.pieces), item.phase) for item in self._open.values() if item.pieces]
-        if not reply.message.text and left:
-            reply = replace(reply, message=Message("assistant", (*left, *reply.message.parts)))
-        elif not self._length:
-            events += [
-                Text(part.text, "append", part.phase)
-                for part in reply.message.parts
-                if isinstance(part, TextPart)
-            ]
-        return [*events, *self._end(response, reply)]
+        if (self._before or self._resumed) and not self._knows(response):
+            # It does not say what another reader gave. The response itself does: see settle().
+            self.status = response.status or self.status
+            return ()
+        return self._finish(response)
 
-    def _end(self, response: Any, reply: ModelReply) -> Sequence[StreamEvent]:
-        events: list[StreamEvent] = [
-            ToolCall(call.id, call.name, call.arguments)
-            for call in reply.message.tool_calls
-            if call.id not in self._given
-        ]
-        self._given += [call.id for call in reply.message.tool_calls if call.id not in self._given]
+    def _knows(self, response: Any) -> bool:
+        """Whether all that another reader gave may be in there."""
+        made = reply_of(response, stored=self._stored).message
+        ids = {call.id for call in made.tool_calls}
+        ids |= {item.id for item in response.output or () if item.type == "image_generation_call"}
+        return len(made.text) >= self._before and self._resumed <= ids
+
+    def _finish(self, response: Any) -> Sequence[StreamEvent]:
+        # There are servers that tell what they made only once.
+        output = response.output or list(self._done)
+        reply = reply_of(response, stored=self._stored, output=output)
+        events, parts = self._agreed(reply.message.parts)
+        for item in output:
+            if item.type == "image_generation_call":
+                events += self._picture(item)
+        calls = [part for part in parts if isinstance(part, ToolCallPart)]
+        reply = replace(
+            reply,
+            message=replace(reply.message, parts=tuple(parts)),
+            stop_reason=StopReason.TOOL_USE if calls and reply.status == "completed" else reply.stop_reason,
+        )
+        for call in calls:
+            if call.id not in self._given:
+                self._given.append(call.id)
+                events.append(ToolCall(call.id, call.name, call.arguments))
         if (usage := response.usage) is not None:
             events.append(usage_of(usage))
         self.status = reply.status
         self.reply = reply
         return events
+
+    def _agreed(self, parts: Sequence[Part]) -> tuple[list[StreamEvent], list[Part]]:
+        """What of the text is still to be given, and what the reply has, where the service says at the end
+        that it made `parts`.
+
+        That goes before what it said on the way, but where it is less than that: no word that was shown is
+        lost. A call is what it was when it was given.
+        """
+        agreed = [part for part in parts if not isinstance(part, TextPart)]
+        texts = [part for part in parts if isinstance(part, TextPart)]
+        place = next((at for at, part in enumerate(parts) if isinstance(part, TextPart)), 0)
+        whole = "".join(part.text for part in texts)
+        known = [TextPart(text, item.phase, item.id) for item in self._items if (text := item.text)]
+        said, before = "".join(self._said), self._before
+        less = whole in (mine := "".join(part.text for part in known)) and whole != mine
+        if less and (not before or not whole):
+            parts = [*agreed[:place], *known, *agreed[place:]]
+            texts, whole, before = known, mine, 0
+        events: list[StreamEvent] = []
+        if whole.startswith(said, before) and (
+            not before or _checksum(whole[:before], 0) == self._before_sum
+        ):
+            skip = before + len(said)
+            for part in texts:
+                if rest := part.text[skip:]:
+                    events.append(Text(rest, "append", part.phase))
+                skip = max(0, skip - len(part.text))
+        else:
+            for part in texts:
+                events.append(Text(part.text, "append" if events else "replace", part.phase))
+        calls: set[str] = set()
+        kept: list[Part] = []
+        for one in (*parts, *self._calls.values()):
+            if not isinstance(one, ToolCallPart):
+                kept.append(one)
+            elif one.id not in calls:
+                calls.add(one.id)
+                kept.append(self._calls.get(one.id, one))
+        return events, kept
 
     def _failed(self, event: Any) -> Sequence[StreamEvent]:
         raise _failure(event.response.error)
@@ -579,6 +711,7 @@ def reply_of(response: Any, *, stored: bool, output: Iterable[Any] | None = None
     """What a response came to, as history keeps it. `stored`: whether the service keeps its items."""
     parts: list[Part] = []
     refused = waits = False
+    unnamed = 0
     for item in (response.output if output is None else output) or ():
         if item.type == "message":
             for content in item.content or ():
@@ -587,7 +720,8 @@ def reply_of(response: Any, *, stored: bool, output: Iterable[Any] | None = None
                     parts.append(TextPart(text, getattr(item, "phase", None), item.id))
         elif item.type == "function_call":
             if getattr(item, "status", None) != "incomplete":
-                parts.append(ToolCallPart(item.call_id, item.name, item.arguments or "{}", item.id))
+                parts.append(call := _call_part(item, unnamed))
+                unnamed += call.id.startswith(_UNNAMED)
         elif item.type == "reasoning":
             parts.append(_reasoning_part(item, stored))
         else:
@@ -607,7 +741,6 @@ def reply_of(response: Any, *, stored: bool, output: Iterable[Any] | None = None
         status,
         error.code if error is not None else reason,
         error.message if error is not None else None,
-        Checkpoint({"response": response.id}, status) if stored and response.id else None,
     )
 
 
@@ -654,6 +787,25 @@ def _reasoning_part(item: Any, stored: bool) -> ReasoningPart:
     return ReasoningPart(RESPONSES, data, text)
 
 
+def _call_part(item: Any, unnamed: int) -> ToolCallPart:
+    """A call. `unnamed`: how many before it have neither of the ids."""
+    arguments = item.arguments or "{}"
+    return ToolCallPart(
+        str(item.call_id or item.id or f"{_UNNAMED}{unnamed}"),
+        str(item.name or ""),
+        arguments if isinstance(arguments, str) else json.dumps(arguments),
+        item.id,
+    )
+
+
+_UNNAMED = "unnamed_"
+"""What the ids of calls begin with that have none at their server."""
+
+
+def _checksum(text: str, before: int) -> int:
+    return crc32(text.encode("utf-8", "surrogatepass"), before)
+
+
 def _content_text(content: Any) -> str:
     text = content.refusal if content.type == "refusal" else getattr(content, "text", None)
     return text or ""
@@ -696,6 +848,12 @@ def _failure(error: Any) -> ModelError:
     code = getattr(error, "code", None)
     said = getattr(error, "message", None) or "no reason was given"
     return ModelError(f"The model's answer failed: {said}", code=code, retryable=code in RETRYABLE)
+
+
+def _number(state: Mapping[str, Any], name: str) -> int:
+    if type(number := state.get(name, 0)) is not int:
+        raise TypeError(f"{name} is a number")
+    return number
 
 
 def _response_id(state: Mapping[str, Any]) -> str:

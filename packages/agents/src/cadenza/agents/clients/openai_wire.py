@@ -17,7 +17,7 @@ from functools import cache
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from ..errors import AgentError, ModelError
+from ..errors import AgentError, ModelError, TokenExpired
 from ..message import (
     DataPart,
     Message,
@@ -31,7 +31,7 @@ from ..message import (
 from .client import ModelRequest, ToolSpec
 
 if TYPE_CHECKING:
-    from openai import AsyncOpenAI
+    from openai import AsyncOpenAI, OpenAIError
 
 __all__ = ["OpenAIClient", "OpenAIConnection", "chat_messages", "model_error", "response_input"]
 
@@ -41,6 +41,10 @@ CHAT = "openai.chat"
 
 RETRYABLE = {"server_error", "rate_limit_exceeded", "vector_store_timeout", "timeout", "internal_error"}
 """Codes of errors after which the same request may succeed."""
+
+
+END = object()
+"""What comes after the last event: a server may send None."""
 
 
 class OpenAIConnection:
@@ -53,8 +57,8 @@ class OpenAIConnection:
             raise ValueError("Give either client, or api_key and base_url: a client has its own.")
         if client is None and importlib.util.find_spec("openai") is None:
             raise ImportError(
-                "This client needs the package openai, which is not there: "
-                "pip install 'cadenza-agents[openai]'."
+                "This client needs the package openai, which is not installed: add it to your environment, "
+                "itself or as the extra 'openai' of cadenza-agents."
             )
         self._client = client
         self._own = client is None
@@ -84,24 +88,60 @@ class OpenAIConnection:
             await client.close()
 
 
+class OpenAIErrors:
+    """A context in which exceptions of the package are raised as ours. `response_id`: that of a response that
+    is being made, which a 404 says that the service does not keep any more."""
+
+    def __init__(self, model: str, connection: OpenAIConnection, response_id: str | None = None) -> None:
+        self._model = model
+        self._connection = connection
+        self._response_id = response_id
+
+    def of(self, response_id: str) -> OpenAIErrors:
+        """The same, of a request for that response."""
+        return OpenAIErrors(self._model, self._connection, response_id)
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if not isinstance(error, Exception) or isinstance(error, AgentError):
+            return
+        client = self._connection.client
+        secret = client.api_key if isinstance(client.api_key, str) else ""
+        ours = model_error(error, model=self._model, place=str(client.base_url), secret=secret)
+        if ours is None:
+            return
+        if self._response_id is not None and ours.status == 404:
+            raise TokenExpired(
+                f"The provider does not keep the response {self._response_id!r} any more."
+            ) from error
+        raise ours from error
+
+
 class OpenAIClient:
     """What the clients of both wires have."""
 
     def __init__(self, model: str, connection: OpenAIConnection, options: Mapping[str, Any]) -> None:
         self.model = model
         self._connection = connection
+        self._errors = OpenAIErrors(model, connection)
         self._options = dict(options)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.model!r})"
 
-    def _ours(self, error: Exception) -> Exception:
-        """What to raise for an exception of the package."""
-        if isinstance(error, AgentError):
-            return error
-        doing = f"The model {self.model!r} gave no whole answer"
-        secret = self._connection.client.api_key
-        return model_error(error, doing=doing, secret=secret if isinstance(secret, str) else "") or error
+    async def _next(self, stream: Any) -> Any:
+        """The next event; at the end `END`."""
+        try:
+            return await anext(stream)
+        except StopAsyncIteration:
+            return END
+        except Exception:
+            with self._errors:  # in here alone, since this runs for every token
+                raise
 
     async def aclose(self) -> None:
         """Close the connections of the openai client that this one made; one that was given stays open."""
@@ -121,15 +161,31 @@ class OpenAIClient:
 
 def call_arguments(create: Callable[..., Any], body: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments for a `create` of the package. What that does not name goes into `extra_body`: it may
-    be newer than the package, or of another server."""
+    be newer than the package, or of another server. Half a surrogate pair, which UTF-8 cannot write, becomes
+    U+FFFD: a text that somebody cut in two must not make every later request of its session fail."""
     known = _parameters(getattr(create, "__func__", create))
     arguments: dict[str, Any] = {}
     extra: dict[str, Any] = {}
     for name, value in body.items():
-        (arguments if name in known else extra)[name] = value
+        (arguments if name in known else extra)[name] = _writable(value)
     if extra:
         arguments["extra_body"] = {**extra, **(arguments.get("extra_body") or {})}
     return arguments
+
+
+def _writable(value: Any) -> Any:
+    if isinstance(value, str):
+        if value.isascii():
+            return value
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    elif isinstance(value, dict):
+        return {_writable(key): _writable(entry) for key, entry in value.items()}
+    elif isinstance(value, list):
+        return list(map(_writable, value))
+    return value
 
 
 @cache
@@ -152,6 +208,7 @@ def with_tools(body: dict[str, Any], request: ModelRequest, as_tool: Callable[[T
 
 
 def response_tool(tool: ToolSpec) -> dict[str, Any]:
+    """A tool, as Responses is told of it."""
     # Without strict=False this wire takes every schema for a strict one, and refuses optional arguments.
     return {
         "type": "function",
@@ -163,6 +220,7 @@ def response_tool(tool: ToolSpec) -> dict[str, Any]:
 
 
 def chat_tool(tool: ToolSpec) -> dict[str, Any]:
+    """A tool, as Chat Completions is told of it."""
     function = {"name": tool.name, "description": tool.description, "parameters": dict(tool.parameters)}
     return {"type": "function", "function": function}
 
@@ -386,6 +444,7 @@ def usage_details(parts: Mapping[str, Any]) -> dict[str, int] | None:
 
 
 def is_json(text: str) -> bool:
+    """Whether `text` is JSON of any kind."""
     try:
         json.loads(text)
     except ValueError:
@@ -396,22 +455,44 @@ def is_json(text: str) -> bool:
 _KEY = re.compile(r"\bsk-[\w*.-]+")
 
 
-def model_error(error: Exception, *, doing: str, secret: str = "") -> ModelError | None:
+SHORTEST_KEY = 8
+"""A shorter key is none that opens anything ("none", for a local server), and may be a word of any text."""
+
+
+def strange(error: Exception) -> ModelError:
+    """What to raise, `from` it, for an exception that came of reading what the service said."""
+    return ModelError(
+        f"What came is no event of this API: reading it failed with {type(error).__name__}.",
+        code="invalid_stream",
+        retryable=True,
+    )
+
+
+def model_error(error: Exception, *, model: str, place: str = "", secret: str = "") -> ModelError | None:
     """The package's exception as ours; raise it `from` that one. None where it is no exception of the
-    package's, but a mistake in a program. The service quotes keys, whole or in part, and `secret` is one:
-    they are left out."""
+    package's, but a mistake in a program. `place`: the address of the service.
+
+    The service quotes keys, whole or in part, and `secret` is one: they are left out, and taken out of what
+    `error` says itself, since logs show it as the cause.
+    """
     from openai import APIConnectionError, APIError, APIStatusError, APITimeoutError, OpenAIError
 
     said = getattr(error, "message", None) or str(error) or type(error).__name__
-    said = _KEY.sub("(key)", said.replace(secret, "(key)") if secret else said)
+    said = _without_keys(said, secret)
+    if isinstance(error, OpenAIError):
+        _take_keys_out(error, secret)
+    doing = f"The model {model!r} gave no whole answer"
+    lost = f"{doing}: the connection to {_without_login(place)} failed ({_kind(error)})."
     if isinstance(error, APITimeoutError):
         return ModelError(f"{doing}: it took too long.", code="timeout", retryable=True)
     if isinstance(error, APIConnectionError):
-        return ModelError(f"{doing}: the connection failed.", code="connection_error", retryable=True)
+        return ModelError(lost, code="connection_error", retryable=True)
     if isinstance(error, APIStatusError):
         code = error.code or error.type
         status = error.status_code
         again = (status in (408, 409, 429) or status >= 500) and code != "insufficient_quota"
+        if status < 500 and not again:
+            doing = f"The request to the model {model!r} was refused"
         return ModelError(f"{doing}: {said}", code=code, status=status, retryable=again)
     if isinstance(error, APIError):
         code = error.code or error.type
@@ -422,5 +503,28 @@ def model_error(error: Exception, *, doing: str, secret: str = "") -> ModelError
             f"{doing}: what came is no event of this API.", code="invalid_stream", retryable=True
         )
     if type(error).__module__.partition(".")[0] in ("httpx", "httpx2", "httpcore", "httpcore2"):
-        return ModelError(f"{doing}: the connection failed.", code="connection_error", retryable=True)
+        return ModelError(lost, code="connection_error", retryable=True)
     return ModelError(f"{doing}: {said}", code="client_error") if isinstance(error, OpenAIError) else None
+
+
+def _without_keys(text: str, secret: str) -> str:
+    return _KEY.sub("(key)", text.replace(secret, "(key)") if len(secret) >= SHORTEST_KEY else text)
+
+
+def _take_keys_out(error: OpenAIError, secret: str) -> None:
+    said = getattr(error, "message", None)
+    if isinstance(said, str):
+        error.message = _without_keys(said, secret)  # type: ignore[attr-defined]
+    error.args = tuple(_without_keys(one, secret) if isinstance(one, str) else one for one in error.args)
+
+
+def _without_login(address: str) -> str:
+    """An address without what may be secret in it: a user's name and password, and the query."""
+    return re.sub(r"//[^/@]*@", "//", address.partition("?")[0])
+
+
+def _kind(error: Exception) -> str:
+    """What kind of failure: the package's own exception hides that of its connection."""
+    cause = error.__cause__ or error
+    address = "; an address begins with http:// or https://"
+    return type(cause).__name__ + (address if type(cause).__name__ == "UnsupportedProtocol" else "")

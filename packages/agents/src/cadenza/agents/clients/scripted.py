@@ -9,7 +9,7 @@ from uuid import uuid4
 
 from cadenza.events import StopReason, StreamEvent, Text
 
-from ..errors import ModelError, TokenExpired
+from ..errors import ModelError, TokenExpired, TokenInvalid
 from ..turn_record import TurnRecord
 from .client import Checkpoint, ModelReply, ModelRequest, ModelStatus
 
@@ -70,6 +70,7 @@ class ScriptedClient:
 
     @property
     def resumes_by(self) -> Literal["append", "replay"]:
+        """As it was made: after a point, or only from the start of a response."""
         return self._resumes_by
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[StreamEvent | Checkpoint | ModelReply]:
@@ -94,7 +95,9 @@ class ScriptedClient:
         self, state: Mapping[str, Any], *, replay: bool = False
     ) -> AsyncGenerator[StreamEvent | Checkpoint | ModelReply]:
         """What came after that point, or all of the response, and what still comes."""
-        after = 0 if replay or self._resumes_by == "replay" else int(state.get("sequence", 0))
+        after = 0 if replay or self._resumes_by == "replay" else state.get("sequence", 0)
+        if type(after) is not int or after < 0:
+            raise TokenInvalid("This is no point of a response: its 'sequence' is no number from 0 on.")
         async for given in self._find(state).read(after):
             yield given
 
@@ -236,11 +239,11 @@ class _Response:
             self._record.message("interrupted"),
             StopReason.UNKNOWN,
             status=status,
-            checkpoint=self._checkpoint(len(self._events), status),
+            checkpoint=self._checkpoint(len(self._events)),
         )
 
-    def _checkpoint(self, sequence: int, status: ModelStatus = "in_progress") -> Checkpoint:
-        return Checkpoint({"response": self.id, "sequence": sequence}, status)
+    def _checkpoint(self, sequence: int) -> Checkpoint:
+        return Checkpoint({"response": self.id, "sequence": sequence})
 
     async def read(self, after: int) -> AsyncGenerator[StreamEvent | Checkpoint | ModelReply]:
         yield self._checkpoint(after)

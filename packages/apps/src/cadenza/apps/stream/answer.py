@@ -3,7 +3,7 @@
     Text                         the text of the message; of two turns, with the separator between them
     Status                       an informative line
     Citation                     a source of the message; where the text has no number for it, it gets one
-    Attachment, Suggestions      go with the end of the message
+    Attachment, Suggestions      go with the end of the message; what is too large for Teams is left out
     a Text that replaces,
     AttemptSuperseded            the message changes: at its end, or as an edit, if it was on the screen
 
@@ -12,7 +12,10 @@ All others show nothing. Of an agent that a tool runs (another scope) its Status
 
 from __future__ import annotations
 
+import json
+import logging
 import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from cadenza import api as teams
@@ -31,10 +34,29 @@ from cadenza.events import (
     TurnStarted,
 )
 
+from ..log_fields import with_fields
+from .segments import units
+
 if TYPE_CHECKING:
     from cadenza.api import MessageActivityInput
 
-__all__ = ["MOST_CITATIONS", "MOST_SUGGESTIONS", "PipedAnswer", "Shown"]
+__all__ = [
+    "MOST_ATTACHMENT_UNITS",
+    "MOST_CITATIONS",
+    "MOST_PICTURE_BYTES",
+    "MOST_SUGGESTIONS",
+    "PipedAnswer",
+    "Shown",
+]
+
+logger = with_fields(logging.getLogger(__name__))
+
+MOST_ATTACHMENT_UNITS = 40_960
+"""Most UTF-16 code units in the attachments of one message, as JSON; pictures in base64 do not count
+(Microsoft's page "Format your bot messages": 100 KB, of which 80 KB are sure)."""
+
+MOST_PICTURE_BYTES = 1024 * 1024
+"""Most bytes of a picture that comes in base64 (the same page, "Picture messages": 1 MB)."""
 
 MOST_CITATIONS = 20
 """Most citations of one message: with more, Teams refuses it with 400 (Microsoft's page "Enhance AI-generated
@@ -74,11 +96,12 @@ class PipedAnswer:
         self._labels = ai_label
         self._suggests = suggests
         self._text = AnswerText(separator=separator)
-        self._turn = 1
         self._citations: list[tuple[int, int, Citation]] = []
         """Turn, number in the text, and source."""
         self._numbers: dict[tuple[str | None, ...], int] = {}
         """The number of each source."""
+        self._given: set[int] = set()
+        """The numbers that are ours, not the text's own."""
         self._marks = ""
         """Numbers that the text gets at its next white space."""
         self._last_marks: list[tuple[int, str]] = []
@@ -99,9 +122,9 @@ class PipedAnswer:
         elif isinstance(event, Citation):
             self._cite(event)
         elif isinstance(event, Attachment):
-            self._attachments.append((self._turn, event))
+            self._attachments.append((self._text.turn, event))
         elif isinstance(event, Suggestions):
-            self._suggestions = (self._turn, event)
+            self._suggestions = (self._text.turn, event)
         elif isinstance(event, TurnStarted | AttemptSuperseded):
             self._begin_turn(event)
         elif isinstance(event, TurnEnded):
@@ -124,13 +147,14 @@ class PipedAnswer:
             if number in cited or len(cited) < MOST_CITATIONS:
                 cited.add(number)
                 message.add_citation(number, _appearance(number, source))
-        if self._attachments:
-            message.add_attachments(*(_attachment(one) for _, one in self._attachments))
+        attachments = _fitting([one for _, one in self._attachments])
+        if attachments:
+            message.add_attachments(*map(_attachment, attachments))
         if self._suggestions and self._suggests:
             message.with_suggested_actions(_suggested(self._suggestions[1]))
-        if self._labels and self._attachments:
+        if self._labels and attachments:
             message.add_ai_generated()
-        if cited or self._attachments or message.suggested_actions:
+        if cited or attachments or message.suggested_actions:
             self._stream.emit(message)
         self._citations, self._attachments, self._suggestions = [], [], None
         self._last_marks = []
@@ -140,9 +164,9 @@ class PipedAnswer:
             if self._marks:
                 event = Text(self._with_marks(event.text))
         elif not event.text:
-            self._forget(self._turn)  # it is told again from its start, with all that came with it
+            self._forget(self._text.turn)  # it is told again from its start, with all that came with it
         else:
-            self._marks = ""
+            self._mark_again(event.text)
         added = self._text.apply(event)
         if added is None:
             self._stream.replace_text(self._before + self._text.text)
@@ -158,11 +182,12 @@ class PipedAnswer:
         self._labels = False
 
     def _begin_turn(self, event: TurnStarted | AttemptSuperseded) -> None:
-        if isinstance(event, AttemptSuperseded) or event.attempt > 1 or event.turn < self._turn:
-            self._forget(event.turn)
+        first = self._text.void_from(event)
+        if first is not None:
+            self._forget(first)
         else:
             self._flush_marks()
-        self._turn, self._in_turn = event.turn, True
+        self._in_turn = True
         if self._text.apply(event) is None:
             self._stream.replace_text(self._before + self._text.text)
 
@@ -176,24 +201,43 @@ class PipedAnswer:
             self._suggestions = None
         kept = {number for _, number, _ in self._citations}
         self._numbers = {source: number for source, number in self._numbers.items() if number in kept}
+        self._given &= kept
 
     def _cite(self, source: Citation) -> None:
         number = source.index
         key = (source.url,) if source.url else (source.title, source.quote)
-        if number is None:
-            number = self._numbers.get(key)
-            if number is None:
-                number = 1 + max((number for _, number, _ in self._citations), default=0)
+        known = self._numbers.get(key)
+        if number is None or number < 1 or (number in self._given and number != known):
+            number = known or self._free_number()
+            self._given.add(number)
             mark = f" [{number}]"
             if number > MOST_CITATIONS:
                 pass
             elif not self._in_turn:
-                if all(mark != known for _, known in self._last_marks):
-                    self._last_marks.append((self._turn, mark))
+                if all(mark != other for _, other in self._last_marks):
+                    self._last_marks.append((self._text.turn, mark))
             elif mark not in self._marks:
                 self._marks += mark
         self._numbers.setdefault(key, number)
-        self._citations.append((self._turn, number, source))
+        self._citations.append((self._text.turn, number, source))
+
+    def _free_number(self) -> int:
+        """One that neither a source has nor, for whatever it means, the text."""
+        number = 1 + max((number for _, number, _ in self._citations), default=0)
+        text = self._text.text
+        while f"[{number}]" in text:
+            number += 1
+        return number
+
+    def _mark_again(self, text: str) -> None:
+        """`text` replaces that of the turn: the numbers that it lacks wait for a place again."""
+        self._marks = ""
+        last = {mark for _, mark in self._last_marks}
+        for turn, number, _ in self._citations:
+            mark = f" [{number}]"
+            ours = turn == self._text.turn and number in self._given and number <= MOST_CITATIONS
+            if ours and mark not in last and mark[1:] not in text and mark not in self._marks:
+                self._marks += mark
 
     def _with_marks(self, text: str) -> str:
         """`text` with the numbers that wait for a place: no word is torn in two."""
@@ -223,6 +267,24 @@ def _appearance(number: int, source: Citation) -> teams.CitationAppearance:
     """What Teams shows of a source; it wants a name."""
     name = source.title or source.url or f"Source {number}"
     return teams.CitationAppearance(name=name, abstract=source.quote or "", url=source.url)
+
+
+def _fitting(attachments: Sequence[Attachment]) -> list[Attachment]:
+    """Those that Teams takes: one that is too large would end the answer in an error."""
+    fitting: list[Attachment] = []
+    room = MOST_ATTACHMENT_UNITS
+    for one in attachments:
+        url = one.content_url or ""
+        picture = len(url) * 3 // 4 if url.startswith("data:") else 0
+        size = units(json.dumps(one.content, default=str, ensure_ascii=False)) + (0 if picture else len(url))
+        if picture > MOST_PICTURE_BYTES:
+            logger.warning("left out a picture of %d bytes: Teams takes %d", picture, MOST_PICTURE_BYTES)
+        elif size > room:
+            logger.warning("left out an attachment of %d characters: there was room for %d", size, room)
+        else:
+            fitting.append(one)
+            room -= size
+    return fitting
 
 
 def _attachment(event: Attachment) -> teams.Attachment:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from math import inf
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..budget.outbound import Priority
 from .actions import Outcome
@@ -17,7 +17,7 @@ from .classify import Failure
 from .parts import Parts
 from .segments import Cut
 
-__all__ = ["Channel", "Cycle", "Line", "Message", "Plan", "Purpose", "Request", "Step"]
+__all__ = ["Channel", "Cycle", "End", "Line", "Message", "Plan", "Purpose", "Request", "Step"]
 
 Json = Mapping[str, Any]
 
@@ -54,6 +54,7 @@ class Purpose(Enum):
     SETTLE = "end the message with what it shows"
     REPLACE = "end the stream with what it shows; edits bring another text"
     WITHDRAW = "end a message that will be deleted"
+    TAKE_BACK = "delete a complete message whose text has changed"
 
 
 class Plan(Enum):
@@ -169,6 +170,7 @@ class Message:
         "fresh",
         "gives_way_until",
         "id",
+        "left_open",
         "line",
         "live",
         "not_before",
@@ -197,6 +199,8 @@ class Message:
         """The repair that `text` begins with: a code fence opened again."""
         self.id: str | None = None
         """Stream id or message id, once the service gave it."""
+        self.left_open = False
+        """Whether its stream could not be finalized, so that the service ends it by itself."""
         self.sequence = 1
         self.acked = ""
         """Text on the screen, by the last 2xx."""
@@ -281,6 +285,7 @@ class Message:
             "text": self.text,
             "opening": self.opening,
             "id": self.id,
+            "left_open": self.left_open,
             "sequence": self.sequence,
             "acked": self.acked,
             "offered": self.offered,
@@ -304,11 +309,23 @@ class Message:
             setattr(message, name, data[name])
         message.line = Line(*data["line"]) if data["line"] else None
         message.live = data.get("live", False)
+        message.left_open = data.get("left_open", False)
         message.started_at = now - data["age"] if data["age"] is not None else inf
         message.resend = Request.from_json(data["resend"]) if data["resend"] else None
         unsure = data.get("unsure_final")
         message.unsure_final = Request.from_json(unsure) if unsure else None
         return message
+
+
+class End(NamedTuple):
+    """Where a complete message ends."""
+
+    at: int
+    """How much of the answer's text it and those before it hold."""
+    opening: str
+    """The repair that the next message begins with."""
+    left_open: bool
+    """Whether its stream was never finalized: a deletion does not take it off the screen."""
 
 
 class Cycle:
@@ -320,6 +337,7 @@ class Cycle:
         "closing",
         "deadline",
         "detached",
+        "ends",
         "extras_sent",
         "failure",
         "first_emit",
@@ -331,7 +349,9 @@ class Cycle:
         "metadata_sent",
         "outcome",
         "parts",
+        "retold",
         "units",
+        "void",
     )
 
     def __init__(self, message: Message, units: int) -> None:
@@ -343,8 +363,14 @@ class Cycle:
         self.deadline = inf
         """When its closing must have ended, if somebody said so."""
         self.before = ""
-        """Text of the messages that are complete."""
+        """Text of the messages that are complete, without repairs."""
         self.ids: list[str | None] = []
+        self.ends: list[End] = []
+        """Of each of `ids`."""
+        self.retold: int | None = None
+        """After clear(): how much of `before` has come again. None: nothing of it is waited for."""
+        self.void: list[str] = []
+        """Messages that were complete and are to be deleted, because another text has come."""
         self.last: Json = {}
         self.detached = False
         """Whether attachments go in a message of their own."""
@@ -371,12 +397,26 @@ class Cycle:
     def has_content(self) -> bool:
         """Whether a close() would have anything to finalize."""
         message = self.message
-        return self.has_text or self.parts.has_extras or message.line is not None or message.id is not None
+        begun = message.line is not None or message.id is not None or bool(self.void)
+        return self.has_text or self.parts.has_extras or begun
+
+    @property
+    def text(self) -> str:
+        """All of the answer's text since clear()."""
+        return self.before[: self.retold] + self.message.text[len(self.message.opening) :]
+
+    def clear(self) -> None:
+        """Forget the text. What the complete messages hold may come again."""
+        self.message.clear()
+        self.retold = 0 if self.before else None
 
     def to_json(self, now: float) -> dict[str, Any]:
         names = ("units", "closing", "before", "detached", "extras_sent", "metadata_sent", "broken")
         return {name: getattr(self, name) for name in names} | {
             "ids": list(self.ids),
+            "ends": [list(end) for end in self.ends],
+            "retold": self.retold,
+            "void": list(self.void),
             "last": dict(self.last),
             "failure": self.failure.to_json() if self.failure else None,
             "parts": self.parts.to_json(),
@@ -389,6 +429,10 @@ class Cycle:
         for name in ("closing", "before", "detached", "extras_sent", "metadata_sent", "broken", "last"):
             setattr(cycle, name, data[name])
         cycle.ids = list(data["ids"])
+        ends = data.get("ends")  # a snapshot of an older version does not say where each one ended
+        unknown = [End(len(cycle.before), "", False)] * len(cycle.ids)
+        cycle.ends = unknown if ends is None else [End(*end) for end in ends]
+        cycle.retold, cycle.void = data.get("retold"), list(data.get("void", ()))
         cycle.failure = Failure.from_json(data["failure"]) if data["failure"] else None
         cycle.parts = Parts.from_json(data["parts"])
         return cycle

@@ -8,12 +8,12 @@ that the streams come from. Nothing is looked for before a stream turns out to b
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from functools import cache
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint, entry_points, packages_distributions
 from inspect import isasyncgen, iscoroutine
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 if TYPE_CHECKING:
     from cadenza.events import StreamEvent
@@ -63,10 +63,15 @@ def refuse(source: object, item: object = None) -> TypeError:
     if iscoroutine(source):
         source.close()
         return TypeError(
-            f"pipe() takes a stream, and {source.__qualname__}() is a coroutine: await it first, "
-            "`pipe(await ...)`, and ask it for a stream, if it can give both."
+            f"pipe() takes a stream, and {source.__qualname__}() is a coroutine: ask for a stream, as in "
+            "`pipe(agent.run(..., stream=True))`; where awaiting is what gives one, `pipe(await ...)`."
         )
     if item is None:
+        if isinstance(getattr(source, "text", None), str):
+            return TypeError(
+                f"pipe() takes a stream, and {kind} is a whole answer: `emit(response.text)`, or ask for a "
+                "stream, as in `pipe(agent.run(..., stream=True))`, without await."
+            )
         if isinstance(source, Awaitable):
             return TypeError(f"pipe() takes a stream, and {kind} has to be awaited first: `pipe(await ...)`.")
         if hasattr(source, "__aenter__"):
@@ -76,7 +81,10 @@ def refuse(source: object, item: object = None) -> TypeError:
             )
         what = f"pipe() takes an async iterable, not {kind}"
     else:
-        what = f"pipe() does not know what to do with {_name(type(item))}, which {kind} gave it"
+        what = (
+            f"pipe() does not know what to do with {_name(type(item))}, which {kind} gave it. If it comes "
+            'from a framework, say from which: `pipe(source, adapter="...")`'
+        )
     return TypeError(
         f"{what}. It takes str, activities, events of cadenza.events, and the streams that an adapter of the "
         f"entry point group {GROUP!r} knows. {_installed()}"
@@ -123,8 +131,24 @@ def _modules_of_type(thing: object) -> Iterator[str]:
 
 
 def _load(point: EntryPoint) -> Adapter:
-    adapter: Adapter = point.load()
-    return adapter
+    """What the entry point names. Raises ImportError where that cannot be had; what it makes of a stream
+    raises TypeError where that is none."""
+    package = f", of the package {point.dist.name}" if point.dist is not None else ""
+    called = f"The adapter {point.name!r} ({point.value}, entry point group {GROUP!r}{package})"
+    try:
+        adapter: Adapter = point.load()
+    except Exception as error:
+        raise ImportError(f"{called} cannot be loaded: {type(error).__name__}: {error}") from error
+
+    def events(source: Any) -> AsyncIterator[StreamEvent]:
+        made: Any = adapter(source)
+        if not isinstance(made, AsyncIterable):
+            if iscoroutine(made):
+                made.close()
+            raise TypeError(f"{called} gave {_name(type(made))}, and not an async iterator of events")
+        return cast("AsyncIterator[StreamEvent]", made)
+
+    return events
 
 
 def _name(cls: type) -> str:
@@ -132,5 +156,9 @@ def _name(cls: type) -> str:
 
 
 def _installed() -> str:
-    names = ", ".join(sorted(adapters()))
+    packages = packages_distributions()  # of openai-agents, the module is called agents
+    names = ", ".join(
+        f"{name!r} ({', '.join(sorted(set(packages[name])))})" if name in packages else repr(name)
+        for name in sorted(adapters())
+    )
     return f"Installed adapters: {names}." if names else "No adapter is installed: cadenza-agents has some."

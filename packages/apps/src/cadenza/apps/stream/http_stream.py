@@ -156,7 +156,8 @@ class HttpStream(PipedStream):
         """Forget the text emitted since the last close(), for instance to end with a card alone.
 
         What the user sees already is replaced when the message is finalized. Messages that an over-long
-        answer has completed stay.
+        answer has completed stay if the text that comes then begins with theirs, which is not shown again;
+        else they are deleted.
         """
         self._tell(ev.Clear())
 
@@ -166,7 +167,8 @@ class HttpStream(PipedStream):
         What extends the text on the screen goes on streaming. A text that contradicts it cannot (each chunk
         must begin with what is shown): the streamed message is finalized as it is, and edited from then on,
         about every three seconds, at the end by close(). What is emitted afterwards extends `text`. Messages
-        that an over-long answer has completed stay, and so does what came with the old text (cards, ...).
+        that an over-long answer has completed stay if the new text begins with theirs, which is not shown
+        again; else they are deleted at once. What came with the old text (cards, ...) stays.
         """
         self._tell(ev.Clear(live=True))
         if text:
@@ -283,7 +285,7 @@ class HttpStream(PipedStream):
     def _begun_text(self) -> str:
         self._driver.tell_noted()
         cycles = self._machine.cycles
-        return cycles[-1].message.text if cycles and not cycles[-1].closing else ""
+        return cycles[-1].text if cycles and not cycles[-1].closing else ""
 
     def _private(self, activity: MessageActivityInput) -> MessageActivityInput:
         """`activity` as this stream may carry it: what is for one person must not become public."""

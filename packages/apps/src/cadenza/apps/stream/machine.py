@@ -26,7 +26,7 @@ from typing import Any, Literal, NamedTuple
 from . import events as ev
 from .actions import Action, Delete, Done, Outcome, Post, PostKind, Put, Rest, Result, Wait
 from .classify import Failure, FailureKind, unanswered
-from .cycle import Channel, Cycle, Line, Message, Plan, Purpose, Request, Step
+from .cycle import Channel, Cycle, End, Line, Message, Plan, Purpose, Request, Step
 from .errors import StreamCancelledError
 from .limits import Limits
 from .pacing import Pace, Room, relief
@@ -305,7 +305,10 @@ class Machine:
             if event.activity:
                 cycle.parts.merge(event.activity)
             if event.text:
-                cycle.message.add(event.text)
+                if cycle.retold is None:
+                    cycle.message.add(event.text)
+                else:
+                    self._retell(cycle, event.text)
                 self._counts["emits"] += event.count
                 self.unsent += event.count
                 cycle.last_emit = now
@@ -325,11 +328,46 @@ class Machine:
         if cycle.closing:
             return
         message = cycle.message
-        message.clear()
+        cycle.clear()
         message.live = event.live
         self.unsent = 0
         if message.resend and message.resend.step is Step.CHUNK:
             message.resend = None
+
+    def _retell(self, cycle: Cycle, text: str) -> None:
+        """Add `text` after clear(): what the complete messages hold already is not shown again."""
+        told = cycle.retold or 0
+        expected = cycle.before[told : told + len(text)]
+        same = len(expected)
+        if not text.startswith(expected):
+            same = next(place for place, character in enumerate(expected) if character != text[place])
+        cycle.retold = told = told + same
+        rest = text[same:]
+        cycle.message.add(rest)
+        if rest.strip() or (rest and told < len(cycle.before)):
+            self._go_on_from_told(cycle)
+
+    def _go_on_from_told(self, cycle: Cycle) -> None:
+        """What is to become of the complete messages is known, as their text has come again or another has.
+        Those stay that the text goes beyond; the others are void. (By white space it does not: a message
+        that has to be the last one is written again, with what the last one carries.)"""
+        text, told, message = cycle.text, cycle.retold or 0, cycle.message
+        stay = len(cycle.ends)
+        while stay and (cycle.ends[stay - 1].at > told or not text[cycle.ends[stay - 1].at :].strip()):
+            stay -= 1
+        at, opening, _ = cycle.ends[stay - 1] if stay else (0, "", False)
+        for id_, end in zip(cycle.ids[stay:], cycle.ends[stay:], strict=True):
+            cycle.last = {}
+            if id_ is None or end.left_open:
+                self._counts["orphans"] += 1
+            else:
+                cycle.void.append(id_)
+        del cycle.ids[stay:], cycle.ends[stay:]
+        cycle.before, cycle.retold = cycle.before[:at], None
+        message.clear()
+        if rest := text[at:]:
+            message.add(opening + rest)
+            message.opening = opening
 
     def _close(self, event: ev.Close, now: float) -> Cycle:
         newest = self._cycles[-1]
@@ -469,7 +507,8 @@ class Machine:
             case Step.EDIT | Step.CLOSING_EDIT:
                 return Put(_known(message.id), wish.text, wish.fields, wish.fresh)
             case Step.DELETE:
-                return Delete(_known(message.id), wish.fresh)
+                id_ = cycle.void[0] if wish.purpose is Purpose.TAKE_BACK else message.id
+                return Delete(_known(id_), wish.fresh)
             case Step.FINAL:
                 return Post(PostKind.FINAL, wish.text, wish.fields, message.id, None, wish.fresh)
             case Step.PLAIN:
@@ -483,6 +522,8 @@ class Machine:
 
     def _wish(self, cycle: Cycle, now: float) -> Request | None:
         message = cycle.message
+        if cycle.closing and cycle.retold is not None:
+            self._go_on_from_told(cycle)
         if cycle.broken is not None:
             return None
         if message.channel is Channel.STREAM and message.id is None and not self._streaming:
@@ -492,6 +533,8 @@ class Machine:
         if message.resend and (message.resend.step is Step.FINAL or not self._ends(cycle, now)):
             message.resend.at = message.not_before
             return message.resend
+        if cycle.void and (cycle.closing or message.live):
+            return Request(Step.DELETE, Purpose.TAKE_BACK, at=message.not_before)
         if message.plan in (Plan.SETTLE, Plan.WITHDRAW):
             line = not message.offered
             purpose = Purpose.SETTLE if message.plan is Plan.SETTLE else Purpose.WITHDRAW
@@ -699,7 +742,7 @@ class Machine:
                 if request.step is Step.CLOSING_EDIT:
                     self._complete(cycle, request)
             case Step.DELETE:
-                self._forget(cycle)
+                self._deleted(cycle, request)
 
     def _sent_final(self, cycle: Cycle, message: Message, request: Request) -> None:
         message.fields = request.fields
@@ -755,7 +798,8 @@ class Machine:
         message = cycle.message
         cycle.ids.append(message.id)
         cycle.last = {"text": message.acked, **message.fields}
-        cycle.before += message.text[:at]
+        cycle.before += message.text[len(message.opening) : at]
+        cycle.ends.append(End(len(cycle.before), opening, message.left_open))
         rest = message.text[at:]
         text = opening + rest if rest else ""
         self._replace(cycle, Message(channel or self._first_channel(), text, opening))
@@ -769,6 +813,14 @@ class Machine:
         """The message is off the screen, or is left there without meaning anything."""
         message = cycle.message
         self._replace(cycle, Message(Channel.BUFFER, message.text, message.opening))
+
+    def _deleted(self, cycle: Cycle, request: Request) -> None:
+        """A deletion is over, whether it was accepted or not."""
+        if request.purpose is Purpose.TAKE_BACK:
+            del cycle.void[0]
+            self._restart(cycle.message, cycle.message.plan)
+        else:
+            self._forget(cycle)
 
     def _to_edit(self, message: Message) -> None:
         message.channel = Channel.EDIT
@@ -920,7 +972,7 @@ class Machine:
             self._typing_at = now + self._limits.typing_interval
         else:
             self._counts["orphans"] += 1
-            self._forget(cycle)
+            self._deleted(cycle, request)
 
     def _move_settle(self, cycle: Cycle, request: Request, failure: Failure, now: float) -> None:
         message = cycle.message
@@ -998,9 +1050,9 @@ class Machine:
         """A closing request has used up its tries or its time."""
         message = cycle.message
         cycle.failure = failure
-        if message.plan is Plan.DELETE:
+        if request.step is Step.DELETE:
             self._counts["orphans"] += 1
-            self._forget(cycle)
+            self._deleted(cycle, request)
         elif message.plan is Plan.WITHDRAW:
             self._leave_bubble(cycle)
         elif message.plan is Plan.SETTLE:
@@ -1014,6 +1066,7 @@ class Machine:
 
     def _leave_open(self, message: Message) -> None:
         """The stream could not be finalized: the service ends it by itself."""
+        message.left_open = True
         self._pace.release(self, open_until=self._service_end(message.started_at))
 
     def _service_end(self, sent_at: float) -> float:
@@ -1038,6 +1091,7 @@ class Machine:
         undelivered = self.undelivered if cycle.broken is not None else ""
         ids = tuple(cycle.ids)
         cycle.outcome = Outcome(result, ids, cycle.last, undelivered, missing, cycle.failure)
+        self._counts["orphans"] += len(cycle.void)  # of one that was given up
         self._cycles.popleft()
         self._last = cycle
         self._pace.release(self)
