@@ -426,6 +426,11 @@ SLOW_END: list[Any] = [
         ({"filter": TurnFilter("final")}, "", "It is "),
         ({"filter": TurnFilter("all")}, "Let me ", "Let me It is "),
         ({"filter": TurnFilter(lambda view: "release" if view.turn == 1 else "drop")}, "Let me ", "Let me "),
+        (
+            {"filter": TurnFilter(lambda view: "release" if view.followed else "hold")},
+            "Let me ",
+            "Let me It is ",
+        ),
     ],
 )
 async def test_every_look_shows_of_a_run_what_its_filter_would_have_shown(

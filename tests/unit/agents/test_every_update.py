@@ -18,7 +18,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 from cadenza.agents.agent import Agent
@@ -45,6 +45,9 @@ from cadenza.events import (
 from cadenza.state import MemoryState
 from cadenza.testing import VirtualClock
 from hypothesis import given, settings, strategies as st
+
+if TYPE_CHECKING:
+    from openai_wire import OpenAIServer
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -546,6 +549,68 @@ async def test_a_background_run_that_fails_has_failed_for_who_resumes_it_at_any_
             await run.check(Outcome.FAILED)
             await nothing_is_left()
         assert k > 15
+
+
+async def read_and_cancel(agent: Agent, state: MemoryState, k: int, how: Any) -> tuple[str, str]:
+    """Read `k` updates, resume by `how`, read one more and cancel. What was read before, and what history
+    has of it."""
+
+    def stream(**what: Any) -> AgentStream:
+        session = AgentSession("s", state=state)
+        stream: AgentStream = agent.run(session=session, stream=True, **what)
+        return stream
+
+    before: list[StreamEvent] = []
+    async with stream(message="Ask", background=True) as first:
+        async for event in first:
+            before.append(event)
+            if len(before) == k:
+                break
+    async with stream(continuation_token=before[-1].continuation_token, resume=how) as resumed:
+        more = await anext(resumed)
+        if how == "append":
+            before.append(more)
+        else:
+            assert (more.kind, shown([*before, more])) == ("text", "")
+        await resumed.cancel()
+    said = (await AgentSession("s", state=state).messages())[-1]
+    assert said.status == "interrupted"
+    return shown(before), said.text
+
+
+@pytest.mark.parametrize("how", ["append", "replay"])
+async def test_history_has_what_was_read_before_a_resume_however_the_run_is_cancelled_after_it(
+    how: str,
+) -> None:
+    async with VirtualClock():
+        for k in (3, 4):
+            agent = Agent(ScriptedClient([["It ", 1.0, "is ", 1.0, "42", 1.0, "."]]))
+            read, kept = await read_and_cancel(agent, MemoryState(), k, how)
+            assert read == kept != ""
+
+
+@pytest.mark.parametrize("how", ["append", "replay"])
+async def test_on_the_wire_of_openai_history_has_what_was_read_before_a_resume(
+    how: str, openai_server: OpenAIServer
+) -> None:
+    from cadenza.agents.clients.openai_responses import OpenAIResponsesClient
+    from openai_wire import Reply, Say
+
+    for k in (3, 4):
+        openai_server.say(Reply(Say("It ", "is ", *"42.....!"), gate=asyncio.Event(), gate_at=9))
+        agent = Agent(OpenAIResponsesClient("gpt-5", client=openai_server.client()))
+        read, kept = await read_and_cancel(agent, MemoryState(), k, how)
+        assert read == kept != ""
+
+
+async def test_a_replay_after_the_first_event_of_all_gives_the_beginning_of_the_turn() -> None:
+    async with VirtualClock():
+        run = Run("drop", resumes_by="replay")
+        await leave_inside_async_with(run, 1)
+        assert run.resume()
+        await run.read()
+        assert [event.kind for event in run.seen[:4]] == ["run_started", "text", "turn_started", "text"]
+        await run.check(Outcome.COMPLETED)
 
 
 words = st.sampled_from(["I ", "see. ", "Well, ", "yes. "])
