@@ -85,6 +85,11 @@ class Crowd:
         except StateUnavailableError:
             self.unavailable += 1
             return
+        if answer == Duplicate(settled=True):
+            # It was accepted, the answer was lost with the server, and until it was asked for again another
+            # one of the crowd has worked on it: `handled` has to know.
+            self.accepted.append(key)
+            return
         if not isinstance(answer, Place):
             self.wrong.append(answer)
             return

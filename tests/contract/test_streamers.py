@@ -58,7 +58,17 @@ class TestHttpStream(StreamerContract):
 def failed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
     """The tests that failed, by the streamer. The contract is run by a pytest of its own, as its users do."""
     report = tmp_path_factory.mktemp("broken") / "report.xml"
-    command = [sys.executable, "-m", "pytest", "-q", "--tb=no", f"--junitxml={report}", str(BROKEN)]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-n",
+        "0",
+        "-q",
+        "--tb=no",
+        f"--junitxml={report}",
+        str(BROKEN),
+    ]
     run = subprocess.run(command, cwd=BROKEN.parents[2], capture_output=True, text=True, check=False)
     assert run.returncode == pytest.ExitCode.TESTS_FAILED, run.stdout + run.stderr
     found: dict[str, set[str]] = {}

@@ -123,8 +123,19 @@ def beside_the_other_sdk(*packages: str) -> list[str]:
 
 def command(report: Path, tests: Sequence[str]) -> list[str]:
     """The command that runs `tests` on the other SDK and writes what came of them to `report`."""
-    uv = beside_the_other_sdk("pytest", "pytest-asyncio", "pytest-aiohttp")
-    pytest = ["python", "-m", "pytest", "--noconftest", "-p", "no:cacheprovider", "-p", "faults.limit"]
+    uv = beside_the_other_sdk("pytest", "pytest-asyncio", "pytest-aiohttp", "pytest-xdist")
+    pytest = [
+        "python",
+        "-m",
+        "pytest",
+        "-n",
+        "0",
+        "--noconftest",
+        "-p",
+        "no:cacheprovider",
+        "-p",
+        "faults.limit",
+    ]
     pytest += ["-o", "filterwarnings=default", "--quiet", "--tb=no", "--show-capture=no"]
     return [*uv, *pytest, f"--junit-xml={report}", *tests]
 

@@ -461,9 +461,9 @@ def test_of_a_text_that_is_told_again_nothing_is_shown_again_that_a_complete_mes
 def test_complete_messages_are_deleted_from_the_first_on_that_a_new_text_contradicts() -> None:
     probe = rolled(ONE, TWO, END)
     probe.tell(Clear(live=True), Emit(ONE + TWO[:50] + " is other"))
-    assert words(probe.accept(), 0) == "delete"
     assert words(probe.accept(), 0) == f"final {END!r}"
     assert words(probe.accept(), 0) == f"put {TWO[:50] + ' is other'!r}"
+    assert words(probe.accept(), 0) == "delete"
     probe.tell(Close())
     assert isinstance(done := probe.step(), Done)
     assert done.outcome.ids == ("m1", "m3")
@@ -474,14 +474,14 @@ def test_clear_leaves_complete_messages_until_the_end_and_no_longer() -> None:
     probe.tell(Clear(), Emit("Other"))
     probe.now += 5
     assert isinstance(probe.next(), Wait)
-    assert [words(action, 0) for action in finish(probe)] == ["delete", "final 'Other'"]
+    assert [words(action, 0) for action in finish(probe)] == ["final 'Other'", "delete"]
 
 
 def test_of_a_text_that_is_not_told_to_its_end_again_the_last_message_is_written_again() -> None:
     probe = rolled(ONE, TWO, END)
     probe.tell(Clear(live=True), Emit(ONE + "bb"), Close())
-    assert words(probe.accept(), 0) == "delete"
     assert words(probe.accept(), 0) == "final 'bb'"
+    assert words(probe.accept(), 0) == "delete"
     assert isinstance(done := probe.step(), Done)
     assert done.outcome.ids == ("m1", "m3")
 
@@ -489,7 +489,7 @@ def test_of_a_text_that_is_not_told_to_its_end_again_the_last_message_is_written
 def test_a_complete_message_that_becomes_the_last_is_written_again_with_what_the_last_one_carries() -> None:
     probe = rolled(ONE, END)
     probe.tell(Emit("", {"channelData": {"feedbackLoop": {"type": "default"}}}), Clear(live=True), Emit(ONE))
-    assert [words(action, 0) for action in finish(probe)] == ["delete", f"final {ONE!r}"]
+    assert [words(action, 0) for action in finish(probe)] == [f"final {ONE!r}", "delete"]
     assert isinstance(done := probe.next(), Done)
     assert (done.outcome.result, done.outcome.ids) == (Result.SENT, ("m2",))
 
@@ -497,7 +497,7 @@ def test_a_complete_message_that_becomes_the_last_is_written_again_with_what_the
 def test_clear_and_a_card_leave_the_card_alone_of_a_long_answer() -> None:
     probe = rolled(ONE, TWO, END)
     probe.tell(Clear(), Emit("", {"attachments": [CARD]}))
-    assert [words(action, 0) for action in finish(probe)] == ["delete", "delete", "final"]
+    assert [words(action, 0) for action in finish(probe)] == ["final", "delete", "delete"]
     assert isinstance(done := probe.next(), Done)
     assert done.outcome.ids == ("m3",)
 
@@ -517,10 +517,57 @@ def test_the_code_block_that_a_cut_has_opened_again_stays_open_for_a_text_that_i
 
 def test_a_message_that_cannot_be_deleted_is_counted() -> None:
     probe = rolled(ONE, END)
-    probe.tell(Clear(live=True), Emit("Other"))
+    probe.tell(Clear(live=True), Emit("Other"), Close())
+    assert words(probe.accept(), 0) == "final 'Other'"
     assert words(probe.request(), 0) == "delete"
     probe.refuse(FailureKind.REJECTED)
-    assert [words(action, 0) for action in finish(probe)] == ["final 'Other'"]
+    assert words(probe.step(), 0) == "done sent"
+    assert probe.machine.statistics().orphans == 1
+
+
+def test_a_deletion_that_is_answered_with_500_is_tried_again() -> None:
+    probe = rolled(ONE, END)
+    probe.tell(Clear(), Emit("Other"), Close())
+    assert words(probe.accept(), 0) == "final 'Other'"
+    for _ in range(Limits().server_attempts):
+        assert words(probe.request(), 0) == "delete"
+        probe.refuse(FailureKind.SERVER, status=500)
+    assert words(probe.step(), 0) == "done sent"
+    assert probe.machine.statistics().orphans == 1
+
+
+@pytest.mark.parametrize("kind", [FailureKind.TRANSIENT, FailureKind.SERVER])
+def test_the_text_does_not_wait_for_a_deletion_that_fails_which_is_tried_again_at_the_end(
+    kind: FailureKind,
+) -> None:
+    probe = rolled(ONE, END)
+    probe.tell(Clear(live=True), Emit("Other"))
+    assert words(probe.accept(), 0) == f"final {END!r}"
+    assert words(probe.accept(), 0) == "put 'Other'"
+    assert words(probe.request(), 0) == "delete"
+    probe.refuse(kind)
+    assert words(probe.next(), 0) == "rest"
+    probe.tell(Emit(" words"))
+    assert words(probe.accept(), 0) == "put 'Other words'"
+    assert [words(action, 0) for action in finish(probe)] == ["delete"]
+    assert isinstance(done := probe.next(), Done)
+    assert (done.outcome.result, done.outcome.ids) == (Result.SENT, ("m2",))
+    assert probe.machine.statistics().orphans == 0
+
+
+def test_between_two_edits_there_is_time_for_a_deletion() -> None:
+    probe = rolled(ONE, END)
+    probe.tell(Clear(live=True), Emit("Other"))
+    assert words(probe.accept(), 0) == f"final {END!r}"
+    assert words(probe.accept(), 0) == "put 'Other'"
+    probe.tell(Emit(" words"))
+    assert words(probe.accept(), 0) == "delete"
+    assert words(probe.request(), 0) == "put 'Other words'"
+
+
+def test_what_a_stop_leaves_of_a_text_that_was_taken_back_is_counted() -> None:
+    probe = rolled(ONE, END)
+    probe.tell(Clear(live=True), Emit("Other"), Abort(AbortReason.STOP))
     assert probe.machine.statistics().orphans == 1
 
 
@@ -559,9 +606,9 @@ def test_a_text_that_is_told_again_is_carried_on_by_another_process() -> None:
     other.tell(Emit("other"))
     third = stream(Limits(message_units=100))
     third.machine.restore(json.loads(json.dumps(other.machine.snapshot(other.now))), third.now)
-    assert third.accept() == Delete("m2")
     assert words(third.accept(), 0) == f"final {END!r}"
     assert words(third.accept(), 0) == "put 'bother'"
+    assert third.accept() == Delete("m2")
 
 
 def test_a_long_text_rolls_over_at_a_paragraph() -> None:
@@ -686,6 +733,21 @@ def test_a_code_block_goes_on_in_the_next_message() -> None:
     assert first.text.endswith("x = 1\n```")
     assert last.text.startswith("```py\nx = 1\n")
     assert (first.text[:-3] + last.text.removeprefix("```py\n")) == "```py\n" + "x = 1\n" * 20
+
+
+def test_a_code_block_goes_on_though_nothing_was_left_when_its_message_was_full() -> None:
+    probe = stream(Limits(message_units=100))
+    code = "```py\n" + "x = 1\n" * 20
+    probe.tell(Emit(code))
+    probe.accept("m1")
+    final = probe.request()
+    assert isinstance(final, Post)
+    told = final.text.removesuffix("```").removesuffix("\n") + "\n"
+    assert code.startswith(told)
+    probe.tell(Clear(live=True), Emit(told), Sent())
+    probe.tell(Emit("y = 2\n"))
+    assert probe.machine.cycles[0].text == told + "y = 2\n"
+    assert words(probe.request(), 0) == f"chunk {'```py' + chr(10) + 'y = 2' + chr(10)!r} #1"
 
 
 def test_the_repair_of_a_code_block_is_not_called_undelivered() -> None:

@@ -188,7 +188,7 @@ FAILURE_TABLE = """
     SERVER       | TYPING       | after 4: typing
     SERVER       | EDIT         | after 3: put 'Hello world '
     SERVER       | CLOSING_EDIT | after 1: put 'Hello world '
-    SERVER       | DELETE       | done nothing
+    SERVER       | DELETE       | after 0.5: delete
     STALE        | START        | typing
     STALE        | LINE         | after 1: informative 'Reading...' #3
     STALE        | CHUNK        | after 1: chunk 'Hello world ' #3

@@ -428,8 +428,8 @@ AGENTS: tuple[Mutation, ...] = (
     Mutation(
         "stop-only-closes",
         _PIPED,
-        'await _call(self._source, "cancel")',
-        "pass",
+        '[(self._source, "cancel")] if cancel else []',
+        "[]",
         "Stop cancels the run at its provider, too (7.8; cancelled, not closed, for 7.3).",
         _PIPE,
     ),

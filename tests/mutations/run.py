@@ -112,7 +112,17 @@ class Copy:
             "PYTHONDONTWRITEBYTECODE": "1",  # a .pyc of another mutation must not be taken for this one
             "PYTHONPATH": os.pathsep.join(sources),  # before the site-packages that lead to the work tree
         }
-        options = ["-x", "-v", "--tb=short", "--no-header", "-p", "no:cacheprovider", "--hypothesis-seed=0"]
+        options = [
+            "-n",
+            "0",
+            "-x",
+            "-v",
+            "--tb=short",
+            "--no-header",
+            "-p",
+            "no:cacheprovider",
+            "--hypothesis-seed=0",
+        ]
         command = [sys.executable, "-m", "pytest", *options, *tests]
         log = self.root.parent / f"{self.root.name}.log"
         with log.open("wb") as file:

@@ -17,7 +17,9 @@ from cadenza.agents import (
     ModelError,
     RunCancelled,
     RunFailed,
+    RunLimits,
     ScriptedClient,
+    StreamIncomplete,
     TokenInvalid,
     ToolContext,
     TurnFilter,
@@ -25,6 +27,7 @@ from cadenza.agents import (
 )
 from cadenza.agents.background import Pace
 from cadenza.agents.message import ToolResultPart
+from cadenza.agents.response_stream import StreamState
 from cadenza.events import (
     Attachment,
     Outcome,
@@ -260,6 +263,179 @@ async def test_stop_cancels_the_response_and_keeps_what_was_said() -> None:
     [_, said] = await bot.session.messages()
     assert (said.text, said.status) == ("Long ", "interrupted")
     assert stream.continuation_token is None
+
+
+async def stopped(stream: Any, seconds: float = 1.0) -> str:
+    """Read it, and stop it as Teams does: the task that reads is cancelled first. The newest token."""
+    token = ""
+
+    async def read() -> None:
+        nonlocal token
+        async for event in stream:
+            token = event.continuation_token or token
+
+    reading = asyncio.create_task(read())
+    await asyncio.sleep(seconds)
+    reading.cancel()
+    await asyncio.gather(reading, return_exceptions=True)
+    await stream.cancel()
+    return token
+
+
+@pytest.mark.parametrize("kept", ["session", "memory"])
+@pytest.mark.parametrize("seconds", [0.2, 0.7])
+async def test_a_run_is_over_that_is_cancelled_after_its_reader_was(kept: str, seconds: float) -> None:
+    """In the midst of its tools, and of its second turn."""
+    bot = Bot(client := a_script(), MemoryState() if kept == "session" else None)
+    stream = bot.agent.run("Hi", session=bot.session, background=True, stream=True)
+    token = await stopped(stream, seconds)
+    requests = len(client.requests)
+    assert stream.continuation_token is None
+    with pytest.raises(RunCancelled):
+        await bot.agent.poll(token, session=bot.session)
+    assert (len(client.requests), bot.calls) == (requests, ["cats", "dogs"])
+    if bot.session is not None:
+        [record] = await bot.session.runs()
+        assert record.outcome is Outcome.CANCELLED
+        said = [message.text for message in record.messages if message.role == "assistant"]
+        assert said == ["Let me look. ", "Cats "][:requests]
+
+
+class WaryClient(ScriptedClient):
+    """Its provider cannot be reached at the first try to cancel, or takes a second for it."""
+
+    tries = 0
+    fails = False
+
+    async def cancel(self, state: Any) -> None:
+        self.tries += 1
+        if self.fails and self.tries == 1:
+            raise ModelError("no connection", retryable=True)
+        await super().cancel(state)
+        await asyncio.sleep(1)
+
+
+async def test_a_cancel_that_does_not_reach_the_provider_can_be_made_again_by_the_token() -> None:
+    bot = Bot(client := WaryClient([["Long ", 60.0, "answer."]]), MemoryState())
+    client.fails = True
+    stream = bot.agent.run("Long?", session=bot.session, background=True, stream=True)
+    while not isinstance(event := await anext(stream), Text):
+        pass
+    await stream.cancel()
+    assert bot.session is not None
+    [record] = await bot.session.runs()
+    assert (record.outcome, record.cancelling) == (None, True)
+    assert stream.continuation_token == event.continuation_token
+    await bot.agent.cancel(stream.continuation_token or "", session=bot.session)
+    [response] = client._responses.values()
+    assert response.reply().status == "cancelled"
+    [record] = await bot.session.runs()
+    assert record.outcome is Outcome.CANCELLED
+
+
+async def test_a_run_is_cancelled_for_its_reader_while_the_provider_is_told() -> None:
+    bot = Bot(WaryClient([["Long ", 60.0, "answer."]]), MemoryState())
+    stream = bot.agent.run("Long?", session=bot.session, background=True, stream=True)
+    reading = asyncio.create_task(events_of(stream))
+    await asyncio.sleep(1)
+    await stream.cancel()
+    with pytest.raises(StreamIncomplete):
+        await reading
+    assert stream.state is StreamState.CANCELLED
+    assert bot.session is not None
+    [record] = await bot.session.runs()
+    assert record.outcome is Outcome.CANCELLED
+
+
+async def test_a_resumed_stream_that_waits_for_its_session_can_be_cancelled() -> None:
+    bot = Bot(client := ScriptedClient([["Long ", 600.0, "answer."], ["Other ", 600.0]]), MemoryState())
+    [*_, last] = await some_of(bot.agent.run("Long?", session=bot.session, background=True, stream=True), 3)
+    other = bot.agent.run("Other?", session=bot.session, stream=True)
+    await anext(other)
+    token = last.continuation_token
+    resumed = bot.agent.run(session=bot.session, continuation_token=token, stream=True)
+    await stopped(resumed)
+    assert next(iter(client._responses.values())).reply().status == "cancelled"
+    await other.aclose()
+    with pytest.raises(RunCancelled):
+        await bot.agent.poll(token or "", session=bot.session)
+
+
+async def test_a_response_in_the_background_says_of_itself_what_can_still_be_done() -> None:
+    bot = Bot(ScriptedClient([["Long ", 60.0, "answer."]]), MemoryState())
+    stream = bot.agent.run("Long?", session=bot.session, background=True, stream=True)
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(events_of(stream), 1)
+    left = stream.partial().result
+    assert left is not None
+    assert left.status == "in_progress"
+    resumed = bot.agent.run(session=bot.session, continuation_token=left.continuation_token, stream=True)
+    await anext(resumed)
+    await resumed.cancel()
+    over = resumed.partial().result
+    assert over is not None
+    assert (over.status, over.continuation_token) == ("cancelled", None)
+
+
+async def test_a_run_that_is_over_makes_no_turn_for_an_agent_that_would_allow_one() -> None:
+    client, state = a_script(), MemoryState()
+    bot, other = Bot(client, state, limits=RunLimits(turns=1)), Bot(client, state)
+    stream = bot.agent.run("Hi", session=bot.session, background=True, stream=True)
+    token = [event.continuation_token for event in await events_of(stream)][-2] or ""
+    seen = await other.agent.poll(token, session=other.session)
+    assert (seen.text, len(client.requests), other.calls) == ("Let me look. ", 1, [])
+
+
+async def test_a_run_that_was_left_before_its_response_began_is_saved_by_the_policy() -> None:
+    class Slow(ScriptedClient):
+        async def stream(self, request: Any) -> Any:
+            await asyncio.sleep(60)
+            yield
+
+    session = AgentSession(policy=HistoryPolicy(cancelled="drop"))
+    await stopped(Agent(Slow(["-"])).run("Hi", session=session, background=True, stream=True))
+    [record] = await session.runs()
+    assert (record.outcome, record.background) == (Outcome.CANCELLED, None)
+    assert await session.messages() == []
+
+
+async def test_a_tool_that_ends_after_its_run_was_saved_changes_nothing() -> None:
+    @tool
+    async def stubborn() -> str:
+        """Go on."""
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            await asyncio.sleep(0.5)
+        return "late"
+
+    session = AgentSession()
+    agent = Agent(ScriptedClient([[ToolCall("1", "stubborn", "{}")], "-"]), tools=[stubborn])
+    stream = agent.run("Hi", session=session, background=True, stream=True)
+    reading = asyncio.create_task(events_of(stream))
+    await asyncio.sleep(1)
+    stopping = asyncio.create_task(stream.cancel())
+    await asyncio.sleep(0.1)
+    reading.cancel()
+    await asyncio.gather(reading, stopping, return_exceptions=True)
+    saved = await session.runs()
+    assert [record.outcome for record in saved] == [Outcome.CANCELLED]
+    await asyncio.sleep(60)
+    assert await session.runs() == saved
+
+
+async def test_a_filter_that_passes_all_leaves_a_resumed_run_all_of_its_text() -> None:
+    bot = Bot(a_script(), MemoryState())
+    [*_, last] = await some_of(
+        bot.agent.run("Hi", session=bot.session, background=True, stream=True), ALL - 2
+    )
+    resumed = bot.agent.run(
+        session=bot.session,
+        continuation_token=last.continuation_token,
+        stream=True,
+        filter=TurnFilter("all"),
+    )
+    assert (await resumed.final()).text == "Let me look. Cats and dogs sleep."
 
 
 async def test_a_reader_that_leaves_does_not_cancel_the_response() -> None:

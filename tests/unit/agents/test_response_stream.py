@@ -621,6 +621,43 @@ async def test_an_effect_that_will_not_be_cancelled_is_not_run_twice_at_once() -
         assert (running, await stream.final()) == ([1], 0)
 
 
+async def test_an_effect_that_comes_to_its_end_while_it_is_cancelled_is_done() -> None:
+    async with VirtualClock():
+        ended: list[int] = []
+
+        async def late(_: object) -> None:
+            try:
+                await asyncio.sleep(1000)
+            except asyncio.CancelledError:
+                await asyncio.sleep(0.5)
+            ended.append(1)
+
+        stream = totalled(Source(1), effect_seconds=5).with_effect(late)
+        assert (await stream.final(), ended) == (0, [1])
+
+
+async def test_a_source_that_fails_of_on_cancel_is_cancelled_all_the_same() -> None:
+    async with VirtualClock():
+        told = asyncio.Event()
+
+        async def source() -> AsyncIterator[int]:
+            yield 1
+            await told.wait()
+            raise ValueError("stopped from afar")
+
+        async def stop() -> None:
+            told.set()
+            await asyncio.sleep(1)
+
+        stream = ResponseStream[int, Any](source(), on_cancel=stop)
+        reading = asyncio.create_task(stream.final())
+        await asyncio.sleep(1)
+        await stream.cancel()
+        assert stream.state is StreamState.CANCELLED
+        with pytest.raises(StreamIncomplete):
+            await reading
+
+
 async def test_a_failing_effect_of_a_failed_stream_is_logged_and_noted_on_the_first_error(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

@@ -735,6 +735,22 @@ async def test_closing_the_filtered_events_closes_the_source_in_the_same_task() 
     assert closed_by == [asyncio.current_task()]
 
 
+async def test_closing_filtered_events_of_which_none_was_asked_for_closes_the_source() -> None:
+    closed = []
+
+    class Events:
+        def __aiter__(self) -> AsyncIterator[StreamEvent]:
+            raise AssertionError("nothing is asked for")
+
+        async def aclose(self) -> None:
+            closed.append(True)
+
+    events = TurnFilter().apply(Events())
+    assert isinstance(events, FilteredEvents)
+    await events.aclose()
+    assert closed
+
+
 async def test_one_filter_serves_many_streams_at_once() -> None:
     rules = TurnFilter()
     one, two = rules.apply(stream([Text("a"), TurnStarted(2)])), rules.apply(stream([Text("b")]))

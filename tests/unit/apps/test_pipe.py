@@ -425,18 +425,18 @@ async def test_a_text_that_is_told_again_goes_on_streaming(
         events(
             TurnStarted(1),
             *words(5),
-            Citation("void"),
+            Citation("void", index=1, start=0, end=5),
+            Citation("kept", index=2),
             Attachment(CARD_TYPE, CARD),
             Text("", mode="replace"),
             *words(5),
-            Attachment(CARD_TYPE, CARD),
-            Text("and more."),
+            Text("and more [2]."),
             1.5,
         )
     )
     message = user.screen.last
-    assert message.text == "word0 word1 word2 word3 word4 and more."
-    assert (message.citations, message.cards) == ([], [CARD])
+    assert message.text == "word0 word1 word2 word3 word4 and more [2]."
+    assert ([one.name for one in message.citations], message.cards) == (["kept"], [CARD])
     assert set(kinds(teams)) == {"start", "chunk", "final"}
 
 
@@ -524,7 +524,71 @@ async def test_a_text_that_is_taken_back_and_not_replaced_is_taken_off_the_scree
     assert [message.deleted for message in user.screen.messages] in ([], [True])
 
 
+@pytest.mark.parametrize("again", [AttemptSuperseded(1, 2), Text("", mode="replace")])
+@pytest.mark.parametrize("blank", ["", " \n"])
+async def test_a_retry_that_fails_before_it_says_a_word_leaves_what_was_read(
+    stream: HttpStream, user: User, again: Any, blank: str
+) -> None:
+    with pytest.raises(ConnectionError):
+        await stream.pipe(
+            events(TurnStarted(1), Text("Dogs bark "), 1.5, again, Text(blank), 5, ConnectionError())
+        )
+    sent = await stream.close()
+    assert sent is not None
+    assert (user.screen.last.deleted, user.screen.last.text) == (False, "Dogs bark ")
+
+
 # Stop
+
+
+async def test_what_a_source_makes_of_the_cancelling_is_a_stop_all_the_same(
+    stream: HttpStream, user: User
+) -> None:
+    async def source() -> AsyncIterator[Any]:
+        yield "Once "
+        try:
+            await asyncio.sleep(600)
+        except asyncio.CancelledError:
+            raise RuntimeError("the connection broke") from None
+
+    class Wrapped(Run):
+        def __init__(self) -> None:
+            super().__init__()
+            self._events = source()  # type: ignore[assignment]
+
+    run = Wrapped()
+    piping = asyncio.ensure_future(stream.pipe(run))
+    await asyncio.sleep(0.7)
+    stream.emit("upon ")
+    await asyncio.sleep(0.1)
+    user.press_stop()
+    await asyncio.sleep(5)
+    assert await piping is None
+    assert run.ends == ["cancel", "aclose"]
+
+
+async def test_where_one_part_of_a_source_cannot_be_closed_the_others_are(stream: HttpStream) -> None:
+    class Inner(Source):
+        async def aclose(self) -> None:
+            await super().aclose()
+            raise ConnectionError("inner")
+
+        async def __anext__(self) -> Any:
+            return await anext(self._events)
+
+    class Outer(Source):
+        def __aiter__(self) -> AsyncIterator[Any]:
+            return inner
+
+        async def aclose(self) -> None:
+            await super().aclose()
+            raise ConnectionError("outer")
+
+    inner = Inner(Text("a"))
+    outer = Outer()
+    with pytest.raises(ConnectionError, match="inner"):
+        await stream.pipe(outer)
+    assert (inner.ends, outer.ends) == (["aclose"], ["aclose"])
 
 
 async def test_stop_cancels_the_run_and_ends_the_turn(make_app: Callable[..., App], user: User) -> None:

@@ -260,8 +260,9 @@ class Agent:
     ) -> None:
         """Stop a background run, at its provider too. To cancel it again, or one that is over, does nothing.
 
-        Where a stream or poll is at this run just then, it calls no more tools and begins no turn; a call
-        that is going on is waited for as long as the session waits, and the run is cancelled at its end.
+        Where a stream or poll is at this run just then, it calls no more tools and begins no turn. It sees
+        that when one of the calls that are going on ends or says something: those that are not over are
+        cancelled then. Until then this waits, as long as the session does.
         """
         _check(session)
         await self._background.cancel(self._background.parse(continuation_token, session), session=session)
@@ -296,7 +297,7 @@ class Agent:
             from .turn_filter import TurnFilter
 
             filter = TurnFilter("final")
-        run.filtered = filter is not None
+        run.filtered = filter is not None and not filter.passes_all
         events: AsyncIterator[StreamEvent] = run.events()
         if filter is not None:
             events = filter.apply(events, token=run.continuation_token)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
@@ -219,12 +220,20 @@ class Background:
         """Stop a run. Whoever goes on with it sees that before its next call or turn, or hears it from the
         provider; and if nobody does, the run is over with this."""
         memory = RunMemory(self._private, session)
-        record = await memory.ask_to_cancel(token)
+        await memory.find(token)
+        await self.end(memory, token.run_id, wait=True)
+
+    async def end(self, memory: RunMemory, run_id: str, *, wait: bool) -> None:
+        """The same for a run that is noted. `wait`: for its session, to save there that it is over. Raises
+        TokenExpired where it is not noted any more."""
+        record = await memory.ask_to_cancel(run_id)
         if record.outcome is not None:
             return
         cursor = await self._stop(record)
+        if not wait:
+            return
         try:
-            held = await memory.reopen(token)
+            held = await memory.reopen(run_id)
         except SessionBusy:
             return
         try:
@@ -264,11 +273,13 @@ class Background:
 
     def run(self, run_id: str, session: AgentSession | None, *, look: bool, **run: Any) -> BackgroundRun:
         """A run, new or from where it is. `look`: what is not over is not waited for."""
+        memory = RunMemory(self._private, session)
         return self._agent._run(
             BackgroundRun,
             run_id,
             session,
-            memory=RunMemory(self._private, session),
+            memory=memory,
+            end=functools.partial(self.end, memory, run_id),
             issuer=self._issuer(run_id, session),
             clock=self._agent._clock,
             look=look,

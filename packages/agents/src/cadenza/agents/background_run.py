@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from cadenza.events import (
     Attachment,
@@ -31,7 +31,7 @@ from cadenza.events import (
 from .call_ids import CallIds
 from .clients.client import BackgroundClient, Checkpoint, ModelReply, ModelRequest, ModelStatus
 from .continuation import ContinuationToken, Stage, TokenIssuer
-from .errors import ModelError, RunCancelled, SessionLost
+from .errors import ModelError, RunCancelled, SessionLost, TokenExpired
 from .history import RunRecord
 from .message import Message, TextPart, ToolCallPart, ToolResultPart
 from .repair import interrupted_result
@@ -57,6 +57,12 @@ class _PendingError(Exception):
     def __init__(self, status: ModelStatus) -> None:
         super().__init__(status)
         self.status = status
+
+
+class _End(Protocol):
+    """`Background.end` of one run."""
+
+    async def __call__(self, *, wait: bool) -> None: ...
 
 
 class _NotedBatch(ToolBatch):
@@ -114,6 +120,7 @@ class BackgroundRun(Run):
         client: BackgroundClient,
         *,
         memory: RunMemory,
+        end: _End,
         issuer: TokenIssuer,
         clock: Callable[[], float],
         look: bool,
@@ -127,6 +134,11 @@ class BackgroundRun(Run):
         """Whether the provider's response has failed: nothing more can come of this run."""
         self.notes = Notes()
         self._memory = memory
+        self._end = end
+        self._writing = asyncio.Lock()
+        """Held while it is noted how far the run has come, and while it is stopped."""
+        self._saved: Literal["", "waiting", "over"] = ""
+        """How the run was left in its record, when its stream had ended."""
         self._issuer = issuer
         self._clock = clock
         self._look = look
@@ -206,30 +218,60 @@ class BackgroundRun(Run):
                         self.continuation_token = self._newest_token
         except _PendingError as pending:
             self.status = pending.status
-        except GeneratorExit:
-            self.status = "in_progress"
+        except (GeneratorExit, asyncio.CancelledError):
+            if self.cancelled:
+                self.status = "cancelled"
+            elif self.notes.turns or self._token is not None:
+                self.status = "in_progress"
             raise
 
     async def save(self, settlement: Settlement[StreamEvent, Any]) -> None:
         """Save how the run ended; or, where it has not, how far it has come."""
         if self.held is None:
             return
-        outcome = self._outcome(settlement.error)
-        if outcome is None:
-            await self.held.checkpoint(self._whole_messages(), background=self.notes.to_dict())
-            return
-        if self.notes.status in ("queued", "in_progress"):
-            self.notes.status = "cancelled" if outcome is Outcome.CANCELLED else "completed"
-        if outcome is not Outcome.COMPLETED:
-            await self._read_again()
-        await self.held.save(outcome, self.messages(), background=self.notes.to_dict())
+        async with self._writing:
+            outcome = self._outcome(settlement)
+            self._saved = "waiting" if outcome is None else "over"
+            if outcome is None:
+                await self.held.checkpoint(self._whole_messages(), background=self.notes.to_dict())
+                return
+            if self.notes.status in ("queued", "in_progress"):
+                self.notes.status = "cancelled" if outcome is Outcome.CANCELLED else "completed"
+            if outcome is not Outcome.COMPLETED:
+                await self._read_again()
+            # What was never begun waits for nothing.
+            background = self.notes.to_dict() if self.notes.turns else None
+            await self.held.save(outcome, self.messages(), background=background)
 
     async def cancel(self) -> None:
-        """Stop the response at its provider. The run is over then."""
-        self.cancelled = True
-        self.continuation_token = None
-        if self._point is not None:
-            await self.client.cancel(self._point)
+        """Stop the response at its provider. The run is over then. Where that fails, the wish is noted, and
+        the run can still be resumed, or cancelled by its token."""
+        async with self._writing:
+            if self.held is not None and self._saved != "waiting":
+                try:
+                    await self._stop()
+                except BaseException:
+                    await self._memory.ask_to_cancel(self.id)
+                    raise
+            elif self.held is not None or self._token is not None:
+                try:
+                    # Who waits for the session does not have it: whoever has it may keep it long.
+                    await self._end(wait=self.held is not None)
+                except TokenExpired:  # nobody remembers the run
+                    await self._stop()
+            self.cancelled = True
+            self.continuation_token = None
+
+    async def _stop(self) -> None:
+        """Stop the newest response that is known."""
+        cursor = self._point
+        if cursor is None and self.notes.turns:
+            cursor = self.notes.turns[self.notes.newest].cursor
+        if cursor is None and self._token is not None:
+            cursor = self._token.cursor
+        if cursor is not None:
+            with suppress(TokenExpired):  # what the provider has forgotten does not go on
+                await self.client.cancel(cursor)
 
     async def _read_again(self) -> None:
         """Have again, for history, what was read of the turn in which the run was resumed, where that turn
@@ -284,13 +326,15 @@ class BackgroundRun(Run):
             self.turn, self.produced, self.calls = token.turn, list(self._recorded[: note.at]), ()
             self._record = record
 
-    def _outcome(self, error: BaseException | None) -> Outcome | None:
+    def _outcome(self, settlement: Settlement[StreamEvent, Any]) -> Outcome | None:
         """How the run ended; None: it is not over."""
         if self.ended:
             return Outcome.COMPLETED
-        if self.cancelled or isinstance(error, RunCancelled):
+        if self.cancelled or isinstance(settlement.error, RunCancelled):
             return Outcome.CANCELLED
-        return Outcome.FAILED if self.failed else None
+        if self.failed:
+            return Outcome.FAILED
+        return None if self.notes.turns else settlement.outcome
 
     async def _is_over(self, event: RunEnded) -> bool:
         """Whether the run ends with this event."""
@@ -301,6 +345,7 @@ class BackgroundRun(Run):
             return True
         if event.outcome is Outcome.CANCELLED:
             self.notes.status = "cancelled"
+            self.cancelled = True
             return True
         note = self.notes.turns.get(self.turn)
         if not self.notes.turns:
@@ -327,7 +372,7 @@ class BackgroundRun(Run):
         else:
             record = await self._memory.find(self._token)
             if record.outcome is None:
-                self.held = await self._memory.reopen(self._token)
+                self.held = await self._memory.reopen(self.id)
                 record = self.held.record
                 if record.outcome is not None:  # another was faster
                     await self.held.release()
@@ -353,7 +398,11 @@ class BackgroundRun(Run):
         where somebody wants it to stop."""
         if self.held is None or self.turn < self.notes.newest:
             return
-        if not await self.held.checkpoint(self._whole_messages(), background=self.notes.to_dict()):
+        async with self._writing:
+            if self._saved == "over":  # this is a tool that would not be stopped
+                return
+            noted = await self.held.checkpoint(self._whole_messages(), background=self.notes.to_dict())
+        if not noted:
             raise SessionLost(f"The run {self.id} goes on elsewhere, or its session was cleared")
         if self.held.cancelling:
             raise RunCancelled(f"The run {self.id} was cancelled")
@@ -498,6 +547,8 @@ class BackgroundRun(Run):
         assert isinstance(batch, _NotedBatch)
         note.results.update(self.known)
         batch.note, batch.write = note, self._write
+        if self.held is None and self.turn == self.notes.newest:
+            note.stopped = True  # the run is over, and had no turn after this one
         return batch
 
     def _given(self, event: StreamEvent) -> Sequence[StreamEvent]:

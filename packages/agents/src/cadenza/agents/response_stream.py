@@ -426,6 +426,8 @@ class ResponseStream(Generic[U, F]):
         where the task that consumed it was cancelled before, as a Stop does to the task that shows it."""
         interruption: BaseException | None = None
         if self._may_announce:
+            if self._phase < _SETTLING and self._asked is None and not self._ends():
+                self._ask_for(StreamState.CANCELLED)  # what the source makes of `on_cancel` is no failure
             try:
                 await self._announce_cancel()
             except asyncio.CancelledError as cancelled:
@@ -640,8 +642,9 @@ class ResponseStream(Generic[U, F]):
                 if self._phase != _SETTLING:  # by its own source or transform: after this update
                     self._ask_for(state)
                 return
-            if not self._ends() and self._asked is None:
-                self._ask_for(state)
+            if self._phase == _PULLING and not self._ends():
+                if self._asked is None:
+                    self._ask_for(state)
                 self._phase = _INTERRUPTED
                 owner.cancel()
             await self._wait_for_end(owner)

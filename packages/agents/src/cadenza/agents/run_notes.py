@@ -164,7 +164,7 @@ class RunMemory:
                     await held.release()
         record = await session.run(token.run_id)
         if record is None or record.background is None:
-            raise self._unknown(token)
+            raise self._unknown(token.run_id)
         newest = max(map(int, record.background["turns"]))
         if token.turn > newest:
             raise TokenInvalid(
@@ -173,23 +173,22 @@ class RunMemory:
             )
         return record
 
-    async def ask_to_cancel(self, token: ContinuationToken) -> RunRecord:
+    async def ask_to_cancel(self, run_id: str) -> RunRecord:
         """Note that the run is to stop, where whoever goes on with it sees that. What is noted of it then."""
-        await self.find(token)
-        record = await self._home(token.run_id).ask_to_cancel(token.run_id)
+        record = await self._home(run_id).ask_to_cancel(run_id)
         if record is None:
-            raise self._unknown(token)
+            raise self._unknown(run_id)
         return record
 
-    async def reopen(self, token: ContinuationToken) -> SessionRun:
+    async def reopen(self, run_id: str) -> SessionRun:
         """Be the one who goes on with the run."""
-        return await self._home(token.run_id).reopen(token.run_id)
+        return await self._home(run_id).reopen(run_id)
 
     def _home(self, run_id: str) -> AgentSession:
         return self._session or self._private.of(run_id)
 
-    def _unknown(self, token: ContinuationToken) -> TokenExpired:
+    def _unknown(self, run_id: str) -> TokenExpired:
         return TokenExpired(
-            f"The session {self._home(token.run_id).id!r} does not know the run {token.run_id} (any more): "
+            f"The session {self._home(run_id).id!r} does not know the run {run_id} (any more): "
             "it was cleared, or remembers later runs alone."
         )

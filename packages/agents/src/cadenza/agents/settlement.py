@@ -236,8 +236,9 @@ class Effects:
             done, _ = await asyncio.wait({task}, timeout=self._seconds)
             if not done:
                 task.cancel()
-                await asyncio.wait({task}, timeout=GRACE)
-                raise TimeoutError(f"it took longer than {self._seconds:g} seconds, and was cancelled")
+                done, _ = await asyncio.wait({task}, timeout=GRACE)
+                if not done or task.cancelled():
+                    raise TimeoutError(f"it took longer than {self._seconds:g} seconds, and was cancelled")
             task.result()
         finally:
             del self, task

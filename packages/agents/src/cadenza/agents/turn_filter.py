@@ -162,6 +162,7 @@ class FilteredEvents(AsyncIterator[StreamEvent]):
 
     def __init__(self, core: TurnFilterCore, source: AsyncIterable[StreamEvent]) -> None:
         self._core = core
+        self._source = source
         self._events = _filtered(core, source, closes=True)
 
     @property
@@ -177,7 +178,12 @@ class FilteredEvents(AsyncIterator[StreamEvent]):
 
     async def aclose(self) -> None:
         """Close the source. What is held is not given any more."""
-        await self._events.aclose()
+        try:
+            await self._events.aclose()
+        finally:  # nothing of it may have run yet, and then it closes nothing
+            aclose = getattr(self._source, "aclose", None)
+            if aclose is not None:
+                await aclose()
 
 
 async def _filtered(

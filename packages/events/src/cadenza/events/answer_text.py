@@ -23,6 +23,8 @@ class AnswerText:
         self._turns: dict[int, StringIO] = {}
         self._turn = 1
         self._attempt = 1
+        self._last = ""
+        """The last character."""
 
     @property
     def text(self) -> str:
@@ -74,9 +76,6 @@ class AnswerText:
         part.write(text)
         self._last = text[-1]
         return added
-
-    _last = ""
-    """The last character."""
 
     def _replace(self, text: str) -> str | None:
         old = self._turns[self._turn].getvalue() if self._turn in self._turns else ""

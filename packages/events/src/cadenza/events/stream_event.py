@@ -9,7 +9,9 @@ have attempts. The order of a run:
     RunEnded
 
 How text adds up: `Text` with mode "append" goes to the end of what its turn has so far; with "replace" it
-takes the place of all of it. `AttemptSuperseded` takes back the text of its turn and of later ones.
+takes the place of all of it. `AttemptSuperseded` takes back the text of its turn and of later ones, and all
+that came with it. An empty text that replaces takes back the text, and what points into it: citations with a
+place (`start`). Attachments and suggestions stay.
 `AnswerText` is that rule.
 """
 

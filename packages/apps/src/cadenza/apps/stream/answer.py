@@ -93,6 +93,8 @@ class PipedAnswer:
         """Whether the run said that it is complete."""
         self._stream = stream
         self._before = before
+        self._void = False
+        """Whether the text on the screen was taken back, and nothing has come in its place yet."""
         self._labels = ai_label
         self._suggests = suggests
         self._text = AnswerText(separator=separator)
@@ -137,8 +139,12 @@ class PipedAnswer:
         """Show a text that came among the events, as one of them."""
         self.show(Text(text))
 
-    def end(self) -> None:
-        """Give the message what goes with its end. Nothing is shown after that."""
+    def end(self, *, failed: bool = False) -> None:
+        """Give the message what goes with its end. Nothing is shown after that. `failed`: the run raised, so
+        that a text that was taken back and had nothing come in its place stays."""
+        if self._void and not failed:
+            self._stream.replace_text(self._before + self._text.text)
+        self._void = False
         self._marks += "".join(mark for _, mark in self._last_marks if mark not in self._marks)
         self._flush_marks()
         message = teams.MessageActivityInput(text="")
@@ -164,17 +170,24 @@ class PipedAnswer:
             if self._marks:
                 event = Text(self._with_marks(event.text))
         elif not event.text:
-            self._forget(self._text.turn)  # it is told again from its start, with all that came with it
+            self._forget_places()
         else:
             self._mark_again(event.text)
         added = self._text.apply(event)
-        if added is None:
-            self._stream.replace_text(self._before + self._text.text)
+        if added is None or self._void:
+            self._replace(event.text)
         elif added:
             if self._labels:
                 self._label(added)
             else:
                 self._stream.emit(added)
+
+    def _replace(self, new: str) -> None:
+        """Show the text in place of what is on the screen, once it has words: `new` is what has come of it. A
+        retry that fails before it says one leaves what was read."""
+        self._void = not new.strip()
+        if not self._void:
+            self._stream.replace_text(self._before + self._text.text)
 
     def _label(self, text: str) -> None:
         """The first text brings the label, so that it is there however the run ends."""
@@ -189,7 +202,7 @@ class PipedAnswer:
             self._flush_marks()
         self._in_turn = True
         if self._text.apply(event) is None:
-            self._stream.replace_text(self._before + self._text.text)
+            self._void = True
 
     def _forget(self, first: int) -> None:
         """What came with the turns from `first` on is void."""
@@ -199,6 +212,19 @@ class PipedAnswer:
         self._citations = [one for one in self._citations if one[0] < first]
         if self._suggestions and self._suggestions[0] >= first:
             self._suggestions = None
+        self._forget_numbers()
+
+    def _forget_places(self) -> None:
+        """The text of the turn is void, and with it what points into it. The other numbers that we gave wait
+        for a place again."""
+        turn = self._text.turn
+        self._citations = [one for one in self._citations if one[0] < turn or one[2].start is None]
+        self._forget_numbers()
+        marks = {f" [{number}]" for number in self._given}
+        self._last_marks = [one for one in self._last_marks if one[1] in marks]
+        self._mark_again("")
+
+    def _forget_numbers(self) -> None:
         kept = {number for _, number, _ in self._citations}
         self._numbers = {source: number for source, number in self._numbers.items() if number in kept}
         self._given &= kept
@@ -260,7 +286,10 @@ class PipedAnswer:
         if shown[-1].isspace():
             marks = marks.lstrip()
         if added := self._text.apply(Text(marks)):
-            self._stream.emit(added)
+            if self._void:
+                self._replace(added)
+            else:
+                self._stream.emit(added)
 
 
 def _appearance(number: int, source: Citation) -> teams.CitationAppearance:

@@ -196,7 +196,7 @@ class Message:
         self.blank = not text.strip()
         """Whether the text is nothing but white space."""
         self.opening = opening
-        """The repair that `text` begins with: a code fence opened again."""
+        """The repair that `text` begins with, once there is any: a code fence opened again."""
         self.id: str | None = None
         """Stream id or message id, once the service gave it."""
         self.left_open = False
@@ -244,6 +244,10 @@ class Message:
 
     def add(self, text: str) -> None:
         """O(1): pieces are joined when they are sent."""
+        if not text:
+            return
+        if self.opening and not self._pieces:
+            text = self.opening + text
         self._pieces.append(text)
         self.blank = self.blank and not text.strip()
 
@@ -352,6 +356,7 @@ class Cycle:
         "retold",
         "units",
         "void",
+        "void_kept",
     )
 
     def __init__(self, message: Message, units: int) -> None:
@@ -371,6 +376,8 @@ class Cycle:
         """After clear(): how much of `before` has come again. None: nothing of it is waited for."""
         self.void: list[str] = []
         """Messages that were complete and are to be deleted, because another text has come."""
+        self.void_kept = False
+        """Whether a deletion of those failed, so that the next try is at the end, after the text."""
         self.last: Json = {}
         self.detached = False
         """Whether attachments go in a message of their own."""

@@ -117,9 +117,8 @@ def _modules(thing: object) -> Iterator[str]:
     manager made of one, whose type says nothing), and of its type, the most derived class first."""
     if isinstance(thing, AbstractAsyncContextManager):
         thing = getattr(thing, "gen", thing)
-    made_by = thing if isasyncgen(thing) else getattr(thing, "gen", None)  # of contextlib's context managers
-    if isasyncgen(made_by) and made_by.ag_frame is not None:
-        yield str(made_by.ag_frame.f_globals.get("__name__", "")).partition(".")[0]
+    if isasyncgen(thing) and thing.ag_frame is not None:
+        yield str(thing.ag_frame.f_globals.get("__name__", "")).partition(".")[0]
     yield from _modules_of_type(thing)
 
 

@@ -168,7 +168,7 @@ class HttpStream(PipedStream):
         must begin with what is shown): the streamed message is finalized as it is, and edited from then on,
         about every three seconds, at the end by close(). What is emitted afterwards extends `text`. Messages
         that an over-long answer has completed stay if the new text begins with theirs, which is not shown
-        again; else they are deleted at once. What came with the old text (cards, ...) stays.
+        again; else they are deleted once it is seen. What came with the old text (cards, ...) stays.
         """
         self._tell(ev.Clear(live=True))
         if text:

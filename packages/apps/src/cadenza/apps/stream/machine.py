@@ -147,7 +147,7 @@ MOVES: Mapping[FailureKind, Mapping[Step, Move]] = {
         plain=Move.UNKNOWN,
         closing_edit=Move.AGAIN,  # putting the same text twice shows it once
         typing=Move.IGNORE,
-        delete=Move.IGNORE,
+        delete=Move.AGAIN,  # nor does deleting twice
     ),
     FailureKind.STALE: _moves(
         Move.AGAIN, start=Move.BUFFER, line=Move.ADVANCE, chunk=Move.ADVANCE, typing=Move.IGNORE
@@ -366,8 +366,8 @@ class Machine:
         cycle.before, cycle.retold = cycle.before[:at], None
         message.clear()
         if rest := text[at:]:
-            message.add(opening + rest)
             message.opening = opening
+            message.add(rest)
 
     def _close(self, event: ev.Close, now: float) -> Cycle:
         newest = self._cycles[-1]
@@ -521,6 +521,22 @@ class Machine:
     # Wishes: the request that is due first, now or later
 
     def _wish(self, cycle: Cycle, now: float) -> Request | None:
+        wish = self._wish_text(cycle, now)
+        if cycle.void and cycle.broken is None and self._may_take_back(cycle, wish, now):
+            return Request(Step.DELETE, Purpose.TAKE_BACK, at=cycle.message.not_before)
+        return wish
+
+    def _may_take_back(self, cycle: Cycle, wish: Request | None, now: float) -> bool:
+        """Whether now is the time for deletions: what they make room for is on the screen, and nothing else
+        is due. At the end, that is after all of the text."""
+        message = cycle.message
+        if cycle.closing:
+            return wish is None
+        if not message.live or cycle.void_kept or not message.offered or message.contradicts:
+            return False
+        return wish is None or wish.idle or message.not_before <= now < wish.at
+
+    def _wish_text(self, cycle: Cycle, now: float) -> Request | None:
         message = cycle.message
         if cycle.closing and cycle.retold is not None:
             self._go_on_from_told(cycle)
@@ -533,8 +549,6 @@ class Machine:
         if message.resend and (message.resend.step is Step.FINAL or not self._ends(cycle, now)):
             message.resend.at = message.not_before
             return message.resend
-        if cycle.void and (cycle.closing or message.live):
-            return Request(Step.DELETE, Purpose.TAKE_BACK, at=message.not_before)
         if message.plan in (Plan.SETTLE, Plan.WITHDRAW):
             line = not message.offered
             purpose = Purpose.SETTLE if message.plan is Plan.SETTLE else Purpose.WITHDRAW
@@ -650,7 +664,7 @@ class Machine:
         known = shown and message.offered == message.acked and text.startswith(message.acked)
         if rolls and known and text[len(message.acked) :].strip():
             self._seal(cycle, len(message.acked))
-            return self._wish(cycle, now)
+            return self._wish_text(cycle, now)
         fitting = self._fitting(cycle, text)
         if fitting is None:
             due = at if cycle.closing else max(at, self._edit_due(message))
@@ -663,7 +677,7 @@ class Machine:
         if fitting == message.acked and fields == message.fields:
             cycle.metadata_sent = True
             self._seal(cycle, len(text))
-            return self._wish(cycle, now)
+            return self._wish_text(cycle, now)
         return Request(Step.CLOSING_EDIT, Purpose.CLOSE, fitting, fields, at=at)
 
     def _edit_due(self, message: Message) -> float:
@@ -674,7 +688,7 @@ class Machine:
         if not text.strip():
             if message.started and (not cycle.parts.attachments or cycle.extras_sent):
                 message.plan = Plan.WITHDRAW  # a final needs text or an attachment
-                return self._wish(cycle, now)
+                return self._wish_text(cycle, now)
             if not cycle.extras_due:
                 return None
         step = Step.FINAL if message.started else Step.PLAIN
@@ -881,6 +895,10 @@ class Machine:
         if throttled:
             wait = max(wait, failure.retry_after or 0.0)
             self._pace.block(now + wait)
+        if request.purpose is Purpose.TAKE_BACK and not cycle.closing:
+            cycle.void_kept = True  # the text does not wait for it
+            message.failures = 0
+            return
         message.not_before = now + wait
         if not request.closing:
             return
@@ -1103,6 +1121,7 @@ class Machine:
         newest, message = self._cycles[-1], self._cycles[0].message
         self.undelivered = "".join(cycle.message.unacknowledged for cycle in self._cycles)
         for cycle in self._cycles:
+            self._counts["orphans"] += len(cycle.void)
             ids = tuple(cycle.ids)
             cycle.outcome = Outcome(Result.STOPPED, ids, cycle.last, self.undelivered, (), failure)
         self._cycles.clear()

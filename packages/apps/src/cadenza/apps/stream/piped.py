@@ -90,10 +90,11 @@ class PipedStream(ABC):
         When the user presses Stop, `source` is cancelled (`await source.cancel()`; closed, if it has none),
         without waiting for what it would yield next; then None is returned, or in a turn, whose task is
         cancelled by the Stop, CancelledError raised. However else this ends, `source` is closed. What
-        `source` raises is raised, and what was shown until then stays: a handler's stream is finalized by the
-        App. Where all of the answer was there by then (only saving it failed, for instance), it is finalized
-        first. Raises TypeError for a source that nobody knows, ValueError for an adapter that is not
-        installed.
+        `source` raises is raised, and what was shown until then stays (also a text that was taken back, if
+        nothing came in its place): a handler's stream is finalized by the App. Where all of the answer was
+        there by then (only saving it failed, for instance), it is finalized first.
+
+        Raises TypeError for a source that nobody knows, ValueError for an adapter that is not installed.
         """
         piping = _Piping(self, source, separator, ai_label)
         iterator = piping.open(adapter)
@@ -182,15 +183,15 @@ class _Piping:
                 rest = await self._show(rest)
         except BaseException:
             try:
-                self._end()
+                self._end(failed=True)
             except StreamError as sealed:
                 logger.debug("nothing more was taken: %s", sealed)
             raise
-        self._end()
+        self._end(failed=False)
 
-    def _end(self) -> None:
+    def _end(self, *, failed: bool) -> None:
         if self._answer is not None:
-            self._answer.end()
+            self._answer.end(failed=failed)
 
     async def _show(self, iterator: AsyncIterator[Any]) -> AsyncIterator[Any] | None:
         """Show what `iterator` yields. Where that turns out to be another framework's, returns what is left
@@ -250,13 +251,21 @@ class _Piping:
         return getattr(self._source, "outcome", None) == "completed"
 
     async def leave(self, *, cancel: bool) -> None:
-        """Cancel or close the source. It is closed even where its cancel() fails."""
+        """Cancel or close the source: all of it, whatever of that fails. The first error is raised."""
+        first: BaseException | None = None
+        calls: list[tuple[object, str]] = [(self._source, "cancel")] if cancel else []
+        calls += [(thing, "aclose") for thing in reversed(self._closes)]
+        self._closes.clear()
         try:
-            if cancel:
-                await _call(self._source, "cancel")
+            for thing, name in calls:
+                try:
+                    await _call(thing, name)
+                except BaseException as error:
+                    first = first or error
+            if first is not None:
+                raise first
         finally:
-            while self._closes:
-                await _call(self._closes.pop(), "aclose")
+            first = None  # with its traceback it would keep this frame alive
 
 
 async def _call(thing: object, name: str) -> None:
@@ -297,3 +306,5 @@ class _Stops:
         others = task.uncancel() > self._cancels
         if kind is None or (kind is asyncio.CancelledError and not others):
             raise StreamCancelledError("The user stopped this answer.") from None
+        if isinstance(error, Exception) and not isinstance(error, StreamCancelledError):
+            raise StreamCancelledError("The user stopped this answer.") from error  # what a source made of it
