@@ -413,6 +413,16 @@ def test_a_final_that_is_refused_for_a_replaced_text_leads_to_the_edit_all_the_s
     assert words(probe.request(), 0) == "put 'Other'"
 
 
+def test_a_live_clear_of_a_stream_that_must_wait_long_is_not_edited_while_it_is_open() -> None:
+    probe = reach(Phase.OPEN, Channel.STREAM)
+    probe.tell(Emit("there"))
+    probe.request()
+    probe.refuse(FailureKind.THROTTLED, retry_after=70.0)
+    probe.tell(Clear(live=True), Emit("Other"))
+    assert words(probe.request(), 0) == "final 'Hello '"
+    assert probe.now >= 70.0
+
+
 def test_where_text_may_be_replaced_a_live_clear_ends_no_stream() -> None:
     probe = stream(WEB_CHAT)
     probe.tell(Emit("Hello"))

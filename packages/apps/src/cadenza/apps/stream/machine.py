@@ -432,8 +432,8 @@ class Machine:
                 self._finish(cycle)
                 continue
             at = max(wish.at, self._pace.blocked_until)
-            if not wish.closing or wish.idle:
-                cycle.message.deadline = None
+            if not wish.closing or wish.idle or wish.purpose is Purpose.REPLACE:
+                cycle.message.deadline = None  # nobody waits for it
             elif max(at, now) > self._closing_deadline(cycle, now):
                 self._exhausted(cycle, wish, cycle.failure or _silence(at - now), now)
                 continue
@@ -1078,6 +1078,8 @@ class Machine:
         elif request.step is Step.FINAL and not cycle.closing:
             self._leave_open(message)
             self._to_edit(message)
+            if request.purpose is Purpose.REPLACE:  # not expired yet: a stream that is open takes no edit
+                message.not_before = max(message.not_before, self._service_end(message.started_at))
         else:
             repeated = message.resend is not None or request.repeated
             self._give_up(cycle, unknown=repeated or message.offered != message.acked)
