@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import AsyncIterator
 from typing import Any
 
 import openai
@@ -13,9 +12,7 @@ from cadenza.agents import (
     BackgroundUnsupported,
     DataPart,
     Message,
-    ModelError,
     ModelReply,
-    ModelRequest,
     OpenAIChatClient,
     ReasoningPart,
     TextPart,
@@ -28,26 +25,12 @@ from cadenza.events import Citation, Raw, Reasoning, StopReason, StreamEvent, Te
 from hypothesis import given, settings, strategies as st
 from openai._models import construct_type
 from openai.types.chat import ChatCompletionChunk
+from openai_calls import ask, request, text_of, until_it_fails
 from openai_wire import Call, ChatManner, Cut, HttpError, OpenAIServer, Refuse, Reply, Say, Think
 
 WEATHER = ToolSpec("weather", "The weather there.", {"type": "object", "properties": {}})
 OSLO = '{"city": "Oslo"}'
 ROME = '{"city": "Rome"}'
-
-
-def request(*messages: Message | str, **fields: Any) -> ModelRequest:
-    asked = tuple(Message.user(one) if isinstance(one, str) else one for one in messages or ("Hi",))
-    return ModelRequest(asked, **fields)
-
-
-async def until_it_fails(events: AsyncIterator[Any]) -> tuple[list[Any], ModelError]:
-    given: list[Any] = []
-    try:
-        async for event in events:
-            given.append(event)  # noqa: PERF401 - what came before the error counts
-    except ModelError as error:
-        return given, error
-    raise AssertionError("It did not fail.")
 
 
 async def play(
@@ -57,15 +40,9 @@ async def play(
     options: dict[str, Any] | None = None,
     **fields: Any,
 ) -> tuple[list[StreamEvent], ModelReply]:
-    server.say(reply)
     client = OpenAIChatClient("gpt-5", client=server.client(), **(options or {}))
-    *events, last = [event async for event in client.stream(request(*messages, **fields))]
-    assert isinstance(last, ModelReply)
+    events, last = await ask(server, reply, client, request(*messages, **fields))
     return [event for event in events if isinstance(event, StreamEvent)], last
-
-
-def text_of(events: list[Any]) -> str:
-    return "".join(event.text for event in events if isinstance(event, Text))
 
 
 async def test_text_comes_in_its_pieces_and_then_what_it_cost(openai_server: OpenAIServer) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from typing import Any, cast
 
 import pytest
@@ -14,7 +13,6 @@ from cadenza.agents import (
     Message,
     ModelError,
     ModelReply,
-    ModelRequest,
     OpenAIResponsesClient,
     ProviderPart,
     ReasoningPart,
@@ -42,6 +40,7 @@ from cadenza.testing import VirtualClock
 from hypothesis import given, settings, strategies as st
 from openai._models import construct_type
 from openai.types.responses import Response, ResponseStreamEvent
+from openai_calls import all_of, ask, request, text_of, until_it_fails
 from openai_wire import Call, Cut, Hosted, HttpError, OpenAIServer, Picture, Refuse, Reply, Say, Search, Think
 
 WEATHER = ToolSpec(
@@ -49,27 +48,8 @@ WEATHER = ToolSpec(
 )
 
 
-def request(*messages: Message | str, **fields: Any) -> ModelRequest:
-    asked = tuple(Message.user(one) if isinstance(one, str) else one for one in messages or ("Hi",))
-    return ModelRequest(asked, **fields)
-
-
 def make(server: OpenAIServer, model: str = "gpt-5", **options: Any) -> OpenAIResponsesClient:
     return OpenAIResponsesClient(model, client=server.client(), **options)
-
-
-async def all_of(events: AsyncIterator[Any]) -> list[Any]:
-    return [event async for event in events]
-
-
-async def until_it_fails(events: AsyncIterator[Any]) -> tuple[list[Any], ModelError]:
-    given: list[Any] = []
-    try:
-        async for event in events:
-            given.append(event)  # noqa: PERF401 - what came before the error counts
-    except ModelError as error:
-        return given, error
-    raise AssertionError("It did not fail.")
 
 
 async def play(
@@ -79,18 +59,7 @@ async def play(
     options: dict[str, Any] | None = None,
     **fields: Any,
 ) -> tuple[list[StreamEvent], ModelReply]:
-    server.say(reply)
-    *events, last = await all_of(make(server, **(options or {})).stream(request(*messages, **fields)))
-    assert isinstance(last, ModelReply)
-    return events, last
-
-
-def text_of(events: list[Any]) -> str:
-    text = ""
-    for event in events:
-        if isinstance(event, Text):
-            text = event.text if event.mode == "replace" else text + event.text
-    return text
+    return await ask(server, reply, make(server, **(options or {})), request(*messages, **fields))
 
 
 async def test_text_comes_once_and_in_its_pieces(openai_server: OpenAIServer) -> None:

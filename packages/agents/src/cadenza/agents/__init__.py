@@ -52,6 +52,7 @@ if TYPE_CHECKING:
         ToolResultPart,
     )
     from .response_stream import Partial, Reducer, ResponseStream, Settlement, StreamState
+    from .run_progress import RunProgress
     from .session import AgentSession
     from .tools import Tool, ToolContext, tool
     from .turn_filter import Decision, TurnFilter, TurnStatistics, TurnView
@@ -96,6 +97,7 @@ _HOMES = {
         "ToolResultPart",
     ),
     "response_stream": ("Partial", "Reducer", "ResponseStream", "Settlement", "StreamState"),
+    "run_progress": ("RunProgress",),
     "session": ("AgentSession",),
     "tools": ("Tool", "ToolContext", "tool"),
     "turn_filter": ("Decision", "TurnFilter", "TurnStatistics", "TurnView"),
@@ -134,6 +136,7 @@ __all__ = [
     "RunFailed",
     "RunIncomplete",
     "RunLimits",
+    "RunProgress",
     "RunRecord",
     "ScriptedClient",
     "SessionBusy",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 from uuid import uuid4
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from cadenza.events import StreamEvent
 
     from .continuation import ContinuationToken
+    from .run_progress import RunProgress
     from .session import AgentSession
     from .turn_filter import TurnFilter
 
@@ -94,6 +95,8 @@ class Agent:
         continuation_token: str | ContinuationToken | Mapping[str, Any] | None = None,
         resume: Literal["append", "replay"] = "append",
         run_id: str | None = None,
+        progress: RunProgress | None = None,
+        on_progress: Callable[[RunProgress], Awaitable[None]] | None = None,
         raw: bool = False,
         keep_updates: bool = False,
         options: Mapping[str, Any] | None = None,
@@ -112,6 +115,8 @@ class Agent:
         continuation_token: str | ContinuationToken | Mapping[str, Any] | None = None,
         resume: Literal["append", "replay"] = "append",
         run_id: str | None = None,
+        progress: RunProgress | None = None,
+        on_progress: Callable[[RunProgress], Awaitable[None]] | None = None,
         raw: bool = False,
         keep_updates: bool = False,
         options: Mapping[str, Any] | None = None,
@@ -130,6 +135,8 @@ class Agent:
         continuation_token: str | ContinuationToken | Mapping[str, Any] | None = None,
         resume: Literal["append", "replay"] = "append",
         run_id: str | None = None,
+        progress: RunProgress | None = None,
+        on_progress: Callable[[RunProgress], Awaitable[None]] | None = None,
         raw: bool = False,
         keep_updates: bool = False,
         options: Mapping[str, Any] | None = None,
@@ -147,6 +154,8 @@ class Agent:
         continuation_token: str | ContinuationToken | Mapping[str, Any] | None = None,
         resume: Literal["append", "replay"] = "append",
         run_id: str | None = None,
+        progress: RunProgress | None = None,
+        on_progress: Callable[[RunProgress], Awaitable[None]] | None = None,
         raw: bool = False,
         keep_updates: bool = False,
         options: Mapping[str, Any] | None = None,
@@ -161,6 +170,15 @@ class Agent:
         `final_turn_only`: the reader gets the text of the last turn alone, the same as
         `filter=TurnFilter("final")`; history has all of it.
         `run_id`: a name of your own for the run, otherwise a new one.
+        `on_progress`: is awaited with how far the run has come: after each turn's events, before the first of
+        its tools is begun; before each further one of the `sequential` tools; and after each tool's result,
+        before its event is given. What it raises ends the run, and no more calls are made. `progress`: go on
+        from there, given the same message and session, maybe in another process; not with `background`.
+        There is no RunStarted then, and no event of the turns that are whole, but all ToolResults of the
+        newest of them. Calls that were begun and have no result are not made again, and the model is told
+        that they were interrupted; the limits count on. The response has all text and messages, but its
+        citations, attachments and suggestions are those of the rest alone. In the session the run begins
+        anew, and takes the place of what was there under its id.
         `raw`: give the provider's own events, too.
         `background`: the provider goes on while nobody is connected. With a stream each event has a
         continuation token; without one the run is begun, and the response comes back at once, with a status
@@ -178,31 +196,50 @@ class Agent:
         `options`: for the provider; they go before those of the agent.
         """
         messages = _messages(message)
-        _check(session, filter)
+        _check(session)
+        filter = _filter(final_turn_only, filter)
         if resume not in ("append", "replay"):
             raise ValueError(f"run(resume={resume!r}): it is 'append' or 'replay'")
-        if filter is not None and final_turn_only:
-            raise ValueError('final_turn_only=True is filter=TurnFilter("final"): give one of the two')
         if continuation_token is not None:
-            if message is not None or run_id is not None:
-                raise ValueError("A continuation token stands for its message and run_id: give it alone")
+            if message is not None or run_id is not None or progress is not None or on_progress is not None:
+                raise ValueError(
+                    "A continuation token stands for its message, run_id and progress: give it alone"
+                )
             token = self._background.parse(continuation_token, session)
             if not stream:
-                return self._background.look(
-                    token,
-                    session=session,
-                    final_turn_only=final_turn_only,
-                    filter=filter,
-                    raw=raw,
-                    options=options,
-                )
+                return self._background.look(token, session=session, filter=filter, raw=raw, options=options)
             resumed = self._background.resume(token, session=session, resume=resume, raw=raw, options=options)
-            return self._stream(resumed, final_turn_only, filter, keep_updates)
+            return self._stream(resumed, filter, keep_updates)
+        if background and (progress is not None or on_progress is not None):
+            raise ValueError("A background run has its continuation tokens instead of a progress")
         if message is None and session is None:
             raise ValueError("run() needs a message, or a session whose messages are to be answered")
+        if progress is not None:
+            from .run_progress import RunProgress
+
+            if not isinstance(progress, RunProgress):
+                raise TypeError(
+                    f"progress= takes a RunProgress, not {_kind(progress)}: RunProgress.from_dict(...)"
+                )
+            if run_id not in (None, progress.run_id):
+                raise ValueError(f"run(run_id={run_id!r}): the progress is of the run {progress.run_id!r}")
+            run_id = progress.run_id
         run_id = run_id or uuid4().hex
-        if background and (self._background.supported or not self._background_fallback):
-            run: Run = self._background.run(
+        if progress is not None or on_progress is not None:
+            from .resumable_run import ResumableRun
+
+            run: Run = self._run(
+                ResumableRun,
+                run_id,
+                session,
+                input=messages,
+                raw=raw,
+                options=options,
+                progress=progress,
+                on_progress=on_progress,
+            )
+        elif background and (self._background.supported or not self._background_fallback):
+            run = self._background.run(
                 run_id, session, look=not stream, input=messages, raw=raw, options=options
             )
         else:
@@ -212,7 +249,7 @@ class Agent:
                     "the client %r cannot answer in the background: the run is made in the foreground",
                     self.client.provider,
                 )
-        made = self._stream(run, final_turn_only, filter, keep_updates)
+        made = self._stream(run, filter, keep_updates)
         return made if stream else whole_response(made)
 
     async def poll(
@@ -240,14 +277,14 @@ class Agent:
         the session's `HistoryPolicy` keeps of it, where the run was over before this look); TokenExpired
         where the provider has forgotten the response; and ModelError where it cannot be reached.
         """
-        _check(session, filter)
+        _check(session)
+        filter = _filter(final_turn_only, filter)
         token = self._background.parse(continuation_token, session)
         return await self._background.poll(
             token,
             session=session,
             pace=Pace(interval, backoff, max_interval, deadline),
             on_status=on_status,
-            final_turn_only=final_turn_only,
             filter=filter,
             options=options,
         )
@@ -290,14 +327,8 @@ class Agent:
         )
 
     @staticmethod
-    def _stream(
-        run: Run, final_turn_only: bool, filter: TurnFilter | None, keep_updates: bool
-    ) -> AgentStream:
-        if final_turn_only:
-            from .turn_filter import TurnFilter
-
-            filter = TurnFilter("final")
-        run.filtered = filter is not None and not filter.passes_all
+    def _stream(run: Run, filter: TurnFilter | None, keep_updates: bool = False) -> AgentStream:
+        run.filtered = filter is not None
         events: AsyncIterator[StreamEvent] = run.events()
         if filter is not None:
             events = filter.apply(events, token=run.continuation_token)
@@ -310,7 +341,7 @@ async def whole_response(stream: AgentStream) -> AgentResponse:
         return await stream.final()
 
 
-def _check(session: AgentSession | None, filter: TurnFilter | None = None) -> None:
+def _check(session: AgentSession | None) -> None:
     """Refuse what would fail in the midst of the run, where nobody sees who gave it."""
     if session is not None:
         from .session import AgentSession
@@ -319,11 +350,21 @@ def _check(session: AgentSession | None, filter: TurnFilter | None = None) -> No
             raise TypeError(
                 f"session= takes an AgentSession, not {_kind(session)}: AgentSession(id, state=...)"
             )
-    if filter is not None:
-        from .turn_filter import TurnFilter
 
-        if not isinstance(filter, TurnFilter):
-            raise TypeError(f"filter= takes a TurnFilter, not {_kind(filter)}: TurnFilter('final')")
+
+def _filter(final_turn_only: bool, filter: TurnFilter | None) -> TurnFilter | None:
+    """What the reader gets less through; None where it gets all."""
+    if filter is None and not final_turn_only:
+        return None
+    from .turn_filter import TurnFilter
+
+    if filter is None:
+        return TurnFilter("final")
+    if not isinstance(filter, TurnFilter):
+        raise TypeError(f"filter= takes a TurnFilter, not {_kind(filter)}: TurnFilter('final')")
+    if final_turn_only:
+        raise ValueError('final_turn_only=True is filter=TurnFilter("final"): give one of the two')
+    return None if filter.passes_all else filter
 
 
 def _kind(given: object) -> str:

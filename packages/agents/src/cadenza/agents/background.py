@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from cadenza.events import AnswerText, Outcome, RunEnded, StreamEvent, Text, ToolCall, TurnStarted
+from cadenza.events import AnswerText, Outcome, RunEnded, StreamEvent, TurnStarted
 
 from .agent_response import AgentResponse
 from .background_run import BackgroundRun
@@ -27,10 +27,10 @@ from .errors import (
     TokenExpired,
 )
 from .history import RunRecord
-from .message import TextPart, ToolCallPart
 from .repair import repair
 from .run_notes import Notes, PrivateSessions, RunMemory
 from .session import AgentSession
+from .turn_record import events_of
 
 if TYPE_CHECKING:
     from .agent import Agent
@@ -124,7 +124,6 @@ class Background:
         token: ContinuationToken,
         *,
         session: AgentSession | None,
-        final_turn_only: bool,
         filter: TurnFilter | None,
         **how: Any,
     ) -> AgentResponse:
@@ -132,11 +131,7 @@ class Background:
         waits for its provider. Raises what it ended with."""
         memory = RunMemory(self._private, session)
         record = await memory.find(token)
-        notes = Notes.from_dict(record.background or {})
-        if final_turn_only:
-            from .turn_filter import TurnFilter
-
-            filter = TurnFilter("final")
+        notes = Notes.of(record)
         partial = _response(record, session, filter)
         if record.outcome is Outcome.CANCELLED:
             raise RunCancelled(f"The run {token.run_id} was cancelled", partial=partial)
@@ -156,7 +151,7 @@ class Background:
                 return replace(partial, status=reply.status, continuation_token=next_token)
             found = (newest, reply)
         run = self.run(token.run_id, session, look=True, token=token, found=found, **how)
-        stream = self._agent._stream(run, False, filter, False)
+        stream = self._agent._stream(run, filter)
         try:
             async with stream:
                 response = await stream.final()
@@ -240,7 +235,7 @@ class Background:
             record = held.record
             if record.outcome is not None:
                 return
-            notes = Notes.from_dict(record.background or {})
+            notes = Notes.of(record)
             note = notes.turns[notes.newest]
             if note.cursor != cursor:
                 await self._stop(record)
@@ -259,7 +254,7 @@ class Background:
 
     async def _stop(self, record: RunRecord) -> Mapping[str, Any]:
         """Stop the newest response of a run."""
-        notes = Notes.from_dict(record.background or {})
+        notes = Notes.of(record)
         cursor = notes.turns[notes.newest].cursor
         with suppress(TokenExpired):  # what the provider has forgotten does not go on
             await self.client.cancel(cursor)
@@ -301,9 +296,9 @@ class Background:
 
 def _response(record: RunRecord, session: AgentSession | None, filter: TurnFilter | None) -> AgentResponse:
     """What a record has of a run. Its text is what `filter` would have shown of it so far."""
-    notes = Notes.from_dict(record.background or {})
+    notes = Notes.of(record)
     text = AnswerText()
-    feed = None if filter is None or filter.passes_all else filter.core().feed
+    feed = None if filter is None else filter.core().feed
     for event in _events(record, notes):
         for shown in (event,) if feed is None else feed(event, 0.0):
             text.apply(shown)
@@ -323,11 +318,7 @@ def _events(record: RunRecord, notes: Notes) -> Iterator[StreamEvent]:
         if said.role != "assistant":
             continue
         yield TurnStarted(turn)
-        for part in said.parts:
-            if isinstance(part, TextPart):
-                yield Text(part.text, phase=part.phase)
-            elif isinstance(part, ToolCallPart):
-                yield ToolCall(part.id, part.name, part.arguments)
+        yield from events_of(said)
         turn += 1
     if record.outcome is not None:
         yield RunEnded(record.outcome)

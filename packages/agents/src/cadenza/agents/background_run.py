@@ -21,7 +21,6 @@ from cadenza.events import (
     RunStarted,
     StreamEvent,
     Text,
-    ToolCall,
     ToolResult,
     TurnEnded,
     TurnStarted,
@@ -30,15 +29,16 @@ from cadenza.events import (
 
 from .call_ids import CallIds
 from .clients.client import BackgroundClient, Checkpoint, ModelReply, ModelRequest, ModelStatus
+from .closing import close_source
 from .continuation import ContinuationToken, Stage, TokenIssuer
 from .errors import ModelError, RunCancelled, SessionLost, TokenExpired
 from .history import RunRecord
-from .message import Message, TextPart, ToolCallPart, ToolResultPart
+from .message import Message, ToolResultPart
 from .repair import interrupted_result
 from .run import Run
 from .run_notes import Notes, RunMemory, TurnNote
 from .tool_batch import ToolBatch
-from .turn_record import TurnRecord
+from .turn_record import TurnRecord, events_of
 
 if TYPE_CHECKING:
     from .response_stream import Settlement
@@ -166,8 +166,7 @@ class BackgroundRun(Run):
         if self._look or self._token is None:
             return given
         # Whoever resumes gets the rest alone: the response has all of it.
-        said = [message.text for message in self.messages() if message.role == "assistant"]
-        return "".join(said[-1:] if self.filtered else said)
+        return self._said()
 
     def messages(self) -> tuple[Message, ...]:
         """All that was said in the run until now, by whoever went on with it."""
@@ -316,9 +315,7 @@ class BackgroundRun(Run):
                         if isinstance(given, ModelReply) or (reached and left <= 0):
                             break
                 finally:
-                    close = getattr(source, "aclose", None)
-                    if close is not None:
-                        await close()
+                    await close_source(source)
         except Exception as error:
             logger.info("what was read of a turn could not be read again: %s", type(error).__name__)
             return
@@ -383,7 +380,7 @@ class BackgroundRun(Run):
 
     def _take(self, record: RunRecord) -> None:
         """Begin from what was noted."""
-        self.notes = Notes.from_dict(record.background or {})
+        self.notes = Notes.of(record)
         self._recorded = record.messages
         self.input = record.input
         self.turn = self.notes.first - 1
@@ -454,9 +451,7 @@ class BackgroundRun(Run):
                     others.append(given)
                 yield given
         finally:
-            close = getattr(source, "aclose", None)
-            if close is not None:
-                await close()
+            await close_source(source)
 
     async def _begin(self) -> ModelReply:
         """Begin a response, and do not wait for it."""
@@ -502,11 +497,8 @@ class BackgroundRun(Run):
         self, reply: ModelReply, others: Sequence[StreamEvent] = ()
     ) -> AsyncGenerator[StreamEvent | Checkpoint | ModelReply]:
         """A reply that is whole, as a stream would have given it."""
-        for part in reply.message.parts:
-            if isinstance(part, TextPart):
-                yield Text(part.text, phase=part.phase)
-            elif isinstance(part, ToolCallPart):
-                yield ToolCall(part.id, part.name, part.arguments)
+        for said in events_of(reply.message):
+            yield said
         for event in others:
             yield event
         yield reply

@@ -26,6 +26,7 @@ from cadenza.events import (
 
 from .call_ids import CallIds
 from .clients.client import Checkpoint, ModelClient, ModelReply, ModelRequest, ModelStatus
+from .closing import close_source
 from .errors import AgentError, ModelError, RunCancelled
 from .limits import RunLimits
 from .message import Message, Part, ToolCallPart, ToolResultPart
@@ -57,8 +58,9 @@ class Run:
     `events()` is the run: a generator that is iterated once, and does nothing before that. All else may be
     read at any time. It holds no stream, so that a stream which nobody holds is noticed at once.
 
-    background_run.py makes another one of it, by what it may override: `request`, `events`, `save`, `cancel`,
-    `text`, `_enter` (the session), `_open` (what the client says in a turn), `_prepared` (the calls).
+    background_run.py and resumable_run.py make others of it, by what they may override: `request`, `events`,
+    `save`, `cancel`, `text`, `_enter` (the session), `_ask` (a turn), `_open` (what the client says in it),
+    `_prepared` (the calls).
     """
 
     batch_type: type[ToolBatch] = ToolBatch
@@ -219,7 +221,8 @@ class Run:
                 self.held.watch(stream)
 
     async def _turns(self) -> AsyncGenerator[StreamEvent]:
-        yield RunStarted(self.id, self.agent, self.session.id if self.session is not None else None)
+        if self.turn == 0:  # else it goes on with one that was begun
+            yield RunStarted(self.id, self.agent, self.session.id if self.session is not None else None)
         while True:
             if not self.calls:
                 async with aclosing(self._ask()) as events:
@@ -227,11 +230,11 @@ class Run:
                         yield event
                 if not self.calls:
                     break
-                if self._refuse():
-                    for part in self.results():
-                        yield _result_event(part)
-                    self._close_calls()
-                    break
+            if self._refuse():
+                for part in self.results():
+                    yield _result_event(part)
+                self._close_calls()
+                break
             batch = self._batch = self._prepared()
             async with aclosing(batch.events()) as events:
                 async for event in events:
@@ -273,9 +276,7 @@ class Run:
                         f"gave {type(given).__name__} after its ModelReply, which is the last"
                     )
         finally:
-            close = getattr(source, "aclose", None)
-            if close is not None:
-                await close()
+            await close_source(source)
         if reply is None:
             raise ModelError(
                 f"The client {self.client.provider!r} ended turn {self.turn} without a ModelReply",
@@ -358,15 +359,19 @@ class Run:
         if reply.status == "incomplete":
             self.status = "incomplete"
 
+    def _refusal(self) -> str | None:
+        """Why the newest calls are not to be made; None: they are."""
+        if self.stop_reason in CUT_OFF:
+            return f"the turn was cut off ({self.stop_reason})"
+        return "no more calls were allowed in this run" if self.last else None
+
     def _refuse(self) -> bool:
         """Whether the newest calls are not to be made, and the run ends with them."""
-        if self.stop_reason in CUT_OFF:
-            why = f"the turn was cut off ({self.stop_reason})"
-        elif self.last:
-            why = "no more calls were allowed in this run"
-            self.stop_reason = StopReason.LIMIT
-        else:
+        why = self._refusal()
+        if why is None:
             return False
+        if self.stop_reason not in CUT_OFF:
+            self.stop_reason = StopReason.LIMIT
         for call in self.calls:
             self.known[call.id] = ToolResultPart(
                 call.id, call.name, f"This call was not made: {why}", error=True, interrupted=True
@@ -418,6 +423,11 @@ class Run:
     def text(self, given: str) -> str:
         """The text of the response, where `given` is what the reader got."""
         return given
+
+    def _said(self) -> str:
+        """The text of all that the model said; only of its newest message where the run is filtered."""
+        said = [message.text for message in self.messages() if message.role == "assistant"]
+        return "".join(said[-1:] if self.filtered else said)
 
     async def cancel(self) -> None:
         """Stop what goes on at the provider. What goes on here is stopped by closing `events()`."""

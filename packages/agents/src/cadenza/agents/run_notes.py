@@ -113,6 +113,11 @@ class Notes:
         }
 
     @classmethod
+    def of(cls, record: RunRecord) -> Notes:
+        """What is noted in the record of a background run."""
+        return cls.from_dict(record.background or {})
+
+    @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Notes:
         """What `to_dict` gave."""
         turns = {int(turn): TurnNote.from_dict(note) for turn, note in data["turns"].items()}

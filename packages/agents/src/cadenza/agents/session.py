@@ -144,9 +144,19 @@ class AgentSession:
         lease = await self._take()
         try:
             record = replace(record, writer=lease.owner)
+            # This process may stand still at any point: another may have the session then, and this very run.
+            lost = SessionLost(
+                f"The run {run_id!r} has lost the session {self.id!r} to another run before it had begun."
+            )
+            found = await self._store.get(self._key(run_id))
+            if asyncio.get_running_loop().time() >= lease.until:
+                raise lost
             before = await self._enter(run_id)
             records = await self._records(before)
-            await self._put(record)
+            try:
+                await self._put(record, expected=0 if found is None else found.version)
+            except ConflictError:
+                raise lost from None
             run = SessionRun(self, record, records, lease, run_id)
         except BaseException:
             await lease.give_back()

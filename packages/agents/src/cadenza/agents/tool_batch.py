@@ -181,8 +181,13 @@ class ToolBatch:
         """Make one call. Whatever it comes to is its result; but when the batch is stopped it has none."""
         tool = self._tools.get(call.name)
         try:
-            async with in_turn if tool is not None and tool.sequential else nullcontext():
+            async with in_turn if self._in_turn(call) else nullcontext():
                 if self._broken is not None:
+                    return
+                try:
+                    await self._begin(call)
+                except Exception as failure:  # it must not be made where nobody could note that
+                    self._broken = failure
                     return
                 content, error = await self._call(tool, call, channel)
                 result = ToolResultPart(call.id, call.name, self._cut(call, content), error)
@@ -195,6 +200,11 @@ class ToolBatch:
         finally:
             channel.tell()
 
+    def _in_turn(self, call: ToolCallPart) -> bool:
+        """Whether the call waits for those of sequential tools before it."""
+        tool = self._tools.get(call.name)
+        return tool is not None and tool.sequential
+
     def _left_by(self, place: int, channel: ToolChannel, task: asyncio.Task[None]) -> None:
         """A task is over. One without a result would be waited for in vain: somebody cancelled it, maybe
         before it had begun."""
@@ -205,9 +215,13 @@ class ToolBatch:
             self._results[place] = ToolResultPart(call.id, call.name, content, error=True)
         channel.tell()
 
+    async def _begin(self, call: ToolCallPart) -> None:
+        """A call is about to be made. For a batch that notes what was begun: resumable_run.py. What it raises
+        ends the batch, and the call is not made."""
+
     async def _note(self, result: ToolResultPart) -> None:
-        """A call is done; nobody knows of it yet. For a batch that keeps its results safe: background_run.py.
-        What it raises ends the batch."""
+        """A call is done; nobody knows of it yet. For a batch that keeps its results safe: background_run.py,
+        resumable_run.py. What it raises ends the batch."""
 
     async def _call(self, tool: Tool | None, call: ToolCallPart, channel: ToolChannel) -> tuple[str, bool]:
         if tool is None:

@@ -32,6 +32,7 @@ from typing import Any, Generic, Literal, TypeAlias, TypeVar, cast, overload
 from cadenza.events import AnswerText, Citation, StreamEvent, Text
 
 from .agent_response import AgentResponse
+from .closing import close_source
 from .response_stream import ResponseStream
 from .turn_filter_core import Decision, TurnFilterCore, TurnStatistics, TurnView
 
@@ -181,9 +182,7 @@ class FilteredEvents(AsyncIterator[StreamEvent]):
         try:
             await self._events.aclose()
         finally:  # nothing of it may have run yet, and then it closes nothing
-            aclose = getattr(self._source, "aclose", None)
-            if aclose is not None:
-                await aclose()
+            await close_source(self._source)
 
 
 async def _filtered(
@@ -210,9 +209,8 @@ async def _filtered(
         for shown in core.finish():
             yield shown
     finally:
-        aclose = getattr(iterator, "aclose", None) if closes else None
-        if aclose is not None:
-            await aclose()
+        if closes:
+            await close_source(iterator)
 
 
 def _filter_stream(

@@ -1,7 +1,9 @@
-"""`TurnRecord`: what one turn of a model comes to, as its events have it so far."""
+"""`TurnRecord`: what one turn of a model comes to, as its events have it so far; and `events_of`, which makes
+events of that again."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from io import StringIO
 from typing import Literal
 
@@ -9,7 +11,7 @@ from cadenza.events import AttemptSuperseded, StreamEvent, Text, ToolCall
 
 from .message import Message, Part, TextPart, ToolCallPart
 
-__all__ = ["TurnRecord"]
+__all__ = ["TurnRecord", "events_of"]
 
 
 class TurnRecord:
@@ -57,3 +59,12 @@ class TurnRecord:
         if text := self._text.getvalue():
             parts.append(TextPart(text, self._phase))
         return Message("assistant", tuple(parts), status)
+
+
+def events_of(message: Message) -> Iterator[Text | ToolCall]:
+    """The texts and calls of an assistant's message, as a stream would have given them."""
+    for part in message.parts:
+        if isinstance(part, TextPart):
+            yield Text(part.text, phase=part.phase)
+        elif isinstance(part, ToolCallPart):
+            yield ToolCall(part.id, part.name, part.arguments)

@@ -25,6 +25,8 @@ from cadenza.events import (
     TurnStarted,
 )
 
+from ..json_text import is_json
+
 __all__ = ["Blocks", "CallPieces", "ForeignEvents", "Reader", "as_text", "closer", "stop_reason"]
 
 logger = logging.getLogger(__name__)
@@ -152,7 +154,7 @@ class CallPieces:
         it has another name, or the same name when the arguments are whole already."""
         if id and name and key in self._calls:
             (known, called), said = self._calls[key]
-            if known not in ("", id) and (name != called or _is_json("".join(said))):
+            if known not in ("", id) and (name != called or is_json("".join(said))):
                 self._calls[object()] = self._calls.pop(key)
         head, pieces = self._calls.setdefault(key, (["", ""], []))
         head[0] = head[0] or id or ""
@@ -181,14 +183,6 @@ class CallPieces:
 
     def __bool__(self) -> bool:
         return bool(self._calls)
-
-
-def _is_json(text: str) -> bool:
-    try:
-        json.loads(text)
-    except ValueError:
-        return False
-    return True
 
 
 class Reader(ABC, Generic[T]):

@@ -10,6 +10,7 @@ from uuid import uuid4
 from cadenza.events import Citation, Raw, Reasoning, StopReason, StreamEvent, Text, ToolCall, Usage
 
 from ..errors import BackgroundUnsupported, ModelError
+from ..json_text import is_json
 from ..message import Message, Part, ProviderPart, ReasoningPart, TextPart, ToolCallPart
 from .client import Checkpoint, ModelReply, ModelRequest, ModelStatus
 from .openai_wire import (
@@ -20,7 +21,6 @@ from .openai_wire import (
     call_arguments,
     chat_messages,
     chat_tool,
-    is_json,
     strange,
     usage_details,
     with_tools,

@@ -296,10 +296,8 @@ def _assistant_items(message: Message, items: list[dict[str, Any]], seen: set[st
                     continue
                 item = {"type": "item_reference", "id": item_id}
             items.append(item)
-    if len(items) > start and items[-1]["type"] == "reasoning":
-        # Nothing came after it, so that it is of no use, and is refused.
-        while len(items) > start and items[-1]["type"] == "reasoning":
-            items.pop()
+    while len(items) > start and items[-1]["type"] == "reasoning":
+        items.pop()  # nothing came after it, so that it is of no use, and is refused
 
 
 def _gives_reasoning_back(message: Message, stored: bool) -> bool:
@@ -441,15 +439,6 @@ def usage_details(parts: Mapping[str, Any]) -> dict[str, int] | None:
                 found[name] = value
                 seen[name] = side
     return found or None
-
-
-def is_json(text: str) -> bool:
-    """Whether `text` is JSON of any kind."""
-    try:
-        json.loads(text)
-    except ValueError:
-        return False
-    return True
 
 
 _KEY = re.compile(r"\bsk-[\w*.-]+")
