@@ -24,6 +24,7 @@ from cadenza.state import (
     SQLiteState,
     StateError,
     StateUnavailableError,
+    sqlite,
     sqlite_file,
 )
 from cadenza.testing import VirtualClock
@@ -377,7 +378,7 @@ async def test_the_database_of_another_program_is_left_alone(path: Path) -> None
 async def test_a_file_of_a_newer_version_is_left_alone(path: Path, state: SQLiteState) -> None:
     await state.close()
     other = sqlite3.connect(path)
-    other.execute(f"PRAGMA user_version = {sqlite_file.VERSION + 1}")
+    other.execute(f"PRAGMA user_version = {sqlite.VERSION + 1}")
     other.close()
     await refuses(path, "newer Cadenza .* upgrade, or choose another path")
 

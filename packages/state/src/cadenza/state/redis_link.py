@@ -23,6 +23,7 @@ from .errors import StateError, StateFullError, StateUnavailableError
 if TYPE_CHECKING:
     from redis.asyncio import Redis
     from redis.asyncio.cluster import RedisCluster
+    from redis.asyncio.connection import AbstractConnection
 
 __all__ = ["SHARDS", "RedisLink", "Script"]
 
@@ -81,7 +82,7 @@ class _NoAnswerError(Exception):
 
 
 class RedisLink:
-    """One client, shared by all parts of a `RedisState`."""
+    """One client, shared by all parts of a `RedisState`, or of what else calls itself `user` in errors."""
 
     def __init__(
         self,
@@ -91,7 +92,9 @@ class RedisLink:
         prefix: str,
         cluster: bool,
         patience: float,
+        user: str = "RedisState",
     ) -> None:
+        self._user = user
         self._url = url
         self._given = client
         self._client: Redis | RedisCluster | None = None
@@ -126,7 +129,7 @@ class RedisLink:
     ) -> tuple[Any, bool]:
         """As `run`; and whether an earlier attempt of this call may have been carried out."""
         if self._client is None:
-            raise StateError("The RedisState is not started, or was closed: await its start() first.")
+            raise StateError(f"The {self._user} is not started, or was closed: await its start() first.")
         loop = asyncio.get_running_loop()
         parts = (len(keys), *keys, self._offset, *arguments)
         maybe_done = False
@@ -158,7 +161,7 @@ class RedisLink:
         decodes = getattr(self._client, "connection_pool", self._client)
         if getattr(decodes, "connection_kwargs", {}).get("decode_responses"):
             self._client = None
-            raise StateError("RedisState needs answers as bytes: leave decode_responses out.")
+            raise StateError(f"{self._user} needs answers as bytes: leave decode_responses out.")
         try:
             async with asyncio.timeout(self._patience):
                 server: dict[str, Any] = await self._client.info()
@@ -184,6 +187,21 @@ class RedisLink:
             await client.aclose()
 
     @property
+    def clustered(self) -> bool:
+        """Whether the keys of different shards may be on different servers. Known once it is started."""
+        return self._client is not None and not hasattr(self._client, "connection_pool")
+
+    def connection_to(self, key: bytes, seconds: float) -> AbstractConnection:
+        """A connection of its own, not connected yet, to the server that has `key`, for calls that may take
+        up to `seconds`. It belongs to the caller. Raises StateError where the link is not started."""
+        client: Any = self._client
+        if client is None:
+            raise StateError(f"The {self._user} is not started, or was closed: await its start() first.")
+        place = client.get_node_from_key(key) if self.clustered else client.connection_pool
+        options = {**place.connection_kwargs, "socket_timeout": seconds}
+        return cast("AbstractConnection", place.connection_class(**options))
+
+    @property
     def _where(self) -> str:
         """The server, without a password."""
         if self._given is not None:
@@ -199,7 +217,7 @@ class RedisLink:
             from redis.backoff import NoBackoff
         except ImportError:
             raise StateError(
-                "RedisState needs the package redis: install it by `pip install 'cadenza[redis]'`."
+                f"{self._user} needs the package redis: install it by `pip install 'cadenza[redis]'`."
             ) from None
         options: dict[str, Any] = {
             "protocol": 2,
@@ -216,16 +234,16 @@ class RedisLink:
                 return RedisCluster.from_url(url, retry=Retry(NoBackoff(), 0), **options)
             return Redis.from_url(url, retry=Retry(NoBackoff(), 0), **options)
         except ValueError as error:
-            raise StateError(f"RedisState was given no URL of a server ({self._where}): {error}") from None
+            raise StateError(f"{self._user} was given no URL of a server ({self._where}): {error}") from None
 
     def _check(self, server: dict[str, Any]) -> None:
         version = str(server.get("redis_version", "6.2"))
         if tuple(int(part) for part in version.split(".")[:2] if part.isdigit()) < (6, 2):
-            raise StateError(f"RedisState needs Redis 6.2 or newer; {self._where} is {version}.")
+            raise StateError(f"{self._user} needs Redis 6.2 or newer; {self._where} is {version}.")
         if int(server.get("cluster_enabled", 0)) and hasattr(self._client, "connection_pool"):
             raise StateError(
                 f"Redis at {self._where} is part of a cluster: begin its URL with redis+cluster://, or say "
-                "RedisState(..., cluster=True)."
+                f"{self._user}(..., cluster=True)."
             )
 
     async def _advise(self) -> None:
@@ -260,9 +278,12 @@ class RedisLink:
     def _send(self, call: _Call) -> None:
         self._calls.append(call)
         if len(self._flights) < FLIGHTS:
-            flight = asyncio.get_running_loop().create_task(self._fly())
-            self._flights.add(flight)
-            flight.add_done_callback(self._flights.discard)
+            self._take_off()
+
+    def _take_off(self) -> None:
+        flight = asyncio.get_running_loop().create_task(self._fly())
+        self._flights.add(flight)
+        flight.add_done_callback(self._landed)
 
     async def _fly(self) -> None:
         """Send what waits, until nothing does."""
@@ -293,11 +314,24 @@ class RedisLink:
             for call, answer in zip(batch, answers, strict=True):
                 _resolve(call.answer, answer)
 
+    def _landed(self, flight: asyncio.Task[None]) -> None:
+        self._flights.discard(flight)
+        if self._calls:
+            # Sent by whom it had just answered, when all flights seemed to be taken: nobody may carry them.
+            self._take_off()
+
     async def _execute(self, commands: Sequence[tuple[Argument, ...]]) -> list[Any]:
         """One pipeline; an error of one command is its answer."""
-        client = self._client
+        client: Any = self._client
         if client is None:
-            raise StateError("The RedisState was closed.")
+            raise StateError(f"The {self._user} was closed.")
+        if len(commands) == 1 and not self.clustered:  # what a pipeline is spared, it need not cost
+            try:
+                return [await client.execute_command(*commands[0])]
+            except Exception as error:
+                if not _is_answer(error):
+                    raise
+                return [error]
         pipeline: Any = client.pipeline(transaction=False)
         for command in commands:
             pipeline.execute_command(*command)
@@ -307,7 +341,7 @@ class RedisLink:
         """Let a cluster's client learn anew who holds what. That ends what else is under way, whose failure
         is then no reason to do so again: each flight says how often it had happened when it began."""
         client = self._client
-        if client is not None and known == self._forgotten and not hasattr(client, "connection_pool"):
+        if client is not None and known == self._forgotten and self.clustered:
             self._forgotten += 1
             try:
                 await client.aclose()
@@ -358,6 +392,13 @@ def _maybe_done(error: BaseException) -> bool:
     if isinstance(error, (BusyLoadingError, ResponseError, RedisClusterException)):
         return False
     return "connecting to" not in str(error)
+
+
+def _is_answer(error: BaseException) -> bool:
+    """Whether this is what the server said, and not that it said nothing."""
+    from redis.exceptions import ResponseError
+
+    return isinstance(error, ResponseError)
 
 
 def _is_unknown_script(answer: object) -> bool:

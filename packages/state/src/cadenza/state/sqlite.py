@@ -6,17 +6,45 @@ import os
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from .errors import ConflictError, LeaseLostError
 from .inbox import Busy, Duplicate, InboxEntry, InboxStatistics, Place
 from .lease import Lease
 from .memory import CLAIM_SECONDS
 from .payload import from_name, pack, to_name, unpack
-from .sqlite_file import SQLiteFile, Transaction
+from .sqlite_file import Schema, SQLiteFile, Transaction
 from .store import Item
 
 __all__ = ["SQLiteInbox", "SQLiteLeases", "SQLiteState", "SQLiteStore"]
+
+VERSION: Final = 1
+"""Of the schema; to be raised with each change of it."""
+APPLICATION: Final = 0x43444E5A
+"""What marks the file as ours: CDNZ."""
+
+TABLES = """
+CREATE TABLE items (key BLOB PRIMARY KEY, value BLOB NOT NULL, version INTEGER NOT NULL, ends INTEGER);
+CREATE INDEX items_ends ON items (ends) WHERE ends IS NOT NULL;
+CREATE TABLE leases (name BLOB PRIMARY KEY, owner BLOB NOT NULL, token INTEGER NOT NULL,
+    ends INTEGER NOT NULL);
+CREATE INDEX leases_ends ON leases (ends);
+CREATE TABLE lanes (lane BLOB PRIMARY KEY, token INTEGER NOT NULL, ends INTEGER NOT NULL) WITHOUT ROWID;
+CREATE INDEX lanes_ends ON lanes (ends);
+CREATE TABLE entries (number INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE, lane BLOB NOT NULL,
+    payload BLOB NOT NULL, intent BLOB, taken INTEGER NOT NULL DEFAULT 0, nonce BLOB NOT NULL,
+    granted INTEGER NOT NULL DEFAULT 0);
+CREATE INDEX entries_lane ON entries (lane, number);
+CREATE TABLE claims (key BLOB PRIMARY KEY, token INTEGER NOT NULL, nonce BLOB, response BLOB,
+    ends INTEGER NOT NULL);
+CREATE INDEX claims_ends ON claims (ends);
+CREATE TABLE notes (lane BLOB PRIMARY KEY, note BLOB NOT NULL, ends INTEGER NOT NULL);
+CREATE INDEX notes_ends ON notes (ends);
+"""
+"""A lane's token is 0 when it was released; a claim with a nonce was answered `Busy`; one whose token is
+negative was forgotten: its key is free."""
+
+EXPIRING = ("items", "leases", "claims", "notes")
 
 PAGE = 500
 """Keys that `keys` asks for at a time."""
@@ -400,7 +428,7 @@ class SQLiteState:
     ) -> None:
         if str(path) in ("", ":memory:"):
             raise ValueError(f"SQLiteState({str(path)!r}): name a file, or use MemoryState.")
-        self._file = SQLiteFile(Path(path).absolute(), patience=patience, fsync=fsync, clock=clock)
+        self._file = SQLiteFile(Path(path).absolute(), SCHEMA, patience=patience, fsync=fsync, clock=clock)
         self.store = SQLiteStore(self._file)
         self.leases = SQLiteLeases(self._file)
         self.inbox = SQLiteInbox(self._file, claim_seconds=claim_seconds)
@@ -412,6 +440,18 @@ class SQLiteState:
     async def close(self) -> None:
         """Finish what was asked for, and close the file."""
         await self._file.close()
+
+
+def _sweep(transaction: Transaction, rows: int) -> None:
+    for table in EXPIRING:
+        transaction.execute(
+            f"DELETE FROM {table} WHERE rowid IN (SELECT rowid FROM {table} WHERE ends <= ? LIMIT ?)",
+            transaction.now,
+            rows,
+        )
+
+
+SCHEMA = Schema("state", APPLICATION, VERSION, TABLES, _sweep)
 
 
 def _micro(seconds: float) -> int:

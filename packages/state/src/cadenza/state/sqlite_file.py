@@ -23,52 +23,28 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 from .errors import StateError, StateFullError, StateUnavailableError
 
-__all__ = ["SQLiteFile", "Transaction"]
+__all__ = ["SQLiteFile", "Schema", "Transaction"]
 
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
-
-VERSION: Final = 1
-"""Of the schema; to be raised with each change of it."""
-APPLICATION: Final = 0x43444E5A
-"""What marks the file as ours: CDNZ."""
 
 MOST_STEPS = 256
 """Steps in one transaction. Ours, as are the next two."""
 SWEEP_EVERY = 1_000_000
 """Microseconds between two looks for what has expired."""
 SWEEP_ROWS = 200
-"""Rows of a table that one sweep deletes, beside two for each step since the last one."""
+"""Rows that one sweep may delete of a table, beside two for each step since the last one."""
 
-SCHEMA = """
+META = """
 CREATE TABLE meta (id INTEGER PRIMARY KEY CHECK (id = 0), ahead INTEGER NOT NULL, mark INTEGER NOT NULL,
-    boot TEXT NOT NULL, last INTEGER NOT NULL);
-CREATE TABLE items (key BLOB PRIMARY KEY, value BLOB NOT NULL, version INTEGER NOT NULL, ends INTEGER);
-CREATE INDEX items_ends ON items (ends) WHERE ends IS NOT NULL;
-CREATE TABLE leases (name BLOB PRIMARY KEY, owner BLOB NOT NULL, token INTEGER NOT NULL,
-    ends INTEGER NOT NULL);
-CREATE INDEX leases_ends ON leases (ends);
-CREATE TABLE lanes (lane BLOB PRIMARY KEY, token INTEGER NOT NULL, ends INTEGER NOT NULL) WITHOUT ROWID;
-CREATE INDEX lanes_ends ON lanes (ends);
-CREATE TABLE entries (number INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE, lane BLOB NOT NULL,
-    payload BLOB NOT NULL, intent BLOB, taken INTEGER NOT NULL DEFAULT 0, nonce BLOB NOT NULL,
-    granted INTEGER NOT NULL DEFAULT 0);
-CREATE INDEX entries_lane ON entries (lane, number);
-CREATE TABLE claims (key BLOB PRIMARY KEY, token INTEGER NOT NULL, nonce BLOB, response BLOB,
-    ends INTEGER NOT NULL);
-CREATE INDEX claims_ends ON claims (ends);
-CREATE TABLE notes (lane BLOB PRIMARY KEY, note BLOB NOT NULL, ends INTEGER NOT NULL);
-CREATE INDEX notes_ends ON notes (ends);
+    boot TEXT NOT NULL, last INTEGER NOT NULL)
 """
-"""Times are in microseconds. A lane's token is 0 when it was released; a claim with a nonce was answered
-`Busy`; one whose token is negative was forgotten: its key is free."""
-
-EXPIRING = ("items", "leases", "claims", "notes")
+"""The table of the file itself. Times are in microseconds, in all tables."""
 
 OWN_FAULT = (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.InterfaceError, sqlite3.DataError)
 """Errors of one statement; all others are of the file."""
@@ -95,6 +71,23 @@ class Transaction:
         return self.last
 
 
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """What is kept in a file."""
+
+    content: str
+    """In a word or two, for messages."""
+    application: int
+    """What marks the file as ours, and as one of these: its `application_id`."""
+    version: int
+    """To be raised with each change of the tables."""
+    tables: str
+    """Statements that create them."""
+    sweep: Callable[[Transaction, int], None]
+    """Deletes what has expired, up to so many rows of a table; asked about once a second while somebody
+    writes."""
+
+
 @dataclass(slots=True, eq=False)
 class _Job:
     step: Callable[[Transaction], Any]
@@ -105,8 +98,11 @@ class _Job:
 class SQLiteFile:
     """The file, for one event loop."""
 
-    def __init__(self, path: Path, *, patience: float, fsync: bool, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, path: Path, schema: Schema, *, patience: float, fsync: bool, clock: Callable[[], float]
+    ) -> None:
         self.path = path
+        self._schema = schema
         self._patience = patience
         self._fsync = fsync
         self._clock = clock
@@ -121,7 +117,8 @@ class SQLiteFile:
         """What `step` returns or raises; it runs in the thread, within a transaction."""
         if self._thread is None:
             raise StateError(
-                f"The state in {self.path} is not started, or was closed: await its start() first."
+                f"The {self._schema.content} in {self.path} is not started, or was closed: await its "
+                "start() first."
             )
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[T] = loop.create_future()
@@ -222,19 +219,14 @@ class SQLiteFile:
         self._since += steps
         if transaction.now - self._swept < SWEEP_EVERY:
             return
-        rows = SWEEP_ROWS + 2 * self._since
-        for table in EXPIRING:
-            transaction.execute(
-                f"DELETE FROM {table} WHERE rowid IN (SELECT rowid FROM {table} WHERE ends <= ? LIMIT ?)",
-                transaction.now,
-                rows,
-            )
+        self._schema.sweep(transaction, SWEEP_ROWS + 2 * self._since)
         self._swept, self._since = transaction.now, 0
 
     def _open(self) -> None:
         if not self.path.parent.is_dir():
             raise StateError(
-                f"The folder of the state file {self.path} does not exist: create it, or choose another path."
+                f"The folder of the {self._schema.content} file {self.path} does not exist: create it, or "
+                "choose another path."
             )
         self._create()
         try:
@@ -278,21 +270,25 @@ class SQLiteFile:
         [version] = connection.execute("PRAGMA user_version").fetchone()
         [application] = connection.execute("PRAGMA application_id").fetchone()
         [tables] = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-        if application != APPLICATION and tables:
-            raise StateError(f"The file {self.path} is the database of another program: choose another path.")
-        if application == APPLICATION and version > VERSION:
+        schema = self._schema
+        if application != schema.application and tables:
             raise StateError(
-                f"The state file {self.path} was written by a newer Cadenza (its schema is {version}, this "
-                f"one knows {VERSION}): upgrade, or choose another path."
+                f"The file {self.path} is the database of another program, or of another part of Cadenza: "
+                f"the {schema.content} needs a file of its own. Choose another path."
+            )
+        if application == schema.application and version > schema.version:
+            raise StateError(
+                f"The {schema.content} file {self.path} was written by a newer Cadenza (its schema is "
+                f"{version}, this one knows {schema.version}): upgrade, or choose another path."
             )
         if not tables:
-            for statement in SCHEMA.split(";"):
+            for statement in (META, *schema.tables.split(";")):
                 connection.execute(statement)
             wall = time.time_ns() // 1000
             ahead = wall - round(self._clock() * 1_000_000)
             connection.execute("INSERT INTO meta VALUES (0, ?, ?, ?, 0)", (ahead, wall, _boot()))
-            connection.execute(f"PRAGMA application_id = {APPLICATION}")
-            connection.execute(f"PRAGMA user_version = {VERSION}")
+            connection.execute(f"PRAGMA application_id = {schema.application}")
+            connection.execute(f"PRAGMA user_version = {schema.version}")
         connection.execute("UPDATE meta SET mark = mark")  # says now if it may not be written
 
     def _close(self) -> None:
@@ -304,31 +300,30 @@ class SQLiteFile:
         """The error for the caller."""
         if not isinstance(error, sqlite3.Error):
             return error
-        code, path = _code(error), self.path
+        code, file = _code(error), f"{self._schema.content} file {self.path}"
         if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
             return StateUnavailableError(
-                f"The state file {path} was locked by another process for {self._patience:g} s."
+                f"The {file} was locked by another process for {self._patience:g} s."
             )
         if code == sqlite3.SQLITE_FULL:
-            return StateFullError(f"The disk of the state file {path} is full ({error}): make room.")
+            return StateFullError(f"The disk of the {file} is full ({error}): make room.")
         if code == sqlite3.SQLITE_IOERR:
-            return StateUnavailableError(f"The state file {path} cannot be read or written: {error}.")
+            return StateUnavailableError(f"The {file} cannot be read or written: {error}.")
         if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM):
             return StateError(
-                f"The state file {path} may not be written ({error}): give this process the right to write "
+                f"The {file} may not be written ({error}): give this process the right to write "
                 "it, and its folder, too."
             )
         if code == sqlite3.SQLITE_CANTOPEN:
             return StateError(
-                f"The state file {path} cannot be opened ({error}): is it a folder, or may this process not "
-                "read it?"
+                f"The {file} cannot be opened ({error}): is it a folder, or may this process not read it?"
             )
         if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
             return StateError(
-                f"The state file {path} is damaged, or no SQLite file at all ({error}): restore it, or move "
+                f"The {file} is damaged, or no SQLite file at all ({error}): restore it, or move "
                 "it away to begin anew."
             )
-        return StateError(f"The state file {path} failed: {error}.")
+        return StateError(f"The {file} failed: {error}.")
 
 
 @dataclass(frozen=True, slots=True)
