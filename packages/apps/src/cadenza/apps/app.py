@@ -67,6 +67,7 @@ from .turns.turn import Turn, TurnStream
 
 if TYPE_CHECKING:
     from cadenza.api import (
+        Account,
         Activity,
         AgenticIdentity,
         ConversationReference,
@@ -213,6 +214,8 @@ class App(Routes):
         )
         self._stream_options = options.get("stream") or {}
         self._streams: WeakSet[HttpStream | ChannelStream] = WeakSet()
+        self._carried: WeakSet[HttpStream] = WeakSet()
+        """Those with a journal: another process carries them on."""
         self._plugins = self._with_plugins(options.get("plugins"))
         self._initializing: asyncio.Task[None] | None = None
         self._readiness: Readiness | None = None
@@ -591,7 +594,7 @@ class App(Routes):
             await self.events.settle(EVENT_SECONDS)
             await self.events.dispatch("stop", StopEvent(), seconds=EVENT_SECONDS)
         finally:
-            self._seal_streams()  # what the last listeners have opened, too
+            self._seal_streams(*self._carried)  # what the last listeners have opened, too
             if self._readiness is not None:
                 await self._readiness.close()
             await self._doorkeeper.close()
@@ -634,8 +637,8 @@ class App(Routes):
             if isinstance(outcome, BaseException):
                 self.logger.error("A stream could not be finalized.", exc_info=outcome)
 
-    def _seal_streams(self) -> None:
-        for stream in list(self._streams):
+    def _seal_streams(self, *others: HttpStream) -> None:
+        for stream in (*self._streams, *others):
             stream.seal(StreamError("This App has been stopped: its streams take nothing more."))
 
     # Activities ---------------------------------------------------------------------------------------
@@ -970,7 +973,13 @@ class App(Routes):
         )
 
     def stream(
-        self, conversation: str | ConversationReference, *, service_url: str | None = None
+        self,
+        conversation: str | ConversationReference,
+        *,
+        service_url: str | None = None,
+        recipient: Account | None = None,
+        journal: Callable[[dict[str, Any]], Awaitable[None]] | None = None,
+        snapshot: Mapping[str, Any] | None = None,
     ) -> HttpStream | ChannelStream:
         """A stream without having been spoken to.
 
@@ -982,16 +991,29 @@ class App(Routes):
         streams. One of a plugin's channel gives a `ChannelStream`. Of an id nothing is looked up, since that
         would have to be awaited: `await app.references.get(id)` gives the reference that was kept. `stop()`
         finalizes the stream, if nobody has.
+
+        `recipient`: the only person who sees the answer (`HttpStream`). `journal`: notes down how far it is
+        (`HttpStream`), so that another process can carry it on; `stop()` leaves such a stream as it is.
+        `snapshot`: what a journal was given last, to carry that answer on. Raises ValueError if one of these
+        is given in a plugin's channel, which has none of them.
         """
         ref = self._reference(conversation, service_url)
         outlet = self._outlet(ref.channel_id)
         if outlet is not None:
+            if any(option is not None for option in (recipient, journal, snapshot)):
+                raise ValueError(
+                    f"A stream in the channel {ref.channel_id!r} has no recipient, journal or snapshot."
+                )
             return self._new_channel_stream(outlet, ref)
-        return self._new_stream(HttpStream, self.api.at(ref.service_url), ref)
+        options: dict[str, Any] = {} if recipient is None else {"recipient": recipient}
+        if journal is not None:
+            options["journal"] = journal
+        return self._new_stream(HttpStream, self.api.at(ref.service_url), ref, snapshot, **options)
 
     def statistics(self) -> AppStatistics:
         """What this process is at."""
-        return AppStatistics(self._runner.statistics(), len(self._open_streams()), self.budget.statistics())
+        streams = len(self._open_streams()) + sum(not stream.closed for stream in self._carried)
+        return AppStatistics(self._runner.statistics(), streams, self.budget.statistics())
 
     def _reference(
         self, conversation: str | ConversationReference, service_url: str | None
@@ -1021,7 +1043,10 @@ class App(Routes):
             options["gate"] = self._gates.gate(ref.conversation.id, asyncio.get_running_loop().time())
         make = kind if snapshot is None else partial(kind.resume, snapshot=snapshot)
         stream = make(api, ref, **options)
-        self._streams.add(stream)
+        if "journal" in options:
+            self._carried.add(stream)
+        else:
+            self._streams.add(stream)
         self._announce(stream, ref)
         return stream
 

@@ -20,6 +20,7 @@ from cadenza.api import telemetry
 from ..log_fields import with_fields
 from . import events as ev
 from .actions import Delete, Done, Post, PostKind, Put, Rest, Result, Wait
+from .classify import unanswered
 from .cycle import Cycle
 from .gate import StreamGate
 from .machine import Machine, Phase
@@ -67,6 +68,7 @@ class StreamDriver:
         self.close_handlers: list[Handler] = []
         self.stop_callbacks: list[Callable[[], object]] = []
         self.on_acknowledged: Callable[[], Awaitable[None] | None] | None = None
+        self.journal: Callable[[], Awaitable[None]] | None = None
         self.broken: BaseException | None = None
         """What ended the driving before its time: a defect of ours, or the end of the event loop."""
         self.waits = 0
@@ -215,6 +217,11 @@ class StreamDriver:
 
     async def _perform(self, action: Post | Put | Delete) -> None:
         machine = self._machine
+        if self.journal is not None and not await self._noted_down("the request was not made"):
+            failure = unanswered("it could not be noted down beforehand: nothing was sent", left=False)
+            machine.handle(ev.Failed(failure), self._now())
+            self._gate.moved(self.wake)
+            return
         span = self._spans.get(machine.asking) if self._spans and machine.asking else None
         answer = await (self._sender.send(action) if span is None else self._send_in(span, action))
         stops = machine.stops
@@ -224,6 +231,8 @@ class StreamDriver:
             span.answered()
         if machine.stops > stops:
             self.stopped()
+        if self.journal is not None:
+            await self._noted_down("its answer was not noted down")
         if isinstance(answer, ev.Failed):
             return
         if isinstance(action, Post) and action.kind is PostKind.CHUNK and self.chunk_handlers:
@@ -241,6 +250,19 @@ class StreamDriver:
                 if cancelled(error):
                     raise
                 logger.exception("on_acknowledged failed; the stream goes on")
+
+    async def _noted_down(self, otherwise: str) -> bool:
+        """Let the journal note down how far this is. False if it could not; then the log says so."""
+        assert self.journal is not None
+        try:
+            async with asyncio.timeout(self._patience):
+                await self.journal()
+        except (Exception, asyncio.CancelledError) as error:
+            if cancelled(error):
+                raise
+            logger.warning("the journal of a stream failed (%s): %s", type(error).__name__, otherwise)
+            return False
+        return True
 
     # For those who watch (stream_span.py)
 

@@ -60,7 +60,11 @@ class HttpStream(PipedStream):
     shows. `recipient`: the only person who sees the answer, in a chat with others; it is not streamed then,
     but sent as a targeted message, the answer to the one of `ref.activity_id`. `budget`: asked before each
     request, so that what waits for it grows meanwhile; by default that of `api`, if its transport is a
-    `BudgetTransport`. `on_acknowledged`: gets a `snapshot()` after each accepted request.
+    `BudgetTransport`. `on_acknowledged`: gets a `snapshot()` after each accepted request. `journal`: awaited
+    with a `snapshot()` before each request, whose `in_flight` names it, and after each answer, whatever that
+    was. Where it raises, or takes longer than the longest wait for an answer, the request is not made, and
+    wished for again later. So the newest snapshot that it was given always tells whether a request may have
+    been made whose answer is not known.
 
     Must be made inside a running event loop; `emit` and `update` may be called from any thread.
     """
@@ -80,6 +84,7 @@ class HttpStream(PipedStream):
         recipient: Account | None = None,
         budget: RateBudget | None = None,
         on_acknowledged: Callable[[dict[str, Any]], Awaitable[None] | None] | None = None,
+        journal: Callable[[dict[str, Any]], Awaitable[None]] | None = None,
     ) -> None:
         _check("fallback", fallback, ("buffer", "edit"))
         _check("on_expiry", on_expiry, ("edit", "rollover"))
@@ -112,6 +117,8 @@ class HttpStream(PipedStream):
             room.on_turn(self._driver.wake)
         if on_acknowledged is not None:
             self._driver.on_acknowledged = lambda: on_acknowledged(self.snapshot())
+        if journal is not None:
+            self._driver.journal = lambda: journal(self.snapshot())
         self._loop = asyncio.get_running_loop()
         self._thread = get_ident()
         self._sealed: StreamError | None = None
@@ -219,6 +226,16 @@ class HttpStream(PipedStream):
     def closed(self) -> bool:
         """Whether the newest message is finalized."""
         return self._machine.phase is Phase.CLOSED
+
+    @property
+    def closing(self) -> bool:
+        """Whether the newest message takes no more text, as it is being finalized, or was."""
+        return self._machine.phase in (Phase.CLOSING, Phase.CLOSED)
+
+    @property
+    def text(self) -> str:
+        """The text emitted since the last close()."""
+        return self._begun_text()
 
     @property
     def count(self) -> int:
