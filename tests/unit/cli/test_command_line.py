@@ -40,8 +40,8 @@ def test_the_version_is_that_of_the_distribution() -> None:
 def test_without_a_command_the_help_lists_them_all() -> None:
     result = cadenza()
     assert result.returncode == 2
-    assert "  run   Run the bot at PATH" in result.stderr
-    assert "  chat  Talk to the bot at PATH" in result.stderr
+    assert "  run     Run the bot at PATH" in result.stderr
+    assert "  chat    Talk to the bot at PATH" in result.stderr
 
 
 def test_a_command_that_cannot_be_loaded_is_one_clear_line(broken_package: Path) -> None:

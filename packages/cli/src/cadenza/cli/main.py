@@ -16,7 +16,7 @@ __all__ = ["main"]
 GROUP = "cadenza.commands"
 """The group of entry points that commands are found by; each names a function that typer can call."""
 
-KNOWN = {"chat": "cadenza-dev"}
+KNOWN = {"chat": "cadenza-dev", "worker": "cadenza-durable"}
 """Commands that everybody has heard of, and the packages that bring them."""
 
 

@@ -1,4 +1,5 @@
-"""The laws of `cadenza.state` and of `StreamerProtocol` as tests, to be run on any backend: ours, and yours.
+"""The laws of `cadenza.state`, `StreamerProtocol` and `StreamLog` as tests, to be run on any backend: ours,
+and yours.
 
 For state there are `StoreContract`, `LeasesContract`, `InboxContract` and `PermitsContract`. Derive a class
 of each that the backend keeps, in a test module, and give it the fixture `backend`:
@@ -55,7 +56,22 @@ streamer, what its user has on the screen, the user's Stop button, and a way to 
 
 No test of it sleeps. A streamer that waits between two updates of the screen is best tested in virtual time
 (`cadenza.testing.VirtualClock`), where `settle` may be `asyncio.sleep`.
+
+For the logs of durable streams there is `StreamLogContract` (it needs cadenza-durable, and is imported when
+it is used). Its `backend` is an empty log that was started, and was made with the `retention` of the test:
+
+    class TestMyLog(StreamLogContract):
+        @pytest.fixture
+        async def backend(self):
+            log = MyLog(retention=self.retention)
+            await log.start()
+            yield log
+            await log.close()
+
+`unit`, `advance` and `peer` are as for state.
 """
+
+from typing import TYPE_CHECKING, Any
 
 from .contract import Advance, Contract
 from .inbox import InboxContract
@@ -63,6 +79,9 @@ from .leases import LeasesContract
 from .permits import PermitsContract
 from .store import StoreContract
 from .streamer import ShownMessage, StreamerContract, StreamerHarness
+
+if TYPE_CHECKING:
+    from .stream_log import StreamLogContract
 
 __all__ = [
     "Advance",
@@ -72,6 +91,15 @@ __all__ = [
     "PermitsContract",
     "ShownMessage",
     "StoreContract",
+    "StreamLogContract",
     "StreamerContract",
     "StreamerHarness",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "StreamLogContract":  # the others do without cadenza-durable
+        from .stream_log import StreamLogContract
+
+        return StreamLogContract
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,156 @@
+"""`Jobs`: which runs there are to be worked on, sent over a broker of taskiq.
+
+A job says no more than "look at this run": the log knows what is to be done, and `Reaper` finds what no
+broker brings. So the broker only makes it faster, and nothing here asks that it be careful:
+
+- A job is acknowledged when it is received, before it is done. A worker that dies with it is replaced by the
+  reapers; to have the broker repeat jobs that take long (`idle_timeout` of taskiq-redis, 10 minutes by
+  default) would only wake workers for nothing. Set no time-outs for our sake.
+- A job that comes twice, or late, finds the run's lease alive, or the run over, and is dropped.
+- While the broker is away, nothing is lost, and starting a run does not fail.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from taskiq import AsyncBroker
+    from taskiq.receiver import Receiver
+
+__all__ = ["TASK", "Jobs"]
+
+logger = logging.getLogger("cadenza.durable")
+
+TASK = "cadenza.run"
+"""The name of the task. Its one argument is the id of the run."""
+
+ACKNOWLEDGE = "when_received"
+
+LEAST_PAUSE = 0.1
+MOST_PAUSE = 5.0
+"""Seconds before a broker that failed is listened to again: the first pause, and the longest. Ours."""
+
+STOP_SECONDS = 2.0
+"""How long a broker may take to stop listening. Ours."""
+
+
+class Jobs:
+    """`broker` None: one of this process alone, whose jobs are done here. `take` is awaited for each job that
+    comes; it returns when the job is done, and does not raise."""
+
+    def __init__(self, broker: AsyncBroker | None, take: Callable[[str], Awaitable[None]]) -> None:
+        self._broker = broker
+        self._take = take
+        self._task: Any = None
+        self._ready = False
+        self._getting_ready = asyncio.Lock()
+        self._local = broker is None
+        if broker is not None:
+            self._register(broker)
+
+    @property
+    def local(self) -> bool:
+        """Whether the jobs that are sent here are done here, and nothing else is."""
+        return self._local
+
+    async def start_up(self) -> None:
+        """Load taskiq, which takes a second, beside the loop. Connects to nothing yet."""
+        if self._broker is None:
+            taskiq = await asyncio.to_thread(import_module, "taskiq")
+            self._register(taskiq.InMemoryBroker())
+
+    async def send(self, run_id: str) -> None:
+        """Raises whatever the broker does."""
+        await self._connect()
+        await self._task.kiq(run_id)
+
+    async def receive(self, most: int) -> None:
+        """Take what comes, up to `most` jobs at a time, until this is cancelled. A broker that fails is tried
+        again. Jobs that are being done then are done to their end."""
+        from taskiq.acks import AcknowledgeType
+        from taskiq.receiver import Receiver
+
+        assert self._broker is not None
+        self._broker.is_worker_process = True
+        pause, clock = LEAST_PAUSE, asyncio.get_running_loop().time
+        while True:
+            began = clock()
+            try:
+                await self._connect()
+                receiver = Receiver(
+                    self._broker,
+                    run_startup=False,
+                    max_async_tasks=most,
+                    ack_type=AcknowledgeType(ACKNOWLEDGE),
+                    wait_tasks_timeout=0,  # for jobs under way, when it stops: whoever does them waits
+                )
+                await _listen(receiver)
+                raise ConnectionError("it has stopped giving jobs")
+            except Exception as error:  # of any broker, and in groups
+                self._ready = False  # it may have lost its queue
+                pause = LEAST_PAUSE if clock() - began > MOST_PAUSE else min(2 * pause, MOST_PAUSE)
+                logger.warning(
+                    "The broker cannot be listened to (%s): trying again in %g s. Until then this worker "
+                    "finds its runs in the log.",
+                    _describe(error),
+                    pause,
+                )
+                logger.debug("what the broker said:", exc_info=error)
+            await asyncio.sleep(pause)
+
+    async def close(self) -> None:
+        """Disconnect."""
+        if self._broker is not None and (self._ready or self._local):
+            await self._broker.shutdown()
+        self._ready = False
+
+    async def _connect(self) -> None:
+        async with self._getting_ready:
+            if not self._ready:
+                assert self._broker is not None
+                await self._broker.startup()
+                self._ready = True
+
+    def _register(self, broker: AsyncBroker) -> None:
+        from taskiq import InMemoryBroker
+
+        if TASK in broker.get_all_tasks():
+            raise ValueError(
+                f"{type(broker).__name__} serves another Runner already: each Runner needs one of its own."
+            )
+
+        async def job(run_id: str) -> None:
+            await self._take(run_id)
+
+        self._broker = broker
+        self._local = isinstance(broker, InMemoryBroker)
+        self._task = broker.register_task(job, TASK, ack_type=ACKNOWLEDGE)
+
+
+async def _listen(receiver: Receiver) -> None:
+    """Listen until this is cancelled. The receiver is then told to stop, since one of taskiq 0.13 that is
+    cancelled just as it begins never ends."""
+    stop = asyncio.Event()
+    listening = asyncio.create_task(receiver.listen(stop), name="cadenza jobs")
+    try:
+        await asyncio.shield(listening)
+    except asyncio.CancelledError:
+        stop.set()
+        await asyncio.wait([listening], timeout=STOP_SECONDS)
+        listening.cancel()
+        done, _ = await asyncio.wait([listening], timeout=STOP_SECONDS)
+        if done and not listening.cancelled() and (error := listening.exception()) is not None:
+            logger.debug("the broker, while it was told to stop:", exc_info=error)
+        raise
+
+
+def _describe(error: BaseException) -> str:
+    """What kind it is, since its text may hold the broker's address and password. Of a group the first."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return type(error).__name__

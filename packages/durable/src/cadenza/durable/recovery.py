@@ -1,0 +1,92 @@
+"""`decide`: what a worker does about a run that it has claimed; `RunCheckpoint`: what one leaves.
+
+Pure: what the log and the registration say goes in, a plan comes out.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+from cadenza.events import RunEnded, from_dict, to_dict
+
+from .registry import Recovery
+from .stream_log import RunHead
+
+__all__ = ["Plan", "RunCheckpoint", "decide"]
+
+Plan: TypeAlias = Literal["fresh", "cancelled", "finish", "lost", "restart", "provider", "journal"]
+"""
+"fresh"      nothing has been done: begin
+"cancelled"  somebody wants it to stop, and nobody is at it: it is over
+"finish"     all was said: save the history, and close
+"lost"       it is given up
+and the recoveries of the same names.
+"""
+
+_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class RunCheckpoint:
+    """How far a run has come, beside its events. JSON."""
+
+    token: str | None = None
+    """A continuation token: where the provider's answer goes on after the log's last event."""
+    progress: Mapping[str, Any] | None = None
+    """The agent's `RunProgress`."""
+    ended: RunEnded | None = None
+    """Set: all is said and in the log, and only the history is perhaps not saved."""
+    messages: Sequence[Mapping[str, Any]] = ()
+    """With `ended`: what is to be saved."""
+    left: int = 0
+    """How many workers have left the run in order, because they were shut down."""
+
+    def encode(self) -> bytes:
+        document: dict[str, Any] = {"version": _VERSION, "left": self.left}
+        if self.token is not None:
+            document["token"] = self.token
+        if self.progress is not None:
+            document["progress"] = dict(self.progress)
+        if self.ended is not None:
+            document["ended"] = to_dict(self.ended)
+            document["messages"] = [dict(message) for message in self.messages]
+        return json.dumps(document, separators=(",", ":")).encode()
+
+    @classmethod
+    def decode(cls, data: bytes | None) -> RunCheckpoint:
+        """None: an empty one. Raises ValueError for what no worker of this version has left."""
+        if data is None:
+            return cls()
+        document = json.loads(data)
+        if not isinstance(document, dict) or document.get("version") != _VERSION:
+            raise ValueError("This is no checkpoint of a run that this version knows.")
+        ended = from_dict(document["ended"]) if "ended" in document else None
+        return cls(
+            token=document.get("token"),
+            progress=document.get("progress"),
+            ended=ended if isinstance(ended, RunEnded) else None,
+            messages=document.get("messages", ()),
+            left=document.get("left", 0),
+        )
+
+
+def decide(head: RunHead, checkpoint: RunCheckpoint, *, recovery: Recovery, max_attempts: int) -> Plan:
+    """What is to be done about a run that was claimed. `head`: as it was then, with that claim counted."""
+    if checkpoint.ended is not None:
+        return "finish"  # too late for a cancel: its reader has all of it
+    if head.cancel is not None:
+        return "cancelled"
+    if head.attempts - checkpoint.left > max_attempts:
+        return "lost"
+    if head.last == 0:  # the first event is stored before anything else is done
+        return "fresh"
+    if recovery == "fail":
+        return "lost"
+    if recovery == "provider" and checkpoint.token is not None:
+        return "provider"
+    if recovery == "journal" and checkpoint.progress is not None:
+        return "journal"
+    return "restart"

@@ -1,0 +1,157 @@
+"""`cadenza worker`: a process that works on the runs of a `Runner`."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import importlib.util
+import logging
+import signal
+import sys
+import traceback
+from contextlib import suppress
+from pathlib import Path
+from types import ModuleType
+
+from cadenza.state import StateError
+
+from .runner import Runner
+
+__all__ = ["worker"]
+
+logger = logging.getLogger("cadenza.durable")
+
+MAIN_FILES = ("main.py", "src/main.py")
+NAME = "runner"
+
+
+class WorkerError(Exception):
+    """A path leads to no Runner, or to one that cannot work. The message is one line that says what was
+    looked for, and where. Where the user's own code failed, that error is the `__cause__`."""
+
+
+def worker(path: str) -> None:
+    """Work on the runs of the Runner at PATH, until SIGTERM or Ctrl-C.
+
+    PATH is a folder with main.py or src/main.py, a file, or a module, which has a global `runner`; another
+    name is given after a colon, as in bot.py:jobs or my.module:runner.
+
+    Then it takes no more runs, gives those that it is at their time to end (shutdown_seconds of the Runner),
+    and leaves the rest to other workers. A second signal leaves them at once.
+    """
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    try:
+        asyncio.run(_serve(path))
+    except WorkerError as error:
+        if error.__cause__ is not None:
+            traceback.print_exception(error.__cause__)
+        print(f"cadenza worker: {error}", file=sys.stderr)
+        raise SystemExit(1) from None
+    except StateError as error:
+        print(f"cadenza worker: {error}", file=sys.stderr)
+        raise SystemExit(1) from None
+
+
+def load_runner(path: str) -> Runner:
+    """The Runner at `path`, whose code is run by this, as `cadenza run` runs that of a bot. Raises
+    WorkerError."""
+    place, name = path, NAME
+    if not Path(path).exists() and ":" in path:
+        place, _, name = path.rpartition(":")
+    file = _find_file(Path(place))
+    module = _run_file(file) if file is not None else _import(place, path)
+    value = getattr(module, name, None)
+    if value is None:
+        raise WorkerError(
+            f"{file or place} holds no {name!r}: give the Runner that name, as in {name} = Runner(log, [a])"
+        )
+    if not isinstance(value, Runner):
+        raise WorkerError(f"{name!r} in {file or place} is no Runner but of type {type(value).__qualname__}")
+    return value
+
+
+async def _serve(path: str) -> None:
+    runner = load_runner(path)  # inside the loop, so that code which starts a loop is told that it must not
+    if not runner.log.shared:
+        raise WorkerError(
+            f"the log of the runner at {path} is in the memory of its process ({type(runner.log).__name__}), "
+            "so that no other could start runs for this one: use SQLiteLog or RedisLog"
+        )
+    if not runner.agents:
+        raise WorkerError(f"the runner at {path} has no agents: Runner(log, [agent]), or runner.add(agent)")
+    work = asyncio.create_task(runner.work())
+
+    def stop() -> None:
+        logger.info("this worker stops, and takes no more runs; a second signal stops it at once")
+        work.cancel()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        with suppress(NotImplementedError):  # on Windows; Ctrl-C cancels this task there
+            loop.add_signal_handler(number, stop)
+    logger.info("this worker has the agents %s", ", ".join(map(repr, runner.agents)))
+    try:
+        await asyncio.wait([work])
+        if not work.cancelled():
+            work.result()
+    finally:
+        work.cancel()
+        with suppress(asyncio.CancelledError):
+            await work
+        if runner.state is not None:
+            await runner.state.close()
+    logger.info("this worker has stopped")
+
+
+def _find_file(path: Path) -> Path | None:
+    """The file to run; None if nothing is there, so that the path may mean a module."""
+    if path.is_file():
+        if path.suffix != ".py":
+            raise WorkerError(f"{path} is no Python file")
+        return path
+    if not path.is_dir():
+        return None
+    for name in MAIN_FILES:
+        if (path / name).is_file():
+            return path / name
+    raise WorkerError(f"the folder {path} holds no {' and no '.join(MAIN_FILES)}")
+
+
+def _run_file(file: Path) -> ModuleType:
+    _look_in(file.parent)
+    spec = importlib.util.spec_from_file_location(file.stem, file)
+    assert spec is not None  # as there is for every .py file
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[file.stem] = module
+    try:
+        spec.loader.exec_module(module)
+    except (Exception, SystemExit) as error:
+        raise WorkerError(f"{file} cannot be run: {_describe(error)}") from error
+    return module
+
+
+def _import(name: str, path: str) -> ModuleType:
+    _look_in(Path.cwd())
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is not None and (name == error.name or name.startswith(f"{error.name}.")):
+            raise WorkerError(
+                f"there is no {path!r}: it is a folder with a main.py or src/main.py, a Python file, or "
+                "module:runner"
+            ) from None
+        raise WorkerError(f"the module {name} cannot be imported: {_describe(error)}") from error
+    except (Exception, SystemExit) as error:
+        raise WorkerError(f"the module {name} cannot be imported: {_describe(error)}") from error
+
+
+def _look_in(folder: Path) -> None:
+    """Let the code import its own modules, as `python main.py` would."""
+    entry = str(folder.resolve())
+    if entry not in sys.path:
+        sys.path.insert(0, entry)
+
+
+def _describe(error: BaseException) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())

@@ -1,0 +1,76 @@
+"""What a log in Redis is made with, without a server."""
+
+import pytest
+from cadenza.durable import RedisLog, Retention
+from cadenza.state import StateError
+
+URL = "redis://127.0.0.1:1"
+
+
+@pytest.fixture(autouse=True)
+def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("REDIS_CONNECTION_STRING", "REDIS_STREAM_TTL_MINUTES"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.mark.parametrize("prefix", ["", "a{b", "}"])
+def test_a_prefix_is_needed(prefix: str) -> None:
+    with pytest.raises(ValueError, match="the bot's own, such as its name"):
+        RedisLog(URL, prefix=prefix)
+
+
+def test_a_server_is_needed() -> None:
+    with pytest.raises(ValueError, match="environment variable REDIS_CONNECTION_STRING is not set"):
+        RedisLog(prefix="test")
+    with pytest.raises(ValueError, match="REDIS_CONNECTION_STRING"):
+        RedisLog("", prefix="test")
+
+
+def test_the_server_may_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REDIS_CONNECTION_STRING", "redis://user:word@somewhere:7000/3")
+    assert RedisLog(prefix="test")._link._where == "somewhere:7000"
+    assert RedisLog(URL, prefix="test")._link._where == "127.0.0.1:1"
+
+
+def test_events_live_for_ten_minutes_if_nothing_is_said() -> None:
+    assert RedisLog(URL, prefix="test").retention == Retention(data_seconds=600, head_seconds=86_400)
+
+
+@pytest.mark.parametrize(
+    ("minutes", "data", "head"),
+    [("30", 1800, 86_400), ("0.5", 30, 86_400), (" 2880 ", 172_800, 172_800), ("", 600, 86_400)],
+)
+def test_the_life_of_events_may_come_from_the_environment(
+    monkeypatch: pytest.MonkeyPatch, minutes: str, data: float, head: float
+) -> None:
+    monkeypatch.setenv("REDIS_STREAM_TTL_MINUTES", minutes)
+    assert RedisLog(URL, prefix="test").retention == Retention(data_seconds=data, head_seconds=head)
+    mine = Retention(data_seconds=5)
+    assert RedisLog(URL, prefix="test", retention=mine).retention == mine
+
+
+@pytest.mark.parametrize("minutes", ["0", "-1", "ten", "inf", "nan"])
+def test_a_life_that_is_none_is_named(monkeypatch: pytest.MonkeyPatch, minutes: str) -> None:
+    monkeypatch.setenv("REDIS_STREAM_TTL_MINUTES", minutes)
+    with pytest.raises(ValueError, match=f"REDIS_STREAM_TTL_MINUTES is '{minutes}': it must be a number"):
+        RedisLog(URL, prefix="test")
+
+
+async def test_a_log_that_was_not_started_says_so() -> None:
+    log = RedisLog(URL, prefix="test")
+    with pytest.raises(StateError, match="The RedisLog is not started"):
+        await log.head("run")
+    await log.close()
+
+
+def test_a_url_and_a_client_are_too_much() -> None:
+    from redis.asyncio import Redis
+
+    with pytest.raises(ValueError, match="not both"):
+        RedisLog(URL, prefix="test", client=Redis())
+
+
+async def test_a_missing_redis_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "redis.asyncio", None)
+    with pytest.raises(StateError, match=r"RedisLog needs the package redis: install it by"):
+        await RedisLog(URL, prefix="test").start()
