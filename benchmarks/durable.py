@@ -261,7 +261,7 @@ async def memory(url: str, tokens: int, per_second: float) -> dict[str, float]:
             await asyncio.sleep(max(0.0, began + (number + 1) / per_second - time.perf_counter()))
         await writer.close(Outcome.COMPLETED)
         found["the log of a run that is over"] = await _size(client, run_id) * 1000 / tokens
-        from cadenza.durable.log_reader import compact_run
+        from cadenza.durable.whole_run import compact_run
 
         await compact_run(log, run_id)
         found["the same, compacted"] = await _size(client, run_id) * 1000 / tokens

@@ -8,7 +8,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from cadenza.durable import RedisLog, Retention, RunNotFound, StoredEntry, Tombstone
+from cadenza.durable import RedisLog, Retention, RunNotFound, StoredEntry, Tombstone, redis_log
 from cadenza.events import Outcome
 from cadenza.state import StateError, StateUnavailableError
 from redis.asyncio import Redis
@@ -420,7 +420,59 @@ async def test_a_run_that_was_entered_and_never_created_is_left_out_and_removed(
     _, key = log._index("talk")
     assert await client.xlen(key) == 2
     assert [run.run_id for run in await log.runs_of("talk")] == ["run"]
+    log._link.advance(60.0)
+    assert [run.run_id for run in await log.runs_of("talk")] == ["run"]
     assert await client.xlen(key) == 1
+
+
+@pytest.mark.parametrize("waits", [1.0, 100.0])
+async def test_a_run_that_is_created_late_is_listed_and_told_to_who_has_passed_it(
+    url: str, start: Start, monkeypatch: pytest.MonkeyPatch, waits: float
+) -> None:
+    monkeypatch.setattr(redis_log, "CREATION_SECONDS", 0.05)
+    log = await start(url)
+    follower = await start(url, prefix=log._link._prefix)
+    enter: Any = log._enter
+    seen: list[str] = []
+
+    async def held(run_id: str, conversation_id: str) -> Any:
+        number = await enter(run_id, conversation_id)
+        log._enter = enter  # type: ignore[method-assign]
+        await log.create("other", b"", conversation_id="talk")
+        for each in (log, follower):
+            each._link.advance(waits)
+        await asyncio.sleep(0.2)
+        assert seen == ["other"]
+        return number
+
+    async def follow() -> None:
+        after = 0
+        while len(seen) < 2:
+            for run in await follower.tail_runs("talk", after, SECONDS):
+                seen.append(run.run_id)
+                after = run.number
+
+    log._enter = held  # type: ignore[method-assign]
+    following = asyncio.create_task(follow())
+    await log.create("late", b"", conversation_id="talk")
+    async with asyncio.timeout(10):
+        await following
+    assert seen == ["other", "late"]
+    assert [run.run_id for run in await log.runs_of("talk")] == seen
+
+
+async def test_events_that_the_server_evicts_are_told_as_a_gap(url: str, start: Start, client: Redis) -> None:
+    log = await start(url)
+    for run_id, count in (("said", 1), ("silent", 0)):
+        epoch = await begin(log, run_id)
+        for after in range(3):
+            await say(log, run_id, epoch, after)
+        name = run_id.encode()
+        assert await client.delete(log._link.tag_of(name) + b":log:" + name) == 1
+        head = await log.append(run_id, epoch, 3, b'["4"]' * count, count, seconds=SECONDS, tombstone=DONE)
+        assert (head.first, head.last) == (4, 3 + count)
+        page = await log.read(run_id, 0, 10)
+        assert (page.head.first, [entry.last for entry in page.entries]) == (4, [4] * count)
 
 
 async def test_a_run_that_is_about_to_be_created_is_not_passed_over(url: str, start: Start) -> None:

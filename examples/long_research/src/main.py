@@ -56,7 +56,7 @@ agent = Agent(
 )
 # What a tool has found is noted down: a run whose process has died does not look for it again.
 log = SQLiteLog(FILES / "research-runs.db")
-runner = Runner(log, [agent], state=state, recovery="journal", shutdown_seconds=2)
+runner = Runner(log, [agent], state=state, recovery="journal")
 deliveries = Deliveries(runner)
 app = App(state=state, plugins=[deliveries])
 

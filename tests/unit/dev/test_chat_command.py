@@ -44,6 +44,20 @@ def test_json_prints_nothing_but_lines_of_json(tmp_path: Path) -> None:
     assert (result.returncode, result.stderr) == (0, "loaded\ncalled\n")
 
 
+def test_a_second_chat_in_a_folder_is_another_conversation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The bot has kept what it was told in the first, and takes no message for one of these."""
+    monkeypatch.setenv("RESEARCH_FILES", str(tmp_path))
+    monkeypatch.setenv("RESEARCH_SECONDS", "1")
+    for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+    for words in ("the observatory", "the observatory", "the harbour"):
+        result = chat("examples/long_research", "--say", words)
+        assert f"three archives to write about {words}." in result.stdout, result.stderr
+        assert result.returncode == 0
+
+
 def test_what_is_typed_is_said_until_the_end_of_the_input() -> None:
     result = chat("examples/echo", typed="hi\n/quit\nnever said\n")
     assert result.returncode == 0

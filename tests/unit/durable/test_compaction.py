@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Sequence
 from typing import Any
 
+import pytest
+from cadenza.durable import MemoryLog, whole_run
 from cadenza.durable.compaction import ENTRY_CHARS, TurnTexts, compact_events
 from cadenza.durable.log_entries import LogItem, decode_entry
+from cadenza.durable.log_writer import LogWriter
+from cadenza.durable.stream_log import StoredEntry
 from cadenza.events import AttemptSuperseded, Reasoning, Status, StreamEvent, Text, TurnStarted
 
 
@@ -87,3 +92,22 @@ def test_a_turn_says_again_what_it_has_said_and_no_more() -> None:
     texts.apply(AttemptSuperseded(2, 2))
     texts.apply(Text("c", phase="final_answer"))
     assert texts.restated(Text("c", phase="final_answer")) == Text("c", "replace", "final_answer")
+
+
+async def test_the_loop_goes_on_while_a_run_is_compacted(monkeypatch: pytest.MonkeyPatch) -> None:
+    threads = []
+
+    def compact(items: Sequence[LogItem]) -> list[StoredEntry]:
+        threads.append(threading.current_thread())
+        return compact_events(items)
+
+    monkeypatch.setattr(whole_run, "compact_events", compact)
+    log = MemoryLog()
+    writer = await LogWriter.open(log, "run")
+    assert writer is not None
+    async with writer:
+        writer.write(Text("a"))
+    await whole_run.compact_run(log, "run")
+    assert (await log.head("run")).compacted
+    assert threading.main_thread() not in threads
+    assert len(threads) == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -11,10 +12,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from cadenza.api import MessageActivity, Request, Response, SentActivity
+from cadenza.agents import TurnFilter
+from cadenza.api import Account, MessageActivity, Request, Response, SentActivity
 from cadenza.apps import ActivityContext, App
 from cadenza.apps.stream import TEAMS
-from cadenza.durable import DeliveryError
+from cadenza.durable import DeliveryError, MemoryLog, RunContext, Runner, RunNotFound
 from cadenza.durable.deliveries import DONE, OPEN, Deliveries
 from cadenza.durable.errors import LogExpired
 from cadenza.events import (
@@ -63,10 +65,12 @@ class Runs:
 
     async def start_up(self) -> None: ...
 
-    async def close(self) -> None: ...
+    async def close(self, seconds: float | None = None) -> None: ...
 
     async def cancel(self, run_id: str, mode: str = "now") -> None:
         self.cancelled += 1
+
+    async def status(self, run_id: str) -> None: ...
 
     def attach(self, run_id: str, after: str | None = None, *, follow: bool = True, **options: Any) -> Reader:
         return Reader(self, int(after or 0), follow)
@@ -113,7 +117,7 @@ class Process:
 
     shared: MemoryState
     teams: Teams
-    runs: Runs
+    runs: Runs | Runner
     at: int | None = None
     unread: bool = False
     done: list[str] = field(default_factory=list)
@@ -129,7 +133,8 @@ class Process:
         state = MemoryState()
         for name in ("store", "leases", "inbox"):
             setattr(state, name, _Link(getattr(self.shared, name), self))
-        self.deliveries = Deliveries(self.runs, **self.delivering)  # type: ignore[arg-type]
+        runner: Any = self.runs
+        self.deliveries = Deliveries(runner, **self.delivering)
         self.app = App(
             state=state,
             transport=self,
@@ -206,6 +211,8 @@ class World:
         self.runs = Runs([], began=clock.now())
         self.options: dict[str, Any] = {}
         self.delivering: dict[str, Any] = {}
+        self.log: MemoryLog | None = None
+        """Where real runs are, in place of `runs`."""
 
     def says(self, events: Sequence[Event]) -> None:
         self.runs = Runs(events, began=self.clock.now())
@@ -214,7 +221,7 @@ class World:
         return Process(
             self.shared,
             self.teams,
-            self.runs,
+            self.runs if self.log is None else Runner(self.log),
             at,
             unread,
             options=dict(self.options),
@@ -246,6 +253,21 @@ class World:
         while (end := await self.end()) is None or await self.record() is not None:  # noqa: ASYNC110
             await asyncio.sleep(0.25)
         return end
+
+    @asynccontextmanager
+    async def working(self, events: Sequence[Event]) -> AsyncIterator[None]:
+        """A real run says these events, in a worker that nothing happens to."""
+
+        async def player(context: RunContext) -> AsyncIterator[StreamEvent]:
+            began = self.clock.now()
+            for at, event in events[2:-2]:
+                await asyncio.sleep(max(0.0, began + at - self.clock.now()))
+                yield event
+
+        self.log = MemoryLog(clock=self.clock.now)
+        async with Runner(self.log, [player]) as worker:
+            await worker.start(player, "Begin.", run_id="r")
+            yield
 
     @asynccontextmanager
     async def running(self, process: Process) -> AsyncIterator[Process]:
@@ -464,6 +486,33 @@ async def test_a_bot_that_stops_leaves_the_message_to_the_next_one(world: World)
     assert [(message.text, message.state) for message in world.messages] == [(WORDS, "final")]
 
 
+async def test_a_stop_of_the_app_leaves_the_run_of_this_process_to_the_next_one(world: World) -> None:
+    log, state = MemoryLog(clock=world.clock.now), MemoryState(clock=world.clock.now)
+
+    async def slow(context: RunContext) -> AsyncIterator[str]:
+        yield "Hello, "
+        await asyncio.sleep(20)
+        yield "world."
+
+    class Own(Process):
+        def __post_init__(self) -> None:
+            runner = self.runs = Runner(log, [slow], state=state, recovery="restart")
+            self.runner = runner
+            super().__post_init__()
+
+    first = Own(world.shared, world.teams, world.runs)
+    async with world.running(first):
+        run = await first.runner.start(slow, "Begin.", run_id="r")
+        delivering = asyncio.create_task(first.deliveries.deliver(run, world.ref))
+        await asyncio.sleep(5)
+        asked = world.clock.now()
+    assert world.clock.now() - asked < 4.5  # an App waits five seconds for its plugins
+    async with world.running(Own(world.shared, world.teams, world.runs)):
+        await world.until_over()
+    assert [(message.text, message.state) for message in world.messages] == [("Hello, world.", "final")]
+    await asyncio.gather(delivering, return_exceptions=True)
+
+
 async def test_a_stop_waits_for_the_answer_of_the_request_under_way(world: World) -> None:
     world.says(script("Hello, ", 5, "world."))
     world.teams.service.add_fault(each(hold(1.0), kind="start"))
@@ -643,12 +692,17 @@ async def test_a_run_whose_events_are_gone_ends_with_an_apology_in_the_same_mess
     await first.bury()
 
 
-async def test_a_run_whose_beginning_is_gone_keeps_what_the_message_shows(world: World) -> None:
+@pytest.mark.parametrize("apologizes", [False, True])
+async def test_a_run_whose_beginning_is_gone_keeps_what_the_message_shows(
+    world: World, apologizes: bool
+) -> None:
     world.says(script("Hello, ", 5, "wide ", 100, "world."))
     first = world.process(at=10)
     await began(world, first, "Hello")
     await first.dead.wait()
     world.runs.events = [(0.0, Gap(1, 4, 9)), *world.runs.events[-3:]]
+    if apologizes:  # which this message does not show
+        world.runs.events[-1] = (0.0, RunEnded(Outcome.LOST, extra={"apology": True}))
     async with world.running(world.process()):
         await world.until_over()
     (message,) = world.messages
@@ -702,7 +756,295 @@ async def test_a_delivery_that_gets_nowhere_is_given_up(
             raise RuntimeError("broken")
 
         process.app.stream = broken  # type: ignore[method-assign]
-        with pytest.raises(DeliveryError, match="got no further"):
-            await process.deliveries.deliver("r", world.ref)
+        asked = world.clock.now()
+        with pytest.raises(DeliveryError, match="again and again"):
+            await asyncio.wait_for(process.deliveries.deliver("r", world.ref), 600)
+        assert world.clock.now() - asked > 45  # not at once, since it may be over
     assert await world.record() is None
     assert "Hello" not in caplog.text
+
+
+@pytest.mark.parametrize("unread", [False, True], ids=["before", "unread"])
+@pytest.mark.parametrize("name", ["status lines, chunks and citations", "a superseded attempt"])
+async def test_a_real_run_ends_with_the_right_text_whatever_the_bot_dies_at(
+    name: str, unread: bool, clock: VirtualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cadenza.apps.stream.http_stream.time", SimpleNamespace(time=clock.now))
+    scenario = SCENARIOS[name]
+    for at in range(1, 25, 2):
+        async with Teams(clock=clock) as teams:
+            world = World(teams, teams.user(), clock)
+            async with world.working(scenario.events):
+                left = await world.crash(at, unread)
+                end = await world.end()
+            assert end is not None
+            messages = [message for message in world.messages if message.id in end["sent"]["parts"]]
+            case = f"{name}, dead at {at}: {end}, {[(one.state, one.text) for one in world.messages]}"
+            assert shown(messages) == scenario.text, case
+            assert len(world.messages) == 1 or in_flight(left) == "START", case
+
+
+# What does not count, and what does
+
+
+async def test_orderly_restarts_and_silent_runs_do_not_count_against_a_delivery(world: World) -> None:
+    world.says(script(Status("Searching..."), 300, "The answer."))
+    first = world.process()
+    async with world.running(first):
+        delivering = asyncio.create_task(first.deliveries.deliver("r", world.ref))
+        await asyncio.sleep(15)
+    await asyncio.gather(delivering, return_exceptions=True)
+    for _ in range(7):
+        async with world.running(world.process()):
+            await asyncio.sleep(15)
+            assert await world.end() is None
+    async with world.running(world.process()):
+        await world.until_over()
+    assert [(message.text, message.state) for message in world.messages] == [("The answer.", "final")]
+
+
+async def test_a_log_that_is_away_delays_who_goes_on(
+    world: World, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level(logging.INFO, "cadenza.durable")
+    world.says(script("Hello ", 60, "world."))
+    first = world.process()
+    await began(world, first, "Hello")
+    first.dead.set()
+    attach, back = world.runs.attach, world.clock.now() + 30
+
+    def attaching(run_id: str, after: str | None = None, **options: Any) -> Reader:
+        if world.clock.now() < back and not options.get("follow", True):
+            return _Away(world.runs, 0, False)
+        return attach(run_id, after, **options)
+
+    monkeypatch.setattr(world.runs, "attach", attaching)
+    async with world.running(world.process()):
+        end = await world.until_over()
+    assert end["sent"]
+    assert [(message.text, message.state) for message in world.messages] == [("Hello world.", "final")]
+    # Whoever begins with it makes a request anew whose answer is not known: it is begun once.
+    assert "left, to be gone on with: StateUnavailableError" not in caplog.text
+    await first.bury()
+
+
+class _Away(Reader):
+    async def __anext__(self) -> StreamEvent:
+        raise StateUnavailableError("away")
+
+
+async def test_a_delivery_that_is_given_up_ends_its_message_with_the_apology(
+    world: World, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.says(script("Hello, ", 600, "world."))
+    async with world.running(world.process()) as process:
+        delivering = await began(world, process, "Hello")
+    await asyncio.gather(delivering, return_exceptions=True)
+
+    def broken(*arguments: Any, **options: Any) -> Any:
+        raise RuntimeError("broken")
+
+    monkeypatch.setattr(world.runs, "attach", broken)
+    async with world.running(world.process()) as process:
+        with pytest.raises(DeliveryError, match="again and again"):
+            await asyncio.wait_for(process.deliveries.deliver("r", world.ref), 600)
+    text = "Hello, Sorry, this answer could not be completed."
+    assert [(message.text, message.state) for message in world.messages] == [(text, "final")]
+    assert "The delivery of the run 'r' is given up" in caplog.text
+    assert caplog.text.count("A delivery broke") == 5
+
+
+async def test_what_breaks_when_another_has_it_does_not_count(world: World) -> None:
+    world.says(script("Hello, ", 600, "world."))
+    process = world.process()
+    delivering = await began(world, process, "Hello")
+    (key,) = [key.removeprefix(OPEN) async for key in world.shared.store.keys(OPEN)]
+    await process.deliveries._count_break(key, "me")
+    assert (await world.record() or {})["breaks"] == 0
+    await process.app.stop()
+    await asyncio.gather(delivering, return_exceptions=True)
+
+
+async def test_a_record_of_a_newer_version_is_left_to_it(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    foreign = json.dumps({"version": 2, "run": "r"}).encode()
+    await world.shared.store.put(f"{OPEN}r/c", foreign)
+    async with world.running(world.process()):
+        await asyncio.sleep(60)
+        assert await world.shared.leases.acquire(f"{OPEN}r/c", "newer", 10) is not None
+    assert await world.record() == json.loads(foreign)
+    assert caplog.text.count("another version") == 1
+
+
+async def test_a_delivery_outlives_a_state_that_is_away_and_so_does_who_waits_for_it(world: World) -> None:
+    world.says(script("Hello ", 3, "big ", 50, "world."))
+    process = world.process()
+    delivering = await began(world, process, "big")
+    process.away = True
+    await asyncio.sleep(40)
+    process.away = False
+    assert await delivering is not None
+    assert [(message.text, message.state) for message in world.messages] == [("Hello big world.", "final")]
+    await process.app.stop()
+
+
+async def test_a_process_asks_three_times_a_lease_for_what_another_is_at(world: World) -> None:
+    world.says(script("Hello ", 500, "big "))
+    first = world.process()
+    asked: list[float] = []
+    acquire = world.shared.leases.acquire
+
+    async def counted(name: str, owner: str, seconds: float) -> Any:
+        asked.append(world.clock.now())
+        return await acquire(name, owner, seconds)
+
+    await began(world, first, "Hello")
+    world.shared.leases.acquire = counted  # type: ignore[method-assign]
+    async with world.running(world.process()):
+        await asyncio.sleep(15)
+        asked.clear()
+        await asyncio.sleep(30)
+        assert 6 <= len(asked) <= 9
+    await first.app.stop()
+
+
+# What is told again
+
+
+@pytest.mark.parametrize("policy", ["final", lambda view: "release" if view.seconds > 2 else "hold"])
+async def test_a_filter_that_looks_at_the_time_says_nothing_twice(
+    world: World, policy: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cadenza.agents.turn_filter.time", SimpleNamespace(monotonic=world.clock.now))
+    world.delivering = {
+        "filter": TurnFilter(policy, lookahead_seconds=3 if policy == "final" else None),
+    }
+    world.says(script("Hello ", 2, "big ", 2, "wide ", 30, "world", 30, "."))
+    first = world.process(at=10)
+    await began(world, first, "wide")
+    first.dead.set()
+    async with world.running(world.process()):
+        await world.until_over()
+    assert [(message.text, message.state) for message in world.messages] == [
+        ("Hello big wide world.", "final")
+    ]
+    await first.bury()
+
+
+async def test_a_new_attempt_that_says_the_same_words_goes_on_in_the_same_message(world: World) -> None:
+    again = AttemptSuperseded(1, attempt=2, from_seq=1)
+    world.says(script("Hello, wide ", 8, again, "Hello, ", 15, "wide ", 5, "world."))
+    first = world.process()
+    await began(world, first, "wide")
+    first.dead.set()
+    texts = set()
+    async with world.running(world.process()):
+        while await world.end() is None:
+            texts |= {message.text for message in world.messages}
+            await asyncio.sleep(0.25)
+    assert "Hello, " not in texts
+    assert [(message.text, message.state) for message in world.messages] == [("Hello, wide world.", "final")]
+    await first.bury()
+
+
+async def test_an_answer_that_became_shorter_meanwhile_ends_shorter(world: World) -> None:
+    world.says(script("Hello, wide ", 8, AttemptSuperseded(1, attempt=2, from_seq=1), "Hello, ", 20))
+    first = world.process()
+    await began(world, first, "wide")
+    first.dead.set()
+    async with world.running(world.process()):
+        await world.until_over()
+    assert [(message.text, message.state) for message in world.messages] == [("Hello, ", "final")]
+    await first.bury()
+
+
+@pytest.mark.parametrize("filtered", [False, True])
+@pytest.mark.parametrize("seconds", [0, 20])
+async def test_events_that_are_gone_and_said_again_make_the_right_text(
+    world: World, filtered: bool, seconds: int
+) -> None:
+    again = AttemptSuperseded(1, attempt=2, from_seq=1)
+    if filtered:
+        world.delivering = {"filter": TurnFilter("final")}
+    world.says(script(TurnStarted(1, tools=False), "Hello, ", 5, "wide ", 100, "world."))
+    first = world.process()
+    await began(world, first, "Hello")
+    first.dead.set()
+    # Those that were there by then, and a few of those that came meanwhile, are gone.
+    world.says([(0.0, Gap(1, None, 9)), *script("ide ", seconds, again, 20, "Hello, ", 5, "world.")[2:]])
+    async with world.running(world.process()):
+        await asyncio.sleep(15)
+        assert [message.text for message in world.messages] == ["Hello, "]
+        await world.until_over()
+    assert [(message.text, message.state) for message in world.messages] == [("Hello, world.", "final")]
+    await first.bury()
+
+
+@pytest.mark.parametrize("unread", [False, True])
+@pytest.mark.parametrize("at", range(1, 10))
+async def test_who_dies_while_it_apologizes_does_not_do_it_twice(world: World, at: int, unread: bool) -> None:
+    world.says(script("Hello ", 60, "world."))
+    first = world.process()
+    await began(world, first, "Hello")
+    await first.app.stop()
+    world.runs.expired = True
+    second = world.process(at, unread)
+    await second.app.initialize()
+    second.deliveries._look()
+    await asyncio.wait({asyncio.create_task(second.dead.wait())}, timeout=60)
+    async with world.running(world.process()):
+        await world.until_over()
+    text = "Hello Sorry, this answer could not be completed."
+    assert [(message.text, message.state) for message in world.messages] == [(text, "final")]
+    await second.bury()
+
+
+async def test_a_run_that_has_apologized_itself_needs_no_second_apology(world: World) -> None:
+    world.says(script("Half of it.", 2, "\n\nThe server is down."))
+    world.runs.events = [*world.runs.events[:-1], (2.0, RunEnded(Outcome.LOST, extra={"apology": True}))]
+    async with world.running(world.process()) as process:
+        await process.deliveries.deliver("r", world.ref)
+    assert [message.text for message in world.messages] == ["Half of it.\n\nThe server is down."]
+
+
+async def test_a_text_that_was_taken_back_by_an_attempt_that_failed_stays(world: World) -> None:
+    again = AttemptSuperseded(1, attempt=2, from_seq=1)
+    world.says(script("Half of it.", 2, again, 5, outcome=Outcome.LOST))
+    world.delivering = {"apology": "Sorry."}
+    async with world.running(world.process()) as process:
+        await process.deliveries.deliver("r", world.ref)
+    assert [message.text for message in world.messages] == ["Half of it.\n\nSorry."]
+
+
+# Whom, and what there is not
+
+
+async def test_each_recipient_gets_a_message_of_their_own(teams: Teams, clock: VirtualClock) -> None:
+    ann, bob = (teams.user(name, "groupChat", conversation_id="group") for name in ("ann", "bob"))
+    world = World(teams, ann, clock)
+    world.says(script("Hello."))
+    async with world.running(world.process()) as process:
+        sent = [
+            await process.deliveries.deliver("r", world.ref, recipient=Account(id=user.account["id"]))
+            for user in (ann, bob)
+        ]
+    assert sent[0] is not None
+    assert sent[1] is not None
+    assert sent[0].id != sent[1].id
+
+
+async def test_a_run_that_there_is_not_is_refused_and_nothing_posted(world: World) -> None:
+    world.log = MemoryLog(clock=world.clock.now)
+    async with world.running(world.process()) as process:
+        with pytest.raises(RunNotFound, match="'typo'"):
+            await process.deliveries.deliver("typo", world.ref)
+        await asyncio.sleep(5)
+    assert await world.record() is None
+    assert not world.messages
+
+
+async def test_deliveries_without_an_app_say_so(world: World) -> None:
+    runner: Any = world.runs
+    with pytest.raises(RuntimeError, match="have no App"):
+        await Deliveries(runner).deliver("r", world.ref)

@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
@@ -14,17 +15,19 @@ from aiohttp import ClientPayloadError, ClientResponse, ClientSession, web
 from aiohttp.test_utils import TestClient, TestServer
 from cadenza.apps import AiohttpAdapter, App
 from cadenza.durable import (
+    Deliveries,
     LogWriter,
     MemoryLog,
     Retention,
     RunContext,
     Runner,
+    SQLiteLog,
     events_app,
 )
 from cadenza.durable.events_app import frame
 from cadenza.durable.log_hub import LogHub
-from cadenza.durable.log_reader import compact_run
 from cadenza.durable.run_request import RunRequest
+from cadenza.durable.whole_run import compact_run
 from cadenza.events import (
     AnswerText,
     AttemptSuperseded,
@@ -123,6 +126,12 @@ class Web:
         options.setdefault("authorize", lambda request, run_id, action: True)
         self.app = events_app(self.runner, **options)
         self.client: TestClient[web.Request, web.Application] = TestClient(TestServer(self.app))
+
+    @property
+    def transports(self) -> list[Any]:
+        """Of the connections that the server has."""
+        server = self.client.server.runner.server  # type: ignore[attr-defined]
+        return [one for one in server.connections if one.transport is not None]
 
     async def write(self, *events: StreamEvent, run_id: str = "run") -> LogWriter:
         """Write a run, and leave it open."""
@@ -302,18 +311,33 @@ async def test_a_client_that_comes_back_after_the_compaction_gets_its_turn_resta
     assert text.text.startswith("There\r\nis a\rtrain, ")
 
 
-async def test_a_client_that_leaves_is_let_go_and_the_run_goes_on(site: Web, clock: VirtualClock) -> None:
+@pytest.mark.parametrize("accept", ["text/event-stream", "text/plain"])
+async def test_a_client_that_leaves_is_let_go_and_the_run_goes_on(
+    site: Web, clock: VirtualClock, accept: str
+) -> None:
     writer = await site.write(Text("a"))
-    stream = EventStream()
-    async with site.get() as response:
-        await read_until(response, stream, lambda: stream.frames)
-        assert LogHub.of(site.log)._feeds
+    async with site.get(Accept=accept) as response:
+        await response.content.readany()
+        await until(lambda: LogHub.of(site.log)._feeds)
         response.close()
     await until(lambda: not LogHub.of(site.log)._feeds)
-    assert clock.elapsed < 60  # at the latest with the second sign of life
+    assert clock.elapsed < 31  # at the latest with the second sign of life
     await writer.put(Text("b"))
     await writer.close(Outcome.COMPLETED)
     assert (await site.runner.status("run")).status == "completed"
+
+
+@pytest.mark.parametrize("accept", ["text/event-stream", "text/plain"])
+async def test_a_client_that_takes_nothing_is_cut_off(site: Web, clock: VirtualClock, accept: str) -> None:
+    writer = await site.write(*(Text("a" * 1_000_000) for _ in range(20)))
+    reader, connection = await asyncio.open_connection("127.0.0.1", site.client.port, limit=1)
+    connection.write(f"GET /run HTTP/1.1\r\nHost: localhost\r\nAccept: {accept}\r\n\r\n".encode())
+    await until(lambda: site.transports)
+    before = clock.elapsed
+    await until(lambda: not site.transports)
+    assert 60 <= clock.elapsed - before < 61
+    connection.close()
+    await writer.leave()
 
 
 async def test_a_server_that_stops_lets_its_clients_go_at_once(site: Web, clock: VirtualClock) -> None:
@@ -354,6 +378,24 @@ async def test_a_run_whose_events_have_expired_is_gone_and_who_had_its_end_is_do
     assert await site.refused(Last_Event_ID=whole[3].id) == (410, "log_expired")
     async with site.get(Last_Event_ID=whole[-1].id) as response:
         assert response.status == 204
+
+
+async def test_a_run_that_goes_on_and_whose_events_have_expired_is_waited_for(
+    site: Web, clock: VirtualClock
+) -> None:
+    writer = await site.write(*ANSWER)
+    await writer.leave()
+    await clock.sleep(601)
+    shown = EventStream()
+    async with site.get() as response:
+        await read_until(response, shown, lambda: shown.frames)
+        assert shown.frames[0].event == "gap"
+        taken = await LogWriter.open(site.log, "run")
+        assert taken is not None
+        await taken.put(AttemptSuperseded(1, 2))
+        await taken.close(Outcome.COMPLETED)
+        await read_until(response, shown, lambda: len(shown.frames) == 3)
+    assert [one.event for one in shown.frames] == ["gap", "attempt_superseded", "run_ended"]
 
 
 async def test_a_log_that_is_away_is_a_503_that_says_when_to_come_again(serve: Serve, log: MemoryLog) -> None:
@@ -432,6 +474,34 @@ async def test_plain_text_of_a_run_that_is_not_completed_is_cut(site: Web, outco
             await response.content.read()
 
 
+async def test_plain_text_is_not_given_to_who_could_not_see_that_it_was_cut(site: Web) -> None:
+    writer = await site.write(Text("Do not take the pills if "))
+    await writer.close(Outcome.FAILED)
+    reader, connection = await asyncio.open_connection("127.0.0.1", site.client.port)
+    connection.write(b"GET /run HTTP/1.0\r\nAccept: text/plain\r\n\r\n")
+    head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.0 505 ")
+    assert json.loads(body)["code"] == "invalid_request"
+    connection.close()
+
+
+@pytest.mark.parametrize(
+    ("accept", "kind"),
+    [
+        ("text/plain;q=0", "text/event-stream"),
+        ("text/plain; Q=0.00, */*", "text/event-stream"),
+        ("text/plain;q=0.01", "text/plain"),
+        ("text/plain, text/event-stream", "text/event-stream"),
+        ("text/plain, text/event-stream;q=0", "text/plain"),
+    ],
+)
+async def test_text_is_plain_for_who_accepts_that_and_no_event_stream(
+    site: Web, whole: list[Frame], accept: str, kind: str
+) -> None:
+    async with site.get(Accept=accept) as response:
+        assert response.content_type == kind
+
+
 # Who may, status and cancel
 
 
@@ -462,6 +532,37 @@ async def test_who_may_not_is_refused_and_not_told_whether_there_is_such_a_run(s
         (None, "run", "cancel"),
     ]
     assert (await site.log.head("run")).cancel is None
+    await writer.leave()
+
+
+@pytest.mark.parametrize(
+    ("returned", "status"),
+    [(web.Response(status=418), 418), (None, 500), (1, 500), (lambda: True, 500)],
+)
+async def test_only_true_lets_a_request_pass_and_a_response_is_the_answer(
+    serve: Serve, returned: Any, status: int
+) -> None:
+    site = await serve(authorize=lambda *_: returned)
+    writer = await site.write(Text("secret"))
+    await writer.close(Outcome.COMPLETED)
+    async with site.get() as response:
+        assert response.status == status
+        assert "secret" not in await response.text()
+
+
+async def test_a_body_that_nobody_needs_to_cancel_a_run_is_refused_wherever_the_app_is(
+    serve: Serve, log: MemoryLog
+) -> None:
+    site = await serve()
+    writer = await site.write()
+    around = web.Application(client_max_size=1_000_000)
+    around.add_subapp("/runs", events_app(site.runner, authorize=lambda *_: True))
+    async with TestClient(TestServer(around)) as client:
+        for body, status in ((b"[" * 5_000, 400), (b" " * 10_000 + b"{}", 413)):
+            async with client.post("/runs/run/cancel", data=body) as response:
+                assert response.status == status
+                assert (await response.json())["code"] == "invalid_request"
+    assert (await log.head("run")).cancel is None
     await writer.leave()
 
 
@@ -503,9 +604,12 @@ async def test_a_run_is_started_read_and_cancelled_whatever_characters_its_id_ha
     assert not runner.started
 
 
-async def test_runs_are_served_beside_a_bot_on_its_own_server(log: MemoryLog, clock: VirtualClock) -> None:
+async def test_runs_are_served_beside_a_bot_on_its_own_server_which_lets_readers_go_when_it_stops(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    log = SQLiteLog(tmp_path / "runs.db")
     runner = Runner(log)
-    app = App(dangerously_allow_unauthenticated_requests=True)
+    app = App(plugins=[Deliveries(runner)], dangerously_allow_unauthenticated_requests=True)
     assert isinstance(app.server, AiohttpAdapter)
     app.server.web_app.add_subapp("/runs", events_app(runner, authorize=lambda *_: True))
     starting = asyncio.create_task(app.start(port=0))
@@ -517,11 +621,16 @@ async def test_runs_are_served_beside_a_bot_on_its_own_server(log: MemoryLog, cl
         stream = EventStream()
         await read_until(response, stream, lambda: stream.frames)
         await writer.leave()
-        before = clock.elapsed
-        await app.stop()
-        await starting
-        assert clock.elapsed - before < 5
-    assert not runner.started
+        async with asyncio.timeout(4):  # not the 5 s that the server would wait for it
+            await app.stop()
+            await starting
+        assert await response.content.read() == b""
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
+async def test_a_runner_that_was_closed_is_a_503(site: Web) -> None:
+    await site.runner.close()
+    assert await site.refused() == (503, "unavailable")
 
 
 @pytest.mark.parametrize("setting", [{"keep_alive": 0}, {"retry": -1}, {"lost_after": -1}])

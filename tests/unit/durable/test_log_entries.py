@@ -121,7 +121,9 @@ def test_an_element_that_is_no_event_is_an_unknown_one_and_keeps_its_number() ->
     assert [type(item.event) for item in items] == [Text, UnknownEvent, UnknownEvent, UnknownEvent, Text]
 
 
-@pytest.mark.parametrize("data", [b"", b"{}", b"[1", b"\xff"])
+@pytest.mark.parametrize(
+    "data", [b"", b"{}", b"[1", b"\xff", b"[[1]]", b'[["a","b"]]', b'[[0,"a"]]', b'[[1,"a","b"]]']
+)
 def test_an_entry_that_is_none_raises_and_does_not_tell_what_is_in_it(data: bytes) -> None:
     with pytest.raises(EventDecodeError, match="ends with event 9"):
         decode_entry(StoredEntry(9, data))

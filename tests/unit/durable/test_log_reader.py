@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import pytest
 from cadenza.agents import TurnFilter
 from cadenza.durable import log_hub
+from cadenza.durable.conversation import follow_conversation
 from cadenza.durable.errors import InvalidCursor, LogExpired, ProducerLost, RunNotFound
 from cadenza.durable.log_hub import LogHub
-from cadenza.durable.log_reader import LogReader, compact_run, follow_conversation
+from cadenza.durable.log_reader import LogReader
 from cadenza.durable.log_writer import LogWriter
 from cadenza.durable.memory_log import MemoryLog
-from cadenza.durable.stream_log import Page, Retention
+from cadenza.durable.stream_log import ConversationRun, Page, Retention
+from cadenza.durable.whole_run import compact_run
 from cadenza.events import (
     AnswerText,
     AttemptSuperseded,
@@ -43,13 +45,31 @@ class Watched(MemoryLog):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        self.waiting = self.most_waiting = self.tails = self.failures = 0
+        self.waiting = self.most_waiting = self.tails = self.failures = self.reads = 0
+        self.after_reads: tuple[int, Callable[[], Awaitable[None]]] | None = None
+        """What happens after so many reads."""
 
     async def read(self, run_id: str, after: int, limit: int) -> Page:
+        self._fail()
+        self.reads += 1
+        if self.reads % 1000 == 0:
+            await asyncio.sleep(0.1)  # so that haste takes time
+        page = await super().read(run_id, after, limit)
+        if self.after_reads is not None:
+            count, then = self.after_reads
+            self.after_reads = None if count == 1 else (count - 1, then)
+            if count == 1:
+                await then()
+        return page
+
+    async def runs_of(self, *args: Any, **options: Any) -> list[ConversationRun]:
+        self._fail()
+        return await super().runs_of(*args, **options)
+
+    def _fail(self) -> None:
         if self.failures:
             self.failures -= 1
             raise StateUnavailableError("Not there.")
-        return await super().read(run_id, after, limit)
 
     async def tail(self, run_id: str, after: int, limit: int, seconds: float) -> Page:
         self.tails += 1
@@ -364,9 +384,6 @@ async def test_a_run_that_is_not_over_by_the_deadline_raises_timeout(
 
 async def test_001_08_a_reader_is_told_that_the_producer_is_lost(log: Watched, clock: VirtualClock) -> None:
     await log.create("r", b"")
-    with pytest.raises(ProducerLost, match="no worker has begun it"):
-        await anext(LogReader(log, "r", lost_after=30))
-    assert clock.elapsed == pytest.approx(30)
     await log.claim("r", "killed", 10)
     began = clock.now()
     reader = LogReader(log, "r", lost_after=5)
@@ -375,6 +392,37 @@ async def test_001_08_a_reader_is_told_that_the_producer_is_lost(log: Watched, c
     assert clock.now() - began == pytest.approx(15)
     with pytest.raises(TimeoutError):
         await anext(LogReader(log, "r", lost_after=None, deadline=100))
+
+
+async def test_who_comes_long_after_the_lease_has_ended_waits_as_long_for_a_takeover(
+    log: Watched, clock: VirtualClock
+) -> None:
+    await log.create("r", b"")
+    await log.claim("r", "killed", 10)
+    await asyncio.sleep(1000)  # nothing runs
+    began = clock.now()
+    with pytest.raises(ProducerLost):
+        await anext(LogReader(log, "r", lost_after=5))
+    assert clock.now() - began == pytest.approx(5)
+    waiting = asyncio.ensure_future(events_of(LogReader(log, "r", lost_after=5)))
+    await asyncio.sleep(4)
+    writer = await opened(log)
+    await writer.close(Outcome.COMPLETED)
+    assert plain(await waiting) == plain([ENDED])
+
+
+async def test_a_run_that_no_worker_has_begun_is_waited_for_until_the_deadline(
+    log: Watched, clock: VirtualClock
+) -> None:
+    await log.create("r", b"")
+    with pytest.raises(TimeoutError):
+        await anext(LogReader(log, "r", lost_after=5, deadline=500))
+    assert clock.elapsed == pytest.approx(500)
+    waiting = asyncio.ensure_future(events_of(LogReader(log, "r", lost_after=5)))
+    await asyncio.sleep(1000)
+    writer = await opened(log)
+    await writer.close(Outcome.COMPLETED)
+    assert plain(await waiting) == plain([ENDED])
 
 
 async def test_a_run_that_another_takes_over_in_time_is_not_lost(log: Watched) -> None:
@@ -413,12 +461,34 @@ async def test_001_11_events_that_are_gone_are_told_at_once_and_to_who_waits(clo
         with pytest.raises(LogExpired):
             await anext(LogReader(log, "r", after=after))
     assert await events_of(LogReader(log, "r", after=events[-1].continuation_token)) == []
-    # While somebody waits:
-    await log.create("s", b"")
-    await log.claim("s", "killed", 1)
-    await log.append("s", (await log.head("s")).epoch, 0, b'["a"]', 1, seconds=1)
-    with pytest.raises(LogExpired):
-        await events_of(LogReader(log, "s", lost_after=None))
+
+
+async def test_events_of_a_run_that_goes_on_that_have_expired_are_a_gap_and_it_is_waited_on(
+    clock: VirtualClock,
+) -> None:
+    log = Watched(clock=clock.now, retention=Retention(data_seconds=60, head_seconds=1000))
+    writer = await opened(log)
+    await writer.put(TurnStarted(1))
+    await writer.put(Text("a"))
+    await writer.leave()
+    here = asyncio.ensure_future(events_of(LogReader(log, "r", lost_after=None)))
+    await asyncio.sleep(61)
+    gap = Gap(requested=1, earliest=None, latest=2)
+    [said] = await events_of(LogReader(log, "r", follow=False))
+    assert plain([said]) == plain([gap])
+    with pytest.raises(ProducerLost):
+        await events_of(LogReader(log, "r", after=said.continuation_token))
+    late = asyncio.ensure_future(events_of(LogReader(log, "r")))
+    await asyncio.sleep(1)
+    writer = await opened(log, owner="next")
+    await writer.put(AttemptSuperseded(1, 2))
+    await writer.put(Text("ab"))
+    await writer.close(Outcome.COMPLETED)
+    again = [AttemptSuperseded(1, 2), Text("ab"), ENDED]
+    assert plain(await late) == plain([gap, *again])
+    assert plain(await here) == plain([TurnStarted(1), Text("a"), *again])
+    resumed = await events_of(LogReader(log, "r", after=said.continuation_token))
+    assert plain(resumed) == plain(again)
 
 
 async def test_a_run_that_is_deleted_or_begun_anew_meanwhile_is_told_as_expired(log: Watched) -> None:
@@ -431,6 +501,187 @@ async def test_a_run_that_is_deleted_or_begun_anew_meanwhile_is_told_as_expired(
             await written(log, RUN)
         with pytest.raises(LogExpired):
             await waiting
+
+
+async def test_a_run_that_is_begun_anew_while_somebody_reads_the_former_is_read_without_haste(
+    log: Watched,
+) -> None:
+    writer = await opened(log)
+    for number in range(5):
+        await writer.put(Status(f"old {number}"))
+    former = asyncio.ensure_future(events_of(LogReader(log, "r")))
+    await asyncio.sleep(1)
+    await log.delete("r")
+    writer = await opened(log, meta=b"new")
+    reading = asyncio.ensure_future(events_of(LogReader(log, "r")))
+    began = log.reads
+    await asyncio.sleep(1)
+    assert log.reads - began < 5
+    with pytest.raises(LogExpired):
+        await former
+    news = [Status(f"new {number}") for number in range(8)]
+    for event in news:
+        await writer.put(event)
+        await writer.flush()
+    await writer.close(Outcome.COMPLETED)
+    assert plain(await reading) == plain([*news, ENDED])
+
+
+async def test_a_log_that_has_lost_data_is_told_to_who_has_read_it_and_read_by_who_has_not(
+    log: Watched,
+) -> None:
+    writer = await opened(log)
+    for number in range(5):
+        await writer.put(Status(str(number)))
+        await writer.flush()
+    ahead = asyncio.ensure_future(events_of(LogReader(log, "r")))
+    await asyncio.sleep(1)
+    run = log._runs["r"]
+    del run.entries[3:]
+    run.last = 3
+    behind = LogReader(log, "r")
+    assert [await anext(behind) for _ in range(3)]
+    began = log.reads
+    waiting = asyncio.ensure_future(anext(behind))
+    await asyncio.sleep(1)
+    assert log.reads - began < 5
+    with pytest.raises(InvalidCursor, match="has lost data"):
+        await ahead
+    waiting.cancel()
+    await writer.leave()
+
+
+async def test_events_that_the_backend_has_lost_are_told_as_a_gap(log: Watched) -> None:
+    writer = await opened(log)
+    live = LogReader(log, "r")
+    events = [Status(str(number)) for number in range(6)]
+    for event in events:
+        await writer.put(event)
+        await writer.flush()
+        if event is events[0]:
+            await anext(live)
+    waiting = asyncio.ensure_future(anext(LogReader(log, "r", after="now")))
+    await asyncio.sleep(1)
+    del log._runs["r"].entries[2:4]
+    kept = [*events[:2], Gap(requested=3, earliest=5, latest=6), *events[4:]]
+    whole = await events_of(LogReader(log, "r", follow=False))
+    assert plain(whole) == plain(kept)
+    resumed = LogReader(log, "r", after=whole[2].continuation_token, follow=False)
+    assert plain(await events_of(resumed)) == plain(events[4:])
+    assert plain([await anext(live) for _ in range(4)]) == plain(kept[1:])
+    await live.aclose()
+    waiting.cancel()
+    await writer.leave()
+
+
+@pytest.mark.parametrize("after", [None, "now"])
+async def test_who_gives_up_waiting_for_an_event_gets_it_the_next_time(
+    log: Watched, clock: VirtualClock, after: Any
+) -> None:
+    writer = await opened(log)
+    reader = LogReader(log, "r", after=after, deadline=100)
+    seen: list[StreamEvent] = []
+    for number in range(3):
+        for _ in range(2):
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(anext(reader), 1)
+        await writer.put(Status(str(number)))
+        seen.append(await anext(reader))
+
+    async def iterate() -> None:
+        async for event in reader:
+            seen.append(event)  # noqa: PERF401
+
+    iterating = asyncio.ensure_future(iterate())
+    await asyncio.sleep(1)
+    iterating.cancel()
+    await asyncio.sleep(1)
+    assert not LogHub.of(log)._feeds
+    await writer.close(Outcome.COMPLETED)
+    await iterate()
+    assert plain(seen) == plain([*(Status(str(number)) for number in range(3)), ENDED])
+    with pytest.raises(StopAsyncIteration):
+        await anext(reader)
+    # The deadline is that of the first time.
+    await log.create("s", b"")
+    reader = LogReader(log, "s", deadline=3)
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(anext(reader), 2)
+    began = clock.now()
+    with pytest.raises(TimeoutError):
+        await anext(reader)
+    assert clock.now() - began == pytest.approx(1)
+
+
+async def test_what_the_filter_held_is_not_lost_to_who_gives_up_waiting(log: Watched) -> None:
+    writer = await opened(log)
+    reader = LogReader(log, "r", filter=TurnFilter("final"))
+    for event in (TurnStarted(1), Text("Let me see."), ToolCall("1", "look"), TurnStarted(2), Text("Yes.")):
+        await writer.put(event)
+    seen: list[StreamEvent] = []
+
+    async def iterate() -> None:
+        async for event in reader:
+            seen.append(event)  # noqa: PERF401
+
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(iterate(), 1)
+    await writer.close(Outcome.COMPLETED)
+    await iterate()
+    assert text_of(seen) == "Yes."
+    assert plain(seen) == plain(await events_of(LogReader(log, "r", filter=TurnFilter("final"))))
+
+
+async def test_an_answer_about_a_former_run_is_no_news(log: Watched) -> None:
+    former, _ = await log.create("r", b"")
+    await log.delete("r")
+    head, _ = await log.create("r", b"")
+    feed = LogHub.of(log).join(log, "r")
+    for heard in (head, former):
+        feed.note(heard)
+    assert feed.head is head
+
+
+@pytest.mark.parametrize("expires", [False, True])
+async def test_slow_readers_of_a_run_that_is_compacted_get_each_word_once(
+    log: Watched, expires: bool
+) -> None:
+    writer = await opened(log)
+    gates, said = {"a": asyncio.Event(), "b": asyncio.Event()}, {"a": 3, "b": 1}
+    answers: dict[str, list[StreamEvent]] = {"a": [], "b": []}
+
+    async def read(name: str) -> None:
+        async for event in LogReader(log, "r"):
+            answers[name].append(event)
+            if len(answers[name]) == said[name]:
+                await gates[name].wait()
+
+    reading = [asyncio.ensure_future(read(name)) for name in answers]
+    for piece in ("one ", "two ", "three ", "four."):
+        await asyncio.sleep(1)
+        await writer.put(Text(piece))
+        await writer.flush()
+    await writer.close(Outcome.COMPLETED)
+    await compact_run(log, "r")
+    gates["a"].set()
+    await asyncio.sleep(700 if expires else 1)
+    gates["b"].set()
+    outcomes = await asyncio.gather(*reading, return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes] == [type(None), LogExpired if expires else type(None)]
+    whole = "one two three four."
+    assert [text_of(events) for events in answers.values()] == [whole, whole[:14] if expires else whole]
+
+
+async def test_merged_events_that_expire_before_they_are_read_again_are_told_as_expired(
+    log: Watched, clock: VirtualClock
+) -> None:
+    await written(log, [Text("a"), Text("b"), Text("c")])
+    cursor = (await events_of(LogReader(log, "r")))[0].continuation_token
+    await compact_run(log, "r")
+    reading = LogReader(log, "r", after=cursor)
+    log.after_reads = (1, lambda: asyncio.sleep(700))
+    with pytest.raises(LogExpired):
+        await events_of(reading)
 
 
 async def test_001_12_events_that_were_dropped_are_told_as_a_gap(clock: VirtualClock) -> None:
@@ -512,6 +763,29 @@ async def test_001_14_100_readers_wait_once_and_a_stalled_one_holds_up_nobody(
     assert not LogHub.of(log)._feeds
 
 
+async def test_what_is_kept_for_those_behind_is_bounded_in_bytes_too(
+    log: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log_hub, "RING_BYTES", 1000)
+    writer = await opened(log)
+    slow = LogReader(log, "r")
+    readers = [asyncio.ensure_future(events_of(LogReader(log, "r"))) for _ in range(2)]
+    for number in range(40):
+        await writer.put(Text("x" * (5000 if number == 30 else 100)))
+        await writer.flush()
+        if number == 0:
+            await anext(slow)
+        await asyncio.sleep(0.1)
+        [feed] = LogHub.of(log)._feeds.values()
+        held = sum(len(item.event.text) for item in feed._items if isinstance(item.event, Text))
+        assert held <= (5000 if number == 30 else 1000)
+        assert feed._bytes == sum(size for _, size in feed._pages)
+    await writer.close(Outcome.COMPLETED)
+    for reader in readers:
+        assert len(text_of(await reader)) == 39 * 100 + 5000
+    assert len([event async for event in slow]) == 40
+
+
 async def test_who_leaves_ends_the_wait_only_as_the_last(log: Watched) -> None:
     await log.create("r", b"")
     one, two = [asyncio.ensure_future(events_of(LogReader(log, "r"))) for _ in range(2)]
@@ -557,6 +831,9 @@ async def test_001_05_a_conversation_is_followed_run_by_run_and_resumed(log: Wat
 
     following = asyncio.ensure_future(follow())
     await asyncio.sleep(100)
+    log.failures = 10  # the backend is away for a while
+    await asyncio.sleep(30)
+    assert log.failures == 0
     await run("b")
     await asyncio.sleep(1)
     following.cancel()

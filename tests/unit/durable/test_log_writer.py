@@ -7,6 +7,7 @@ import random
 from typing import Any
 
 import pytest
+from cadenza.durable.endings import CANCELLED, failure
 from cadenza.durable.errors import LogBehind, LogClosed, RunConflict, StaleWriter
 from cadenza.durable.log_entries import decode_entry, encode_entry
 from cadenza.durable.log_writer import LogWriter
@@ -40,6 +41,8 @@ class Unsteady(MemoryLog):
         if trouble == "hangs":
             await self.hangs.wait()
         head = await super().append(*args, **options)
+        if trouble == "late":
+            await asyncio.sleep(0.9)
         if trouble == "unanswered":
             raise NOT_THERE
         if trouble == "twice":
@@ -172,9 +175,9 @@ class UnhappyError(Exception):
 @pytest.mark.parametrize(
     ("error", "end"),
     [
-        (UnhappyError("a secret"), RunEnded(Outcome.FAILED, None, "unhappy", "The run failed: UnhappyError")),
-        (KeyError("a secret"), RunEnded(Outcome.FAILED, None, "KeyError", "The run failed: KeyError")),
-        (asyncio.CancelledError(), RunEnded(Outcome.CANCELLED)),
+        (UnhappyError("a secret"), failure(UnhappyError())),
+        (KeyError("a secret"), failure(KeyError())),
+        (asyncio.CancelledError(), CANCELLED),
     ],
 )
 async def test_an_exception_ends_the_run_as_failed_or_cancelled(
@@ -250,6 +253,29 @@ async def test_who_writes_all_the_time_needs_no_renewals(log: Unsteady) -> None:
         await writer.put(Text("a"))
         await asyncio.sleep(0.5)
     assert log.renewals == 0
+    await writer.leave()
+
+
+async def test_the_lease_counts_from_when_it_was_asked_for(log: Unsteady) -> None:
+    log.troubles = ["late"]
+    writer = await opened(log, lease_seconds=3)
+    await asyncio.sleep(0.5)
+    writer.write(Text("a"))  # answered at 1.4
+    await asyncio.sleep(1.7)
+    assert log.renewals == 2
+    await writer.leave()
+
+
+async def test_what_is_long_wakes_a_writer_that_waits_for_more(log: Unsteady, clock: VirtualClock) -> None:
+    writer = await opened(log, linger_seconds=3, max_pending=1000)
+    await writer.put(Text("a"))
+    await writer.flush()
+    began = clock.now()
+    await writer.put(Text("b"))
+    await asyncio.sleep(0.1)
+    await writer.put(Text("c" * 1000))
+    assert clock.now() - began == pytest.approx(0.1)
+    assert await stored(log) == [Text("a"), Text("b" + "c" * 1000)]
     await writer.leave()
 
 

@@ -1,13 +1,13 @@
 """What a worker does about a run that it has claimed, and what it leaves for the next."""
 
+import json
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 from cadenza.agents import Agent, ScriptedClient
-from cadenza.durable.execution import RunContext
-from cadenza.durable.recovery import RunCheckpoint, decide
-from cadenza.durable.registry import Registration
+from cadenza.durable.recovery import NewerCheckpointError, RunCheckpoint, decide
+from cadenza.durable.registry import Registration, RunContext
 from cadenza.durable.stream_log import RunHead
 from cadenza.events import Outcome, RunEnded, StopReason
 
@@ -42,17 +42,28 @@ def test_what_is_done_about_a_run_follows_from_its_head_and_its_checkpoint(
 
 
 def test_a_checkpoint_comes_back_as_it_was_left() -> None:
-    full = RunCheckpoint("token", {"turn": 1}, ENDED, ({"role": "user", "parts": []},), 2)
+    full = RunCheckpoint("token", {"turn": 1}, ENDED, ({"role": "user", "parts": []},), 2, True, 3)
     back = RunCheckpoint.decode(full.encode())
-    assert (back.token, back.progress, back.ended, back.left) == ("token", {"turn": 1}, ENDED, 2)
+    assert (back.token, back.turn, back.progress, back.ended) == ("token", 3, {"turn": 1}, ENDED)
+    assert (back.left, back.fallback) == (2, True)
     assert tuple(back.messages) == full.messages
     assert RunCheckpoint.decode(None) == RunCheckpoint()
     assert RunCheckpoint.decode(RunCheckpoint().encode()) == RunCheckpoint()
 
 
-def test_a_checkpoint_of_another_version_is_refused() -> None:
-    with pytest.raises(ValueError, match="no checkpoint"):
-        RunCheckpoint.decode(b'{"version": 2}')
+@pytest.mark.parametrize("data", [b"7", b"{}", b'{"version": "x"}', b'{"version": 0}', b"not JSON"])
+def test_what_is_no_checkpoint_is_refused(data: bytes) -> None:
+    with pytest.raises(ValueError, match=r"checkpoint|Expecting") as raised:
+        RunCheckpoint.decode(data)
+    assert not isinstance(raised.value, NewerCheckpointError)
+
+
+@pytest.mark.parametrize("progress", [{}, {"version": 99}])
+def test_a_checkpoint_of_a_newer_version_is_kept_as_it_is(progress: dict[str, Any]) -> None:
+    data = {"version": 1 if progress else 2, "left": 3, "progress": progress, "new": [1]}
+    with pytest.raises(NewerCheckpointError) as raised:
+        RunCheckpoint.decode(json.dumps(data).encode())
+    assert json.loads(raised.value.left) == {**data, "left": 4}
 
 
 async def _answer(ctx: RunContext) -> AsyncIterator[str]:
@@ -73,7 +84,8 @@ async def _coroutine(ctx: RunContext) -> str:
         ({"recovery": "retry"}, ValueError, "one of 'fail', 'restart', 'provider', 'journal'"),
         ({"source": _answer, "recovery": "journal"}, ValueError, "needs an Agent"),
         ({"source": _answer, "recovery": "provider"}, ValueError, "needs an Agent"),
-        ({"apology": 7}, TypeError, "a str, not int"),
+        ({"apology": 7}, TypeError, "not int"),
+        ({"apology": _coroutine}, TypeError, "is not async"),
         ({"max_attempts": 0}, ValueError, "at least 1"),
     ],
 )

@@ -1,5 +1,7 @@
 """What a log in Redis is made with, without a server."""
 
+from typing import Any
+
 import pytest
 from cadenza.durable import RedisLog, Retention
 from cadenza.state import StateError
@@ -74,3 +76,19 @@ async def test_a_missing_redis_package_is_named(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setitem(__import__("sys").modules, "redis.asyncio", None)
     with pytest.raises(StateError, match=r"RedisLog needs the package redis: install it by"):
         await RedisLog(URL, prefix="test").start()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"data_seconds": float("inf"), "head_seconds": float("inf")},
+        {"head_seconds": 1e14},
+        {"data_seconds": float("nan")},
+        {"compact_seconds": -1.0},
+        {"compact_seconds": float("inf")},
+        {"max_events": 0},
+    ],
+)
+def test_a_retention_that_no_backend_can_keep_is_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=f"{next(reversed(wrong))}.* must"):
+        Retention(**wrong)

@@ -2,11 +2,12 @@
 
 from typing import Any
 
-from cadenza.agents import Agent, ScriptedClient
-from cadenza.durable.run_fold import RunFold
+from cadenza.agents import Agent, Message, ScriptedClient, TextPart, ToolCallPart, ToolResultPart
+from cadenza.durable.run_fold import RunFold, told_again, whole_turns
 from cadenza.events import (
     AttemptSuperseded,
     Citation,
+    Gap,
     Outcome,
     RunEnded,
     RunStarted,
@@ -92,3 +93,31 @@ def test_the_status_of_a_run_follows_from_its_end() -> None:
     }.items():
         assert folded(RunEnded(outcome)).response().status == status
     assert folded(RunEnded(Outcome.COMPLETED, StopReason.MAX_TOKENS)).response().status == "incomplete"
+
+
+def test_a_gap_is_none_any_more_when_all_is_said_again() -> None:
+    gap = Gap(1, 4, 9)
+    assert not folded(TurnStarted(1), Text("Hm")).gap
+    assert folded(gap, Text("rest")).gap
+    assert folded(gap, AttemptSuperseded(2, 2), Text("rest")).gap
+    assert not folded(gap, Text("rest"), AttemptSuperseded(1, 2, 1), TurnStarted(1, 2)).gap
+    assert folded(AttemptSuperseded(1, 2, 1), gap).gap
+
+
+def test_turns_that_are_told_again_come_to_the_same_messages() -> None:
+    call = ToolCallPart("1", "look", "{}")
+    result = ToolResultPart("1", "look", "seen")
+    messages = (
+        Message("assistant", (TextPart("Wait. "), call)),
+        Message("tool", (result,)),
+        Message("assistant", (TextPart("Done."),)),
+    )
+    fold = folded(AttemptSuperseded(1, 3, 1), *told_again(messages, 3))
+    assert fold.messages() == messages
+    assert (fold.text, fold.turn, fold.attempt) == ("Wait. Done.", 2, 3)
+    assert whole_turns(messages, 1) == messages[:2]
+    assert whole_turns(messages, 2) == messages
+    assert whole_turns(messages, 3) == ()
+    unfinished = list(told_again(messages[:2], 3, results=False))
+    assert [event.kind for event in unfinished] == ["turn_started", "text", "tool_call", "turn_ended"]
+    assert ToolResult("1", "look", "seen") in told_again(messages, 3, results=False)

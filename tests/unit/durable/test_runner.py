@@ -19,6 +19,7 @@ from cadenza.agents.clients.scripted import ScriptedClient
 from cadenza.durable import (
     InvalidCursor,
     MemoryLog,
+    Retention,
     RunConflict,
     RunContext,
     RunHandle,
@@ -30,7 +31,7 @@ from cadenza.durable import (
 from cadenza.durable.jobs import TASK, Jobs
 from cadenza.durable.log_writer import LogWriter
 from cadenza.events import AttemptSuperseded, Outcome, RunEnded, StreamEvent, Text
-from cadenza.state import MemoryState, StateUnavailableError
+from cadenza.state import MemoryState, SQLiteState, StateUnavailableError
 from cadenza.testing import VirtualClock
 from redis_server import RedisServer, need_redis_server
 from taskiq import AsyncBroker, InMemoryBroker
@@ -252,6 +253,20 @@ def test_a_runner_says_what_it_was_given_wrong() -> None:
         Runner(log, state=cast(Any, "bot.db"))
     with pytest.raises(ValueError, match="lease_seconds=0"):
         Runner(log, lease_seconds=0)
+    with pytest.raises(TypeError, match=r"Runner\(log, \[agent\]\), not Agent"):
+        Runner(log, cast(Any, Agent(ScriptedClient([]))))
+    with pytest.raises(TypeError, match="a broker of taskiq"):
+        Runner(log, broker=cast(Any, object()))
+    with pytest.raises(ValueError, match="max_attempts='3'"):
+        Runner(log).add(Gated().answer, max_attempts=cast(Any, "3"))
+    with pytest.raises(ValueError, match="The name of an agent"):
+        Runner(log).add(lambda ctx: Gated().answer(ctx))
+
+    def plain(ctx: RunContext) -> Iterator[str]:
+        yield "hello"
+
+    with pytest.raises(TypeError, match="not `async def`"):
+        Runner(log).add(cast(Any, plain))
     with pytest.raises(ValueError, match="Two agents"):
         Runner(log, [Agent(ScriptedClient([])), Agent(ScriptedClient([]))])
     broker = InMemoryBroker()
@@ -372,6 +387,51 @@ async def test_001_07_a_fallback_supersedes_the_attempt_that_failed(log: MemoryL
         assert any(isinstance(event, AttemptSuperseded) for event in events)
         assert ended(events).outcome is Outcome.COMPLETED
         assert (await run.result()).text == "the whole answer"
+
+
+async def test_the_result_of_a_run_whose_beginning_is_dropped_is_incomplete(clock: VirtualClock) -> None:
+    async def words(ctx: RunContext) -> AsyncIterator[str]:
+        for number in range(50):
+            yield f"{number} "
+            await asyncio.sleep(0.1)
+
+    log = MemoryLog(retention=Retention(max_events=10), clock=clock.now)
+    async with Runner(log, [words]) as runner:
+        run = await runner.start("words", "hello")
+        await clock.sleep(10)
+        with pytest.raises(RunIncomplete, match="not kept") as incomplete:
+            await run.result()
+        assert incomplete.value.reason == "gap"
+        assert incomplete.value.partial.text.endswith("48 49 ")
+
+
+async def test_the_runs_of_a_conversation_are_read_one_after_the_other(log: MemoryLog) -> None:
+    gated = Gated()
+    gated.open.set()
+    async with Runner(log, [gated.answer]) as runner:
+        runs = [await runner.start("answer", "hello", conversation_id="c") for _ in range(2)]
+        for run in runs:
+            await run.result()
+        events = [event async for event in runner.follow("c", follow=False)]
+        assert events == [event for run in runs for event in await events_of(run)]
+        rest = runner.follow("c", run_id=runs[0].run_id, after=events[0].continuation_token, follow=False)
+        assert [event async for event in rest] == events[1:]
+
+
+async def test_a_run_that_is_deleted_is_forgotten_and_its_worker_stops(
+    log: MemoryLog, clock: VirtualClock
+) -> None:
+    gated = Gated()
+    async with Runner(log, [gated.answer], lease_seconds=1000) as runner:
+        run = await runner.start("answer", "hello", conversation_id="c")
+        await until_said(run, "one")
+        await run.delete()
+        await until(lambda: gated.stopped)
+        assert clock.elapsed < 5
+        with pytest.raises(RunNotFound):
+            await run.status()
+        assert await runner.runs_of("c") == []
+        await run.delete()
 
 
 async def test_readers_after_a_cursor_of_another_run_are_refused(log: MemoryLog) -> None:
@@ -545,6 +605,71 @@ async def test_a_log_that_no_runner_began_is_closed_as_lost_when_its_writer_is_g
         assert (await log.head("nobody's")).epoch == 0
 
 
+async def test_what_is_of_a_newer_version_is_left_to_workers_of_that(
+    log: MemoryLog, clock: VirtualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    meta = b'{"version": 2, "agent": "answer", "what": "is new"}'
+    await log.create("new", meta)
+    await log.create("begun", meta)
+    assert await log.claim("begun", "a newer worker", 0.1)
+    async with Runner(log, [Gated().answer], lease_seconds=LEASE):
+        await clock.sleep(10 * LEASE)
+    assert (await log.head("new")).epoch == 0
+    assert (await log.head("begun")).tombstone is None
+    assert (await log.head("begun")).attempts == 1
+    assert caplog.text.count("version 2, and only 1 is known") == 2  # once for each run
+
+
+async def test_what_one_worker_cannot_make_another_gets_soon(log: MemoryLog, clock: VirtualClock) -> None:
+    gated, other = Gated(), Gated()
+    gated.open.set()
+    ignorant = Runner(log, lease_seconds=LEASE)
+    ignorant.add(other.answer, name="other")
+    async with Runner(log) as client, ignorant:
+        run = await client.start("answer", "hello")
+        await clock.sleep(2)  # it was given that
+        began = clock.elapsed
+        async with Runner(log, [gated.answer], lease_seconds=LEASE):
+            ignorant.add(gated.answer)  # it comes to it again, too
+            await run.result(timeout=100)
+        assert clock.elapsed - began < LEASE + 2
+
+
+async def test_a_run_that_cannot_be_compacted_keeps_no_other_from_a_worker(
+    log: MemoryLog, clock: VirtualClock, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    gated = Gated()
+    gated.open.set()
+    compact = log.compact
+
+    async def broken(run_id: str, *args: Any) -> None:
+        if run_id == "bad":
+            raise ValueError("what is this?")
+        if run_id == "slow":
+            await asyncio.sleep(1000)
+        await compact(run_id, *args)
+
+    monkeypatch.setattr(log, "compact", broken)
+    async with Runner(log, [gated.answer]) as runner:
+        for run_id in ("bad", "good", "slow"):
+            await (await runner.start("answer", "hello", run_id=run_id)).result()
+    await clock.sleep(log.retention.compact_seconds or 0)
+    async with Runner(log) as client:
+        runs = [await client.start("answer", "hello") for _ in range(3)]
+        async with Runner(log, [gated.answer]):
+            began = clock.elapsed
+            for run in runs:
+                assert (await run.result()).text == "one two"
+            assert clock.elapsed - began < 3
+            late = await client.start("answer", "hello")  # while "slow" is being compacted
+            began = clock.elapsed
+            await late.result()
+            assert clock.elapsed - began < 3
+            await clock.sleep(100)
+            assert (await log.head("good")).compacted
+    assert caplog.text.count("'bad' cannot be looked after (ValueError)") == 1
+
+
 async def test_a_worker_makes_no_more_runs_at_once_than_it_is_told(log: MemoryLog) -> None:
     gated = Gated()
     async with Runner(log, [gated.answer], max_runs=2) as runner:
@@ -619,6 +744,102 @@ async def test_a_runner_whose_close_is_cancelled_leaves_its_runs_at_once(
     assert clock.elapsed < 20
     assert (await log.head("r")).tombstone is None
     assert (await log.head("r")).lease_left <= 0
+
+
+async def test_a_runner_can_be_given_another_time_to_close(log: MemoryLog, clock: VirtualClock) -> None:
+    gated = Gated()
+    runner = Runner(log, [gated.answer], recovery="restart", shutdown_seconds=1000)
+    await runner.start_up()
+    await runner.start("answer", "hello")
+    await until(lambda: gated.begun)
+    began = clock.elapsed
+    await runner.close(2)
+    assert 2 <= clock.elapsed - began < 3
+
+
+class Kept:
+    """A log or state that says what was done with it."""
+
+    shared = False
+    store = leases = inbox = permits = None
+
+    def __init__(self, log: MemoryLog | None = None, *, started: bool = False, broken: bool = False) -> None:
+        self._log = log
+        self.started = started
+        self.broken = broken
+
+    async def start(self) -> None:
+        await asyncio.sleep(1)
+        if self.broken:
+            raise OSError("no place")
+        self.started = True
+
+    async def close(self) -> None:
+        self.started = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._log, name)
+
+
+@pytest.mark.parametrize("theirs", [False, True])
+async def test_a_runner_closes_what_it_has_started(log: MemoryLog, clock: VirtualClock, theirs: bool) -> None:
+    kept, state = Kept(log, started=theirs), Kept(started=theirs)
+    async with Runner(cast(Any, kept), state=cast(Any, state)):
+        assert (kept.started, state.started) == (True, True)
+    assert (kept.started, state.started) == (theirs, theirs)
+
+
+async def test_a_runner_that_cannot_start_leaves_nothing_open_and_may_be_started_again(
+    log: MemoryLog, clock: VirtualClock
+) -> None:
+    kept, state = Kept(log), Kept(broken=True)
+    runner = Runner(cast(Any, kept), state=cast(Any, state))
+    with pytest.raises(OSError, match="no place"):
+        await runner.start_up()
+    assert (kept.started, state.started, runner.started) == (False, False, False)
+    state.broken = False
+    await asyncio.gather(runner.start_up(), runner.start_up(), runner.close())  # in this order
+    assert (kept.started, state.started, runner.started) == (False, False, False)
+    starting = asyncio.create_task(runner.start_up())
+    await clock.sleep(1.5)
+    starting.cancel()
+    await asyncio.gather(starting, return_exceptions=True)
+    assert (kept.started, state.started, runner.started) == (False, False, False)
+
+
+async def test_the_files_of_a_runner_are_closed_with_it(tmp_path: Any) -> None:
+    log, state = SQLiteLog(tmp_path / "runs.db"), SQLiteState(tmp_path / "state.db")
+    async with Runner(log, [Gated().answer], state=state):
+        assert log.started
+        assert state.started
+    assert not log.started
+    assert not state.started
+    await state.start()
+    async with Runner(log, state=state):
+        pass
+    assert state.started
+    await state.close()
+
+
+async def test_an_agent_that_is_added_while_the_runner_is_open_is_worked_for(log: MemoryLog) -> None:
+    gated = Gated()
+    gated.open.set()
+    async with Runner(log) as runner:
+        runner.add(gated.answer)
+        assert (await (await runner.start("answer", "hello")).result(timeout=5)).text == "one two"
+
+
+async def test_work_that_is_cancelled_in_an_open_runner_without_a_broker_leaves_it_working(
+    log: MemoryLog, clock: VirtualClock
+) -> None:
+    gated = Gated()
+    gated.open.set()
+    async with Runner(log, [gated.answer]) as runner:
+        working = asyncio.create_task(runner.work())
+        await clock.sleep(1)
+        working.cancel()
+        await asyncio.wait([working])
+        assert (await (await runner.start("answer", "hello")).result(timeout=5)).text == "one two"
 
 
 async def test_runs_outlast_a_log_that_is_away_for_a_while(
@@ -748,6 +969,31 @@ async def test_a_broker_that_is_away_fails_no_start_and_loses_no_run(
     assert "could not be handed to the broker (ConnectionError)" in caplog.text
     assert 5 < caplog.text.count("cannot be listened to") < 25
     assert "password" not in caplog.text
+
+
+async def test_a_job_is_sent_before_its_runner_closes(log: MemoryLog, clock: VirtualClock) -> None:
+    class Far(Broker):
+        async def kick(self, message: Any) -> None:
+            await asyncio.sleep(0.5)
+            await super().kick(message)
+
+    queue: asyncio.Queue[bytes] = asyncio.Queue()
+    async with Runner(log, broker=Far(queue)) as client:
+        await client.start("answer", "hello")
+    assert queue.qsize() == 1
+
+
+async def test_two_that_work_in_one_runner_are_one_too_many(log: MemoryLog, clock: VirtualClock) -> None:
+    gated = Gated()
+    gated.open.set()
+    async with Runner(log, [gated.answer], broker=Broker(asyncio.Queue())) as runner:
+        working = asyncio.create_task(runner.work())
+        await clock.sleep(1)
+        with pytest.raises(RuntimeError, match="works already"):
+            await runner.work()
+        assert (await (await runner.start("answer", "hello")).result(timeout=5)).text == "one two"
+        working.cancel()
+        await asyncio.wait([working])
 
 
 async def test_a_worker_without_agents_is_refused(log: MemoryLog) -> None:

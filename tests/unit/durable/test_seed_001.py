@@ -40,6 +40,7 @@ from cadenza.durable import (
     StreamLog,
     Tombstone,
     follow_conversation,
+    log_hub,
 )
 from cadenza.durable.log_entries import encode_entry
 from cadenza.events import (
@@ -50,6 +51,7 @@ from cadenza.events import (
     RunEnded,
     RunStarted,
     Status,
+    StopReason,
     StreamEvent,
     Text,
     ToolCall,
@@ -368,7 +370,7 @@ async def test_001_06_the_first_chunk_reaches_an_idle_reader_within_100_ms(bed: 
                 writer.write(Text("There"))
                 await first
                 took.append(time.perf_counter() - began)
-    assert median(took) < 0.1
+    assert median(took) < 0.05  # so that no pause of ours hides in the 100 ms
 
 
 async def test_001_07_an_agent_that_fails_ends_the_run_with_code_and_message(bed: Bed) -> None:
@@ -429,7 +431,7 @@ async def test_001_08_readers_of_a_run_whose_worker_was_killed_are_told_that_it_
         partial: list[StreamEvent] = []
 
         async def read_on() -> None:
-            async with LogReader(bed.other, "run", lost_after=30.0) as reader:
+            async with LogReader(bed.other, "run", lost_after=0.2) as reader:
                 async for event in reader:
                     partial.append(event)  # noqa: PERF401 -- what came before it raised counts
 
@@ -603,7 +605,7 @@ async def test_001_13_a_cancel_from_another_process_stops_the_worker_within_one_
             stopped.set()
 
     client = Runner(bed.other, state=MemoryState())
-    async with asyncio.timeout(SOON), client, bed.runner(endless, lease_seconds=0.3) as runner:
+    async with asyncio.timeout(SOON), client, bed.runner(endless, lease_seconds=1.2) as runner:
         run = await runner.start(endless, "Plan my trip", run_id="run")
         reading = asyncio.ensure_future(read(bed.other))
         await said.wait()
@@ -611,7 +613,7 @@ async def test_001_13_a_cancel_from_another_process_stops_the_worker_within_one_
         await client.cancel("run")
         await client.cancel("run")
         events = await reading
-        assert time.perf_counter() - began < 1.0  # a heartbeat is 0.1
+        assert time.perf_counter() - began < 0.8  # a heartbeat is 0.4
         assert stopped.is_set()
         assert text_of(events) == "On and on"
         assert isinstance(events[-1], RunEnded)
@@ -656,7 +658,7 @@ async def test_001_13_a_run_that_is_cancelled_before_it_begins_asks_no_model(bed
             with pytest.raises(RunCancelled):
                 await runner.result("run")
             assert (await (await runner.start(agent, "Plan my trip", run_id="run")).status()).attempts == 0
-        assert bare(events) == bare([RunEnded(Outcome.CANCELLED)])
+        assert bare(events) == bare([RunEnded(Outcome.CANCELLED, StopReason.CANCELLED)])
     assert client.requests == []
 
 
@@ -678,7 +680,10 @@ async def test_001_14_100_readers_of_a_run_wait_at_one_place(bed: Bed) -> None:
     assert watched.most_waiting == 1
 
 
-async def test_001_14_a_reader_that_stands_still_does_not_slow_the_writer(bed: Bed) -> None:
+async def test_001_14_a_reader_that_stands_still_does_not_slow_the_writer(
+    bed: Bed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log_hub, "RING", 10)
     writer = await LogWriter.open(bed.log, "run", linger_seconds=0.0)
     assert writer is not None
     async with asyncio.timeout(SOON), LogReader(bed.log, "run", deadline=SOON) as stalled:

@@ -72,16 +72,32 @@ def test_adjacent_text_of_one_scope_and_phase_is_one_event() -> None:
     assert events_of(filled(*events).take(0)) == expected
 
 
-def test_text_that_replaces_or_has_fields_of_tomorrow_stands_alone() -> None:
+def test_only_what_adds_to_the_text_before_it_is_one_event_with_it() -> None:
     events = [
         Text("a"),
         Text("b", "replace"),
         Text("c"),
-        Text("d", extra={"x": 1}),
-        Text("e"),
+        Text("", "replace"),
+        Text("d"),
+        Text("e", extra={"x": 1}),
+        Text("f"),
         Reasoning("r"),
+        Reasoning("s"),
+        Reasoning("t", scope="1"),
     ]
-    assert events_of(filled(*events).take(0)) == events
+    expected = [Text("a"), Text("bc", "replace"), *events[3:7], Reasoning("rs"), events[9]]
+    assert events_of(filled(*events).take(0)) == expected
+
+
+@pytest.mark.parametrize(("most", "size"), [(1_000_000, 64_000), (1000, 1000)])
+def test_what_is_long_or_fills_the_buffer_waits_for_no_more(most: int, size: int) -> None:
+    buffer = WriteBuffer(linger_seconds=3, max_pending=most)
+    buffer.add(Text("a"))
+    buffer.take(0)
+    buffer.add(Text("b"))
+    assert (buffer.hasty, buffer.due(0)) == (False, 3)
+    buffer.add(Text("c" * size))
+    assert (buffer.hasty, buffer.due(0)) == (True, 0)
 
 
 def test_a_batch_has_all_that_waits_the_newest_checkpoint_and_the_end() -> None:

@@ -1,10 +1,11 @@
-"""`RedisLink` without a server: no call is forgotten."""
+"""`RedisLink` without a server: no call is forgotten, and none waits for ever."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import pytest
+from cadenza.state import StateUnavailableError
 from cadenza.state.redis_link import FLIGHTS, RedisLink, Script
 
 
@@ -32,3 +33,40 @@ async def test_a_call_by_whom_the_last_flights_have_just_answered_is_carried(
     gate.set()
     async with asyncio.timeout(0.9):
         assert await asyncio.gather(*asking) == [[b"done"] * 2, *[[b"done"]] * (FLIGHTS - 1)]
+
+
+@pytest.fixture
+async def silent_server() -> AsyncIterator[tuple[str, list[asyncio.StreamWriter]]]:
+    """Takes connections, and never answers. Its URL, and those that it has taken."""
+    taken: list[asyncio.StreamWriter] = []
+    server = await asyncio.start_server(lambda _, writer: taken.append(writer), "127.0.0.1", 0)
+    yield f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}", taken
+    for writer in taken:
+        writer.close()
+    server.close()
+
+
+async def test_a_connection_that_does_not_answer_is_given_up_for_another(
+    silent_server: tuple[str, list[asyncio.StreamWriter]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, taken = silent_server
+    monkeypatch.setattr("cadenza.state.redis_link.ANSWER_SECONDS", 0.05)
+    link = RedisLink(url, client=None, prefix="test", cluster=False, patience=0.5)
+    await link.start()
+    assert len(taken) == 1
+    with pytest.raises(StateUnavailableError, match=r"0\.5 s \(Timeout reading from 127\.0\.0\.1"):
+        await link.run(Script("return 1"), [], [])
+    assert len(taken) > 2
+    await link.close()
+
+
+async def test_the_patience_ends_while_an_answer_is_waited_for(
+    silent_server: tuple[str, list[asyncio.StreamWriter]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, _ = silent_server
+    monkeypatch.setattr("cadenza.state.redis_link.ANSWER_SECONDS", 0.3)
+    link = RedisLink(url, client=None, prefix="test", cluster=False, patience=0.05)
+    await link.start()
+    with pytest.raises(StateUnavailableError, match=r"0\.05 s \(it is connected, and silent\)"):
+        await link.run(Script("return 1"), [], [])
+    await link.close()

@@ -517,6 +517,10 @@ class BackgroundRun(Run):
             except RunCancelled:  # by one who did not know of this response yet
                 await self.client.cancel(state)
                 raise
+            except Exception:
+                if len(self.notes.turns) > 1:  # no token may lead to what is not noted
+                    del self.notes.turns[self.turn]
+                raise
         elif state != self._point:
             self._stage, self._skip, self._point = "model", 0, state
 

@@ -32,7 +32,7 @@ from .limits import RunLimits
 from .message import Message, Part, ToolCallPart, ToolResultPart
 from .repair import interrupted_result
 from .tool_batch import ToolBatch
-from .turn_record import TurnRecord
+from .turn_record import TurnRecord, sum_of
 
 if TYPE_CHECKING:
     from .response_stream import Settlement
@@ -311,7 +311,7 @@ class Run:
             if event.turn != self.turn:  # a client does not know which turn it is
                 event = replace(event, turn=self.turn)
         elif isinstance(event, Usage):
-            self.usage = _sum(self.usage, event)
+            self.usage = sum_of(self.usage, event)
         record.add(event)
         return event
 
@@ -451,13 +451,3 @@ def _told(results: Any) -> Message:
 
 def _result_event(part: ToolResultPart) -> ToolResult:
     return ToolResult(part.id, part.name, part.content, part.error)
-
-
-def _sum(one: Usage, other: Usage) -> Usage:
-    details = dict(one.details or {})
-    for name, count in (other.details or {}).items():
-        known = details.get(name)
-        details[name] = known + count if isinstance(known, int) and isinstance(count, int) else count
-    return Usage(
-        one.input_tokens + other.input_tokens, one.output_tokens + other.output_tokens, details or None
-    )

@@ -1,5 +1,5 @@
-"""`TurnRecord`: what one turn of a model comes to, as its events have it so far; and `events_of`, which makes
-events of that again."""
+"""`TurnRecord`: what one turn of a model comes to, as its events have it so far; `events_of`, which makes
+events of that again; `sum_of`, what turns have used together."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from io import StringIO
 from typing import Literal
 
-from cadenza.events import AttemptSuperseded, StreamEvent, Text, ToolCall
+from cadenza.events import AttemptSuperseded, StreamEvent, Text, ToolCall, Usage
 
 from .message import Message, Part, TextPart, ToolCallPart
 
-__all__ = ["TurnRecord", "events_of"]
+__all__ = ["TurnRecord", "events_of", "sum_of"]
 
 
 class TurnRecord:
@@ -68,3 +68,14 @@ def events_of(message: Message) -> Iterator[Text | ToolCall]:
             yield Text(part.text, phase=part.phase)
         elif isinstance(part, ToolCallPart):
             yield ToolCall(part.id, part.name, part.arguments)
+
+
+def sum_of(one: Usage, other: Usage) -> Usage:
+    """What two turns have used together."""
+    details = dict(one.details or {})
+    for name, count in (other.details or {}).items():
+        known = details.get(name)
+        details[name] = known + count if isinstance(known, int) and isinstance(count, int) else count
+    return Usage(
+        one.input_tokens + other.input_tokens, one.output_tokens + other.output_tokens, details or None
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
@@ -186,7 +187,9 @@ async def open_session(
     and nowhere else. Every OAuth connection that it names exists, without single sign-on. Raises `BotError`
     if there is no bot.
     """
-    async with Teams(faults=faults) as teams, teams.serve() as url:
+    # A bot may have kept what it was told in a chat before: no id comes twice.
+    now = time.time_ns() // 1_000_000
+    async with Teams(faults=faults, first_id=now) as teams, teams.serve() as url:
         teams.token_service.any_connection = True
         with _environment(url):
             app = load_app(path)

@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .conversation import follow_conversation
     from .deliveries import Deliveries
     from .errors import (
         DeliveryError,
@@ -25,15 +26,16 @@ if TYPE_CHECKING:
         StaleWriter,
     )
     from .events_app import events_app
-    from .execution import RunContext
-    from .log_reader import LogReader, follow_conversation
+    from .log_reader import LogReader
     from .log_writer import LogWriter
     from .memory_log import MemoryLog
     from .redis_log import RedisLog
-    from .registry import Recovery
-    from .runner import RunHandle, Runner, RunStatus
+    from .registry import Recovery, RunContext
+    from .run_handle import RunHandle, RunStatus
+    from .runner import Runner
     from .sqlite_log import SQLiteLog
     from .stream_log import (
+        PAGE_BYTES,
         CancelMode,
         Claim,
         ConversationRun,
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
     )
 
 _HOMES = {
+    "conversation": ["follow_conversation"],
     "deliveries": ["Deliveries"],
     "errors": [
         "DeliveryError",
@@ -62,15 +65,16 @@ _HOMES = {
         "StaleWriter",
     ],
     "events_app": ["events_app"],
-    "execution": ["RunContext"],
-    "log_reader": ["LogReader", "follow_conversation"],
+    "log_reader": ["LogReader"],
     "log_writer": ["LogWriter"],
     "memory_log": ["MemoryLog"],
     "redis_log": ["RedisLog"],
-    "registry": ["Recovery"],
-    "runner": ["RunHandle", "RunStatus", "Runner"],
+    "registry": ["Recovery", "RunContext"],
+    "run_handle": ["RunHandle", "RunStatus"],
+    "runner": ["Runner"],
     "sqlite_log": ["SQLiteLog"],
     "stream_log": [
+        "PAGE_BYTES",
         "CancelMode",
         "Claim",
         "ConversationRun",
@@ -85,6 +89,7 @@ _HOMES = {
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "PAGE_BYTES",
     "CancelMode",
     "Claim",
     "ConversationRun",

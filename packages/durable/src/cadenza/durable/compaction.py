@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from cadenza.events import AnswerText, AttemptSuperseded, Reasoning, StreamEvent, Text, TurnStarted
 
-from .log_entries import LogItem, encode_element, join_elements
+from .log_entries import LogItem, continues, encode_element, join_elements
 from .stream_log import StoredEntry
 
 __all__ = ["TurnTexts", "compact_events"]
@@ -44,25 +44,12 @@ def compact_events(items: Sequence[LogItem]) -> list[StoredEntry]:
 def _merged(items: Iterable[LogItem]) -> Iterable[LogItem]:
     run: list[LogItem] = []
     for item in items:
-        if run and not _continues(run[0].event, item.event):
+        if run and not continues(run[0].event, item.event):
             yield _joined(run)
             run = []
         run.append(item)
     if run:
         yield _joined(run)
-
-
-def _continues(first: StreamEvent, event: StreamEvent) -> bool:
-    """Whether `event` only adds to `first`. An empty text that replaces does more than its text says."""
-    if first.scope != event.scope or first.extra or event.extra:
-        return False
-    if isinstance(first, Text) and isinstance(event, Text):
-        return (
-            event.mode == "append"
-            and event.phase == first.phase
-            and (first.mode == "append" or first.text != "")
-        )
-    return isinstance(first, Reasoning) and isinstance(event, Reasoning) and event.mode == "append"
 
 
 def _joined(run: Sequence[LogItem]) -> LogItem:

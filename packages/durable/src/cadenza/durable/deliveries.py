@@ -6,15 +6,16 @@ import asyncio
 import json
 import logging
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import quote
 from uuid import uuid4
 
 from cadenza.api import SentActivity
 from cadenza.apps import App, DependencyMetadata, Plugin, PluginBase, StreamDeliveryError
-from cadenza.state import ConflictError, Lease, State, StateError
+from cadenza.state import ConflictError, Lease, State, StateError, StateUnavailableError
 
-from .delivery import Delivery, Record
+from .delivery import Delivery, ForeignRecordError, Record
 from .errors import DeliveryError
 
 if TYPE_CHECKING:
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
     from cadenza.api import Account, ConversationReference
     from cadenza.apps import PluginStartEvent
 
-    from .runner import RunHandle, Runner
+    from .run_handle import RunHandle
+    from .runner import Runner
 
 __all__ = ["Deliveries"]
 
@@ -30,11 +32,14 @@ logger = logging.getLogger(__name__)
 
 OPEN, DONE = "durable/deliveries/open/", "durable/deliveries/done/"
 
-MOST_TRIES = 5
-"""How often a delivery is begun without getting any further. Ours."""
+MOST_BREAKS = 5
+"""How often a delivery breaks, by an error that nobody knows, before it is given up. Ours."""
 
 WAIT_SECONDS = 0.5
 """How often a `deliver` looks whether another process is done. Ours."""
+
+STOP_SECONDS = 2.5
+"""How long the runs of this process go on when the App stops, which waits five for its plugins. Ours."""
 
 APOLOGY = "Sorry, this answer could not be completed."
 
@@ -43,7 +48,7 @@ APOLOGY = "Sorry, this answer could not be completed."
 class Deliveries(PluginBase):
     """Shows runs in Teams: a bot that is killed in the midst of an answer goes on with the same message.
 
-        runner = Runner(SQLiteLog("runs.db"), [agent], shutdown_seconds=2)
+        runner = Runner(SQLiteLog("runs.db"), [agent])
         deliveries = Deliveries(runner)
         app = App(state=SQLiteState("bot.db"), plugins=[deliveries])
 
@@ -55,17 +60,19 @@ class Deliveries(PluginBase):
 
     Of each delivery the App's state keeps how far it is (delivery.py): before each request and after each
     answer. One whose process is gone is taken over by another one of the bot, or by the same when it is back,
-    `lease_seconds` (and `look_seconds`) after its last sign of life. A turn that does nothing else sends
-    nothing on its own account, so that it is run again if its process dies; with a `run_id` that is the same
-    then, as one made of the activity's is, `start` and `deliver` find what there is.
+    at most a lease and a third of it (and `look_seconds`) after its last sign of life. A turn that does
+    nothing else sends nothing on its own account, so that it is run again if its process dies; with a
+    `run_id` that is the same then, as one made of the activity's is, `start` and `deliver` find what there
+    is.
 
-    `filter`: what of a run's turns is shown. `apology`: what the answer ends with where the run has failed,
-    was lost, or its events are gone; "" for nothing. `keep_seconds`: how long it is known that a run was
-    delivered.
+    `filter`: what of a run's turns is shown; one that looks at the time judges it once more after a restart.
+    `apology`: what the answer ends with where the run has failed or was lost and has not apologized itself
+    (`Runner.add`), or its events are gone, or the delivery breaks again and again; "" for nothing.
+    `keep_seconds`: how long it is known that a run was delivered.
 
     It opens `runner` when the App is initialized, and closes it when the App stops. A stop leaves the
-    messages under way as they are, for the next process. Where runs are made in the process of the bot, give
-    the runner less than four `shutdown_seconds`: an App waits five for the end of its plugins.
+    messages under way as they are, for the next process. Runs that are made in the process of the bot go on
+    for another 2.5 s then, whatever the runner's `shutdown_seconds`: an App waits five for its plugins.
 
     What it cannot know: of a request whose process died before it read the answer, whether it was carried
     out. Repeating it does no harm but in two cases. The first request of a message is made once more, and so
@@ -101,6 +108,10 @@ class Deliveries(PluginBase):
         self._tasks: dict[str, asyncio.Task[None]] = {}
         """By key: the deliveries in the hands of this process."""
         self._carried: dict[str, Delivery] = {}
+        self._refused: dict[str, _Refused] = {}
+        """By key: what others had when it was last asked for."""
+        self._foreign: set[str] = set()
+        """Keys of records that this version cannot read."""
         self._looking: asyncio.Task[None] | None = None
         self._closed = False
 
@@ -118,14 +129,18 @@ class Deliveries(PluginBase):
         Returns that message; None where there was nothing to show, or the user pressed Stop, which cancels
         the run. A run is delivered to a conversation once: whoever calls this again, in whatever process,
         waits for that and gets the same. To cancel this only ends the waiting. `separator`, `ai_label`: as
-        `ctx.stream.pipe` takes them. `recipient`: the only person who is to see it, in a chat with others.
+        `ctx.stream.pipe` takes them. `recipient`: the only person who is to see it, in a chat with others;
+        each has a message of their own.
 
         Raises DeliveryError where the message, or a part of it, did not reach the user, where that is not
-        known, and where the bot stops. Raises ValueError for a conversation in a plugin's channel, which
-        cannot be gone on with: `ctx.stream.pipe(run.attach())` shows the run there.
+        known, and where the bot stops; RunNotFound; StateUnavailableError where the state is away before the
+        delivery was written down: afterwards it is waited for. Raises ValueError for a conversation in a
+        plugin's channel, which cannot be gone on with: `ctx.stream.pipe(run.attach())` shows the run there.
         """
+        state = self._state
         run_id = run if isinstance(run, str) else run.run_id
-        key = f"{quote(run_id, safe='')}/{quote(to.conversation.id, safe='')}"
+        parts = [run_id, to.conversation.id, *([] if recipient is None else [recipient.id])]
+        key = "/".join(quote(part, safe="") for part in parts)
         if to.channel_id != "msteams" and self._is_of_a_plugin(to.channel_id):
             raise ValueError(
                 f"The channel {to.channel_id!r} is a plugin's, and its messages cannot be gone on with after "
@@ -134,20 +149,23 @@ class Deliveries(PluginBase):
         whom = None if recipient is None else recipient.to_wire()
         record = Record(run_id, to.to_wire(), separator, ai_label, whom)
         self._look()
-        store = self._state.store
         entered = False
         while not self._closed:
-            if (done := await store.get(DONE + key)) is not None:
-                return _result(json.loads(done.value), run_id)
-            if not entered:
-                with suppress(ConflictError):  # it was begun, here or elsewhere
-                    await store.put(OPEN + key, record.encode(), expected=0)
-                entered = True
-            task = self._tasks.get(key) or await self._take(key)
-            if task is not None:
-                await asyncio.wait({task})
-            if task is None or not await store.get(DONE + key):
-                await asyncio.sleep(WAIT_SECONDS)
+            try:
+                if (done := await state.store.get(DONE + key)) is not None:
+                    return _result(json.loads(done.value), run_id)
+                if not entered:
+                    await self._enter(key, record)
+                    entered = True
+                task = self._tasks.get(key) or await self._take(key)
+                if task is not None:
+                    await asyncio.wait({task})
+                if task is not None and await state.store.get(DONE + key):
+                    continue
+            except StateUnavailableError:
+                if not entered:
+                    raise
+            await asyncio.sleep(WAIT_SECONDS)
         raise DeliveryError(
             f"The delivery of the run {run_id!r} is not over, and the bot stops: another process goes on "
             "with it, or this one after its restart."
@@ -171,15 +189,25 @@ class Deliveries(PluginBase):
             await asyncio.gather(self._looking, return_exceptions=True)
         await asyncio.gather(*(delivery.leave() for delivery in list(self._carried.values())))
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
-        await self.runner.close()
+        await self.runner.close(seconds=STOP_SECONDS)
 
     @property
     def _state(self) -> State:
+        if not hasattr(self, "app"):
+            raise RuntimeError("These Deliveries have no App: give them to one, App(plugins=[deliveries]).")
         return self.app.state
 
     def _is_of_a_plugin(self, channel_id: str) -> bool:
         ids = (getattr(plugin, "channel_id", None) for plugin in self.app.plugins)
         return any(isinstance(id_, str) and id_.casefold() == channel_id.casefold() for id_ in ids)
+
+    async def _enter(self, key: str, record: Record) -> None:
+        """Write the delivery down, unless it was begun, here or elsewhere."""
+        store = self._state.store
+        if await store.get(OPEN + key) is None:
+            await self.runner.status(record.run_id)  # raises RunNotFound
+            with suppress(ConflictError):
+                await store.put(OPEN + key, record.encode(), expected=0)
 
     # Taking over
 
@@ -191,10 +219,10 @@ class Deliveries(PluginBase):
         away = False
         while True:
             try:
-                async for key in self._state.store.keys(OPEN):
-                    key = key.removeprefix(OPEN)
-                    if key not in self._tasks:
-                        await self._take(key)
+                found = {key.removeprefix(OPEN) async for key in self._state.store.keys(OPEN)}
+                self._refused = {key: one for key, one in self._refused.items() if key in found}
+                for key in found - self._tasks.keys():
+                    await self._take(key)
                 away = False
             except StateError as error:
                 if not away:
@@ -207,9 +235,22 @@ class Deliveries(PluginBase):
     async def _take(self, key: str) -> asyncio.Task[None] | None:
         """Take that delivery into these hands; None while it is in others."""
         asked = asyncio.get_running_loop().time()
+        refused = self._refused.get(key)
+        if key in self._foreign or (refused is not None and asked < refused.ask_at):
+            return None
         owner = f"{self._name}/{uuid4().hex}"  # of each try, so that not even this process has it twice
         lease = await self._state.leases.acquire(OPEN + key, owner, self._lease_seconds)
-        if lease is None or self._closed:
+        if lease is None:
+            # Who is held longer than a lease is alive: it is asked for as often as that one renews it.
+            since = asked if refused is None else refused.since
+            alive = asked - since > self._lease_seconds
+            pause = max(self._look_seconds, self._lease_seconds / 3) if alive else self._look_seconds
+            # (A millisecond, so that a look that is on time is not one too early.)
+            self._refused[key] = _Refused(since, asked + pause - 0.001)
+            return None
+        self._refused.pop(key, None)
+        if self._closed:
+            await self._state.leases.release(lease)
             return None
         task = self._tasks[key] = asyncio.create_task(self._carry(key, lease, asked))
 
@@ -221,6 +262,7 @@ class Deliveries(PluginBase):
         return task
 
     async def _carry(self, key: str, lease: Lease, asked: float) -> None:
+        broken = False
         try:
             found = await self._own(key, lease.owner)
             if found is not None and not self._closed:
@@ -230,14 +272,20 @@ class Deliveries(PluginBase):
             if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
                 raise
             logger.info("A delivery was left, to be gone on with: %s", type(error).__name__)
+        except ForeignRecordError as error:
+            self._foreign.add(key)
+            logger.warning("A delivery is left to another version of Cadenza: its record is %s.", error)
         except Exception:
-            logger.exception("A delivery broke. It is begun again.")
+            broken = True
+            logger.exception("A delivery broke. It is begun again in %g s.", self._lease_seconds)
+            await self._count_break(key, lease.owner)
         finally:
             self._carried.pop(key, None)
-            try:
-                await self._state.leases.release(lease)
-            except StateError:
-                logger.debug("the lease of a delivery was not given back, and ends by itself")
+            if not broken:  # else nobody gets it for a while
+                try:
+                    await self._state.leases.release(lease)
+                except StateError:
+                    logger.debug("the lease of a delivery was not given back, and ends by itself")
 
     async def _own(self, key: str, owner: str) -> tuple[Record, int] | None:
         """The record, with our name in it, and its version; None where the delivery is over."""
@@ -251,39 +299,49 @@ class Deliveries(PluginBase):
                 return None
             record = Record.decode(item.value)
             record.owner = owner
-            record.tries += 1
-            try:
-                version = await store.put(OPEN + key, record.encode(), expected=item.version)
-            except ConflictError:
-                continue  # who had it until now has saved once more: with that
-            if record.tries > MOST_TRIES:
-                logger.error(
-                    "The delivery of the run %r is given up: it was begun %d times, and got no further.",
-                    record.run_id,
-                    MOST_TRIES,
-                )
-                await self._settle(key, {"error": "it was begun again and again, and got no further"})
-                return None
-            return record, version
+            with suppress(ConflictError):  # who had it until now has saved once more: with that
+                return record, await store.put(OPEN + key, record.encode(), expected=item.version)
+
+    async def _count_break(self, key: str, owner: str) -> None:
+        """Note it in the record, if that is ours still."""
+        store = self._state.store
+        try:
+            item = await store.get(OPEN + key)
+            if item is not None and (record := Record.decode(item.value)).owner == owner:
+                record.breaks += 1
+                await store.put(OPEN + key, record.encode(), expected=item.version)
+        except (StateError, ValueError, TypeError, KeyError) as error:
+            logger.debug("that a delivery broke was not noted: %s", type(error).__name__)
 
     async def _deliver(self, key: str, lease: Lease, asked: float, record: Record, version: int) -> None:
-        delivery = self._carried[key] = Delivery(
-            self.app,
-            self.runner,
-            self._state,
-            OPEN + key,
-            lease,
-            record,
-            version,
-            asked=asked,
-            filter=self._filter,
-            apology=self._apology,
-        )
+        lost = record.breaks >= MOST_BREAKS
         try:
-            sent = await delivery.run()
+            delivery = self._carried[key] = Delivery(
+                self.app,
+                self.runner,
+                self._state,
+                OPEN + key,
+                lease,
+                record,
+                version,
+                asked=asked,
+                filter=self._filter,
+                apology=self._apology,
+            )
+            sent = await (delivery.give_up() if lost else delivery.run())
         except StreamDeliveryError as error:
             logger.error("The run %r was not delivered: %s", record.run_id, error)
             await self._settle(key, {"error": str(error)})
+            return
+        except StateError:
+            raise
+        except Exception:
+            if not lost:
+                raise
+            logger.exception("The message of a delivery that is given up was not ended.")
+        if lost:
+            logger.error("The delivery of the run %r is given up: it broke again and again.", record.run_id)
+            await self._settle(key, {"error": "it broke again and again, as the log says, and is given up"})
         else:
             end = None if sent is None else {"id": sent.id, "parts": list(sent.parts)}
             await self._settle(key, {"sent": end})
@@ -292,6 +350,14 @@ class Deliveries(PluginBase):
         """It is over: first say so, then take it off the list."""
         await self._state.store.put(DONE + key, json.dumps(end).encode(), seconds=self._keep_seconds)
         await self._state.store.delete(OPEN + key)
+
+
+@dataclass(frozen=True, slots=True)
+class _Refused:
+    """What another process has. Both in the loop's time."""
+
+    since: float
+    ask_at: float
 
 
 def _result(end: dict[str, Any], run_id: str) -> SentActivity | None:

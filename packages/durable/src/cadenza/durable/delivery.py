@@ -6,8 +6,10 @@ into it first: whoever had it before can save nothing from then on, and so sends
 
 Going on is not repeating: the log is read from its start, and once all that was there by then has been seen,
 the answer as it stands is put in place of what the message was last to show. What extends that goes on in the
-same message; what contradicts it (an attempt was superseded meanwhile) edits it. An answer that was being
-finalized already is only finalized: its snapshot has all of it.
+same message; what contradicts it (an attempt was superseded meanwhile) edits it; what is only a part of it
+(a filter that looks at the time holds the rest) waits for more. Where events are gone, the message stays as
+it is until an attempt says all of it again, or the run ends. An answer that was being finalized already is
+only finalized: its snapshot has all of it.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Coroutine
 from contextlib import aclosing
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -24,7 +26,7 @@ from cadenza.api import Account, ConversationReference, MessageActivityInput, Ty
 from cadenza.apps import App, HttpStream, StreamCancelledError
 from cadenza.apps.stream import AbortReason
 from cadenza.apps.stream.answer import PipedAnswer
-from cadenza.events import Gap, Outcome, RunEnded, StreamEvent, Text
+from cadenza.events import AttemptSuperseded, Gap, Outcome, RunEnded, StreamEvent
 from cadenza.state import ConflictError, Lease, State, StateUnavailableError
 
 from .errors import ReadError, RunNotFound
@@ -35,12 +37,17 @@ if TYPE_CHECKING:
 
     from .runner import Runner
 
-__all__ = ["Delivery", "Record"]
+__all__ = ["Delivery", "ForeignRecordError", "Record"]
 
 logger = logging.getLogger(__name__)
 
 QUIET_SECONDS = 2.0
 """How long a delivery that is left waits for the answer of its request. Ours."""
+
+AGAIN_SECONDS = 1.0
+"""How long a log that is away is left alone before it is asked again. Ours."""
+
+RECORD_VERSION = 1
 
 
 @dataclass(slots=True)
@@ -57,19 +64,27 @@ class Record:
     """None: nothing was sent yet."""
     owner: str = ""
     """Who may write this."""
-    tries: int = 0
-    """How often somebody began with it since a request was last answered."""
+    breaks: int = 0
+    """How often it broke: by an error that nobody knows, not by what ends or was away."""
 
     def encode(self) -> bytes:
-        return json.dumps(asdict(self)).encode()
+        return json.dumps({"version": RECORD_VERSION, **asdict(self)}).encode()
 
     @classmethod
     def decode(cls, data: bytes) -> Record:
-        return cls(**json.loads(data))
+        """Raises ForeignRecordError where a newer Cadenza wrote it."""
+        fields = json.loads(data)
+        if (version := fields.pop("version")) != RECORD_VERSION:
+            raise ForeignRecordError(f"of version {version}, and this process knows {RECORD_VERSION}")
+        return cls(**fields)
+
+
+class ForeignRecordError(Exception):
+    """A record that another version of Cadenza wrote: for the processes of that one."""
 
 
 class Delivery:
-    """See the head of this module. To be used once: `run`, or `leave` meanwhile."""
+    """See the head of this module. To be used once: `run` or `give_up`, and `leave` meanwhile."""
 
     def __init__(
         self,
@@ -102,7 +117,7 @@ class Delivery:
         self._quiet = asyncio.Event()
         """Set while no request is under way."""
         self._quiet.set()
-        self._following: asyncio.Task[None] | None = None
+        self._following: asyncio.Task[bool] | None = None
         self._main: asyncio.Task[SentActivity | None] | None = None
         ref = ConversationReference.received(record.to)
         recipient = None if record.recipient is None else Account.received(record.recipient)
@@ -115,7 +130,15 @@ class Delivery:
         """Show the run to its end, and return the message; None where the user has stopped it, or there was
         nothing to show. Raises CancelledError where it was left, or lost to another; StreamDeliveryError;
         and StateUnavailableError where a Stop could not be passed on, so that it is to be tried again."""
-        main = self._main = asyncio.create_task(self._deliver())
+        return await self._hold(self._deliver())
+
+    async def give_up(self) -> SentActivity | None:
+        """End the message as it is, with the apology. Returns and raises what `run` does."""
+        return await self._hold(self._give_up())
+
+    async def _hold(self, work: Coroutine[Any, Any, SentActivity | None]) -> SentActivity | None:
+        """Do it while the lease is held."""
+        main = self._main = asyncio.create_task(work)
         beating = asyncio.create_task(self._beat())
         try:
             await asyncio.wait({main, beating}, return_when=asyncio.FIRST_COMPLETED)
@@ -165,7 +188,6 @@ class Delivery:
                 self._quiet.set()
                 raise
             return
-        self._record.tries = 0
         try:
             await self._save()
         finally:
@@ -212,8 +234,9 @@ class Delivery:
             suggests=not stream.ref.conversation.is_group,
         )
         self._following = asyncio.create_task(self._follow(answer, retelling))
+        well = True
         try:
-            await self._following
+            well = await self._following
         except asyncio.CancelledError:
             task = asyncio.current_task()
             if not self._stopped or (task is not None and task.cancelling()):
@@ -223,8 +246,22 @@ class Delivery:
         if not self._stopped:
             # From here to the closing without a pause: what goes with the end is saved as the end, or not at
             # all, so that nobody gives it to the message twice.
-            answer.end()
+            answer.end(failed=not answer.complete)
+            if retelling is not None:
+                retelling.end()
+            if not well:
+                self._apologize()
         return await self._end()
+
+    async def _give_up(self) -> SentActivity | None:
+        if not (self._stream.canceled or self._stream.closing):
+            self._apologize()
+        return await self._end()
+
+    def _apologize(self) -> None:
+        if self._apology:
+            text = self._stream.text
+            self._stream.emit(("" if not text or text[-1].isspace() else "\n\n") + self._apology)
 
     async def _end(self) -> SentActivity | None:
         if self._stream.canceled:
@@ -244,85 +281,121 @@ class Delivery:
             if self._following is not None:
                 self._following.cancel()
 
-    async def _follow(self, answer: PipedAnswer, retelling: _Retelling | None) -> None:
-        """Show what the run says, until it ends."""
+    async def _follow(self, answer: PipedAnswer, retelling: _Retelling | None) -> bool:
+        """Show what the run says, until it ends. Returns whether the user then knows what became of it."""
         events = self._events(retelling)
         shown = events if self._filter is None else self._filter.apply(events)
-        whole, end = True, None
+        whole, well = True, False
         try:
             async with aclosing(shown):  # type: ignore[type-var]
                 async for event in shown:
                     if isinstance(event, Gap):
                         whole = False
-                        if retelling is not None and retelling.waits:
-                            break  # the message shows more than could be told again
-                    elif isinstance(event, RunEnded) and not event.scope:
-                        end = event.outcome
+                        if retelling is not None:
+                            retelling.lacks = True
+                    elif event.scope:
+                        pass
+                    elif isinstance(event, AttemptSuperseded) and event.turn == 1:
+                        whole = True  # it says all of it again
+                        if retelling is not None:
+                            retelling.begin_anew()
+                    elif isinstance(event, RunEnded):
+                        sorry = bool(event.extra and event.extra.get("apology"))
+                        well = sorry or (whole and event.outcome in (Outcome.COMPLETED, Outcome.CANCELLED))
                     answer.show(event)
         except (ReadError, RunNotFound) as error:
-            whole = False
+            well = False
             logger.error(
                 "The run %r cannot be shown to its end, as its events cannot be read: %s",
                 self._record.run_id,
                 error,
             )
-        if (not whole or end not in (Outcome.COMPLETED, Outcome.CANCELLED)) and self._apology:
-            text = self._stream.text
-            space = "" if not text or text[-1].isspace() else "\n\n"
-            if retelling is None or not retelling.waits:
-                answer.show(Text(space + self._apology))
-            else:
-                self._stream.emit(space + self._apology)
+        return well and (retelling is None or not retelling.lacks)
 
     async def _events(self, retelling: _Retelling | None) -> AsyncGenerator[StreamEvent]:
         """The run, from its start. `retelling` is told when all is given that there was at first."""
         run_id, cursor = self._record.run_id, None
-        if retelling is not None:
-            async with self._runner.attach(run_id, follow=False) as past:
-                async for event in past:
-                    yield event
+        while retelling is not None:
+            past = self._runner.attach(run_id, after=cursor, follow=False)
+            try:
+                async with past:
+                    async for event in past:
+                        yield event
+            except StateUnavailableError:  # one that follows asks again by itself
                 cursor = past.cursor
-            retelling.catch_up()
+                await asyncio.sleep(AGAIN_SECONDS)
+            else:
+                cursor = past.cursor
+                retelling.catch_up()
+                break
         async with self._runner.attach(run_id, after=cursor, lost_after=None) as reader:
             async for event in reader:
                 yield event
 
 
 class _Retelling:
-    """What a `PipedAnswer` shows on: keeps all of it until `catch_up`, and shows what has come of it then, as
-    one; from then on it is the stream. What stands in between, and was superseded since, is not shown."""
+    """What a `PipedAnswer` shows on: keeps all of it until `catch_up`, and as long as it is but a part of
+    what the message shows, or `lacks` something. Then it shows what has come of it, as one; from then on it
+    is the stream. What stands in between, and was superseded since, is not shown."""
 
     def __init__(self, stream: HttpStream) -> None:
-        self.waits = True
+        self.lacks = False
+        """Whether events are gone: what is told is not what the run has said."""
+        self._waits = True
+        self._caught_up = False
         self._stream = stream
-        self._text = ""
+        self._text: str | None = None
         self._others: list[MessageActivityInput] = []
         self._line: str | None = None
 
     def emit(self, activity: str | MessageActivityInput | TypingActivityInput) -> None:
-        if not self.waits:
+        if not self._waits:
             self._stream.emit(activity)
-        elif isinstance(activity, MessageActivityInput):
-            self._text += activity.text or ""
+            return
+        if isinstance(activity, MessageActivityInput):
             self._others.append(activity.model_copy(update={"text": ""}))
-        elif isinstance(activity, str):
-            self._text += activity
+        text = activity if isinstance(activity, str) else activity.text
+        if text:
+            self._text = (self._text or "") + text
+        self._try()
 
     def update(self, text: str) -> None:
-        if self.waits:
+        if self._waits:
             self._line = text
         else:
             self._stream.update(text)
 
     def replace_text(self, text: str) -> None:
-        if self.waits:
+        if self._waits:
             self._text = text
+            self._try()
         else:
             self._stream.replace_text(text)
 
+    def begin_anew(self) -> None:
+        """Everything is said again from here on."""
+        self.lacks = False
+        self._text = None
+
     def catch_up(self) -> None:
-        self.waits = False
-        if self._text:
+        """All is told that there was at first."""
+        self._caught_up = True
+        self._try()
+
+    def end(self) -> None:
+        """The run is over: what is told is the answer."""
+        if self._waits and not self.lacks:
+            self._show()
+
+    def _try(self) -> None:
+        told, shown = self._text or "", self._stream.text
+        part = told != shown and shown.startswith(told)
+        if self._caught_up and not self.lacks and not part:
+            self._show()
+
+    def _show(self) -> None:
+        self._waits = False
+        if self._text is not None:
             self._stream.replace_text(self._text)
         elif self._line is not None:
             self._stream.update(self._line)

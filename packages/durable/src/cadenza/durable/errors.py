@@ -30,6 +30,11 @@ __all__ = [
     "RunConflict",
     "RunNotFound",
     "StaleWriter",
+    "log_behind",
+    "log_closed",
+    "run_conflict",
+    "run_not_found",
+    "stale_writer",
 ]
 
 
@@ -42,7 +47,8 @@ class RunNotFound(DurableError, LookupError):
 
 
 class RunConflict(DurableError, ValueError):
-    """A run of that id exists, and was started with another agent, message or session. Nothing was done."""
+    """A run of that id exists, and was started with something else: another agent, message, session,
+    conversation or option. Nothing was done."""
 
 
 class LogError(DurableError):
@@ -85,3 +91,37 @@ class ProducerLost(ReadError):
 
 class DeliveryError(DurableError):
     """A run cannot be delivered to a conversation."""
+
+
+# What every backend says in the same words.
+
+
+def run_not_found(run_id: str) -> RunNotFound:
+    """For a run that the log does not have."""
+    return RunNotFound(f"There is no run {run_id!r}: it was not started, or long ago.")
+
+
+def run_conflict(run_id: str) -> RunConflict:
+    """For a run that was created with another meta or conversation."""
+    return RunConflict(f"The run {run_id!r} exists, and was started with something else. Use another id.")
+
+
+def stale_writer(run_id: str, epoch: int, newest: int) -> StaleWriter:
+    """For the writer of `epoch`, where that of `newest` has the run."""
+    return StaleWriter(
+        f"The run {run_id!r} has another writer by now (epoch {newest}): that of epoch {epoch} must stop."
+    )
+
+
+def log_closed(run_id: str, outcome: str) -> LogClosed:
+    """For a run that has ended so."""
+    return LogClosed(f"The run {run_id!r} is over ({outcome}): its log takes nothing more.")
+
+
+def log_behind(run_id: str, last: int, after: int) -> LogBehind:
+    """For a writer that goes on after event `after`, where the log ends with `last`."""
+    return LogBehind(
+        f"The log of the run {run_id!r} ends with event {last}, its writer goes on after event {after}: "
+        "either has lost data.",
+        last,
+    )

@@ -4,7 +4,8 @@ What a client is answered:
 
     200   the run, from its start or after the client's cursor, to its end
     204   the cursor stands at the end of a run that is over: an EventSource comes back no more
-    4xx, 503   why not, as JSON {"code", "message"}
+    4xx, 50x   why not, as JSON {"code", "message"}; not where `authorize` raises, nor for a path or a method
+               that there is not: these answers are aiohttp's
 
 The form of server-sent events is that of the WHATWG, https://html.spec.whatwg.org/multipage/ (9.2).
 """
@@ -20,27 +21,32 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import suppress
 from typing import Any, Literal, TypeAlias, cast
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 from cadenza.agents import TurnFilter
 from cadenza.events import AnswerText, Gap, Outcome, RunEnded, to_dict
-from cadenza.state import StateUnavailableError
+from cadenza.state import StateError, StateUnavailableError
 
 from .cursor import decode_cursor
 from .errors import DurableError, InvalidCursor, LogExpired, ProducerLost, RunNotFound
 from .log_reader import LogReader
-from .runner import Runner, RunStatus
+from .run_handle import RunStatus
+from .runner import Runner
 from .stream_log import CancelMode
 
 __all__ = ["Action", "Authorize", "events_app"]
 
 Action: TypeAlias = Literal["read", "status", "cancel"]
-Authorize: TypeAlias = Callable[[web.Request, str, Action], bool | Awaitable[bool]]
+Allowed: TypeAlias = bool | web.StreamResponse
+Authorize: TypeAlias = Callable[[web.Request, str, Action], Allowed | Awaitable[Allowed]]
 
 NEW_PAGE = "\n\f\n"
 """Stands in plain text before an answer that takes the place of what was sent. Models write no form feeds."""
 
 BODY_BYTES = 10_000
 """More has nobody to say who cancels a run. Ours."""
+
+PATIENCE = 4
+"""So many times `keep_alive` a client may take nothing of what is sent to it. Ours."""
 
 _FILTERS = ("all", "final", "status")
 _ERRORS: tuple[tuple[type[Exception], int, str], ...] = (
@@ -49,6 +55,7 @@ _ERRORS: tuple[tuple[type[Exception], int, str], ...] = (
     (LogExpired, 410, "log_expired"),
     (ProducerLost, 503, "producer_lost"),
 )
+_NOT_ACCEPTED = re.compile(r"q\s*=\s*0(\.0*)?")
 _LINE_END = re.compile("\r\n|\r|\n")
 _HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
@@ -74,17 +81,21 @@ def events_app(
     The same with `Accept: text/plain`: the text of the answer, from its start (it has no cursors). Nothing
     of it can be taken back, so that where the answer so far has changed (a turn is made anew), a line with a
     form feed follows, and all of the answer after it: what counts is what comes after the last of these.
-    Only the answer of a run that is completed ends as HTTP has it: of any other the connection is cut.
+    Only the answer of a run that is completed ends as HTTP has it: of any other the connection is cut. A
+    client of HTTP/1.0 could not tell the two, and gets 505: nginx needs `proxy_http_version 1.1`.
 
     `GET /{run_id}/status`: the `RunStatus` as JSON. `POST /{run_id}/cancel`: stops the run, with
     {"mode": "after_turn"} after its turn; answers 202 with the status. A client that goes away does nothing
-    to its run; that it has gone is noticed with the next event, or sign of life.
+    to its run; that it has gone is noticed within `keep_alive` seconds or so. One that takes nothing for four
+    times as long is cut off.
 
     `authorize`: is asked for the request, the run's id and "read", "status" or "cancel", before anything is
-    looked up: False is answered with 403, an HTTPException of aiohttp that it raises as itself. Who may read
-    sees all that the log has, reasoning and what tools were told included.
+    looked up. True lets the request pass; False is answered with 403; a response of aiohttp, returned or
+    raised, is the answer itself. Who may read sees all that the log has, reasoning and what tools were told
+    included.
     `keep_alive`: a comment is sent after so many seconds without an event. `retry`: the seconds after which
-    an EventSource comes back. `lost_after`: as `LogReader` takes it.
+    an EventSource comes back. `lost_after`: as `LogReader` takes it: a run that no worker has begun yet is
+    waited for as long as the client stays.
 
     A run's id is quoted in the path: `quote(run_id, safe="")`. Headers of CORS are yours to set. A runner
     that is not started when the server starts is opened by this, and closed with it.
@@ -99,7 +110,7 @@ def events_app(
             "events_app(authorize=...) takes a function of the request, the run's id and the action."
         )
     endpoint = _Endpoint(runner, authorize, keep_alive, retry, lost_after)
-    app = web.Application(client_max_size=BODY_BYTES)
+    app = web.Application()
     app.cleanup_ctx.append(endpoint.opened)
     app.on_shutdown.append(endpoint.stop)
     app.router.add_get("/{run_id}", endpoint.answers("read", endpoint.read), allow_head=False)
@@ -110,6 +121,10 @@ def events_app(
 
 class _InvalidRequestError(Exception):
     """Becomes the answer to a request that asks for what there is not."""
+
+    def __init__(self, message: str, status: int = 400) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class _Endpoint:
@@ -150,12 +165,21 @@ class _Endpoint:
             allowed = self._authorize(request, run_id, action)
             if inspect.isawaitable(allowed):
                 allowed = await allowed
+            if isinstance(allowed, web.StreamResponse):
+                return allowed
+            if not isinstance(allowed, bool):  # what only counts as true lets nobody in
+                raise TypeError(
+                    "authorize must return True, False or a response of aiohttp, and returned a "
+                    f"{type(allowed).__name__}."
+                )
             if not allowed:
                 return _json(403, {"code": "forbidden", "message": "This is not allowed."})
             try:
+                if not self._runner.started:
+                    raise StateUnavailableError("The runner is closed.")
                 return await handler(request, run_id)
             except _InvalidRequestError as error:
-                return _json(400, {"code": "invalid_request", "message": str(error)})
+                return _json(error.status, {"code": "invalid_request", "message": str(error)})
             except (DurableError, StateUnavailableError) as error:
                 return _json(*_described(error))
 
@@ -165,6 +189,12 @@ class _Endpoint:
 
     async def read(self, request: web.Request, run_id: str) -> web.StreamResponse:
         plain = _wants_text(request)
+        if plain and request.version < HttpVersion11:
+            raise _InvalidRequestError(
+                "Plain text needs HTTP/1.1: a client of HTTP/1.0 cannot see whether it has all of it. If "
+                "this came through nginx, set proxy_http_version 1.1 there.",
+                505,
+            )
         cursor = request.headers.get("Last-Event-ID") or request.query.get("cursor") or None
         if plain and cursor is not None:
             raise _InvalidRequestError("Plain text is read from its start: leave the cursor away.")
@@ -185,12 +215,12 @@ class _Endpoint:
         async with reader:
             with suppress(ConnectionError):  # the client has gone
                 await response.prepare(request)
+                client = _Client(request, response, self._keep_alive)
                 if plain:
-                    whole = await self._until_stop(_write_text(response, reader))
+                    whole = await self._until_stop(_write_text(client, reader), client.leave())
                 else:
-                    await response.write(f"retry: {round(self._retry * 1000)}\n\n".encode())
-                    beat = _Beat(response, self._keep_alive)
-                    whole = await self._until_stop(_write_events(beat, reader), beat.run())
+                    await client.write(f"retry: {round(self._retry * 1000)}\n\n".encode())
+                    whole = await self._until_stop(_write_events(client, reader), client.stay_alive())
                 if plain and not whole and request.transport is not None:
                     request.transport.close()
         return response
@@ -207,7 +237,7 @@ class _Endpoint:
             )
         if head.tombstone is not None and seq == head.last:
             return True
-        if head.expired and (head.tombstone is not None or head.lease_left <= 0):
+        if head.expired and head.tombstone is not None:  # while it goes on, the reader says what is gone
             raise LogExpired(f"The events of the run {run_id!r} are gone: their time is over.")
         return False
 
@@ -218,6 +248,10 @@ class _Endpoint:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             results = [task.result() for task in tasks[:-1] if task in done]
             return bool(results) and results[0]
+        except StateError:
+            if self._runner.started:
+                raise
+            return False  # the log is closed: the bot around us stops, and the server next
         finally:
             for task in tasks:
                 task.cancel()
@@ -229,37 +263,45 @@ class _Endpoint:
         return _json(200, _status(await self._runner.status(run_id)))
 
     async def cancel(self, request: web.Request, run_id: str) -> web.StreamResponse:
-        body = await request.read()
+        body = await _read_body(request)
         try:
             mode = json.loads(body).get("mode", "now") if body else "now"
-        except (ValueError, AttributeError):
-            raise _InvalidRequestError(
-                'The body must be a JSON object, as {"mode": "now"} is, or empty.'
-            ) from None
+        except (ValueError, AttributeError, RecursionError):
+            raise _InvalidRequestError('The body must be empty, or JSON as {"mode": "now"}.') from None
         if mode not in ("now", "after_turn"):
             raise _InvalidRequestError("mode must be 'now' or 'after_turn'.")
         await self._runner.cancel(run_id, cast("CancelMode", mode))
         return _json(202, _status(await self._runner.status(run_id)))
 
 
-# Server-sent events
+class _Client:
+    """Who reads. That it has gone, or takes nothing, is a ConnectionError for whoever writes to it."""
 
-
-class _Beat:
-    """What is written to a client; it also says now and then that it is there."""
-
-    def __init__(self, response: web.StreamResponse, seconds: float) -> None:
+    def __init__(self, request: web.Request, response: web.StreamResponse, seconds: float) -> None:
+        self._request = request
         self._response = response
         self._seconds = seconds
         self._loop = asyncio.get_running_loop()
         self._written = self._loop.time()
 
-    async def write(self, frame: bytes) -> None:
+    async def write(self, data: bytes) -> None:
         self._written = self._loop.time()
-        await self._response.write(frame)
+        try:
+            async with asyncio.timeout(PATIENCE * self._seconds):
+                await self._response.write(data)
+        except TimeoutError:
+            if self._request.transport is not None:
+                self._request.transport.abort()
+            raise ConnectionResetError("The client takes nothing.") from None
 
-    async def run(self) -> bool:
-        """Raises ConnectionError when the client has gone."""
+    async def leave(self) -> bool:
+        """Return when the client has gone. Plain text has no signs of life, so that it is looked at."""
+        while self._request.transport is not None:  # noqa: ASYNC110 - aiohttp tells nobody
+            await asyncio.sleep(self._seconds)
+        return False
+
+    async def stay_alive(self) -> bool:
+        """Say now and then that we are here."""
         while True:
             left = self._written + self._seconds - self._loop.time()
             if left > 0:
@@ -268,14 +310,17 @@ class _Beat:
                 await self.write(b": keep-alive\n\n")
 
 
-async def _write_events(beat: _Beat, reader: LogReader) -> bool:
+# Server-sent events
+
+
+async def _write_events(client: _Client, reader: LogReader) -> bool:
     try:
         async for event in reader:
             document = to_dict(event)
             cursor = document.pop("continuation_token", None)
-            await beat.write(frame(event.kind or "unknown", _encode(document), cursor))
+            await client.write(frame(event.kind or "unknown", _encode(document), cursor))
     except (DurableError, StateUnavailableError) as error:
-        await beat.write(frame("error", _encode(_described(error)[1])))
+        await client.write(frame("error", _encode(_described(error)[1])))
     return True
 
 
@@ -291,7 +336,7 @@ def frame(event: str, data: str, id: str | None = None) -> bytes:
 # Plain text
 
 
-async def _write_text(response: web.StreamResponse, reader: LogReader) -> bool:
+async def _write_text(client: _Client, reader: LogReader) -> bool:
     """Whether it is the whole answer of a run that is completed."""
     answer = AnswerText(separator="\n\n")
     whole = gap = False
@@ -303,22 +348,37 @@ async def _write_text(response: web.StreamResponse, reader: LogReader) -> bool:
             added = answer.apply(event)
             stale = sent and (stale or added is None)
             if text := answer.text if stale or added is None else added:
-                await response.write(((NEW_PAGE if stale else "") + text).encode(errors="replace"))
+                await client.write(((NEW_PAGE if stale else "") + text).encode(errors="replace"))
                 sent, stale = True, False
             if isinstance(event, RunEnded) and not event.scope:
                 whole = event.outcome == Outcome.COMPLETED and not gap
     except (DurableError, StateUnavailableError):
         return False
     if stale:  # all of it was taken back
-        await response.write(NEW_PAGE.encode())
+        await client.write(NEW_PAGE.encode())
     return whole
 
 
+# Requests
+
+
 def _wants_text(request: web.Request) -> bool:
-    accepted = {
-        part.partition(";")[0].strip().lower() for part in request.headers.get("Accept", "").split(",")
-    }
+    accepted = set()
+    for part in request.headers.get("Accept", "").lower().split(","):
+        kind, *parameters = (one.strip() for one in part.split(";"))
+        if not any(_NOT_ACCEPTED.fullmatch(one) for one in parameters):
+            accepted.add(kind)
     return "text/plain" in accepted and "text/event-stream" not in accepted
+
+
+async def _read_body(request: web.Request) -> bytes:
+    """The body, of which no more than BODY_BYTES are read: as a sub-application we have the limit of the
+    application around us."""
+    try:
+        await request.content.readexactly(BODY_BYTES + 1)
+    except asyncio.IncompleteReadError as error:
+        return error.partial
+    raise _InvalidRequestError(f"The body has more than {BODY_BYTES} bytes.", 413)
 
 
 # JSON

@@ -117,8 +117,13 @@ class Jobs:
                 self._ready = True
 
     def _register(self, broker: AsyncBroker) -> None:
-        from taskiq import InMemoryBroker
+        from taskiq import AsyncBroker, InMemoryBroker
 
+        if not isinstance(broker, AsyncBroker):
+            raise TypeError(
+                f"Runner(broker=...) takes a broker of taskiq, as RedisStreamBroker(url) is, not "
+                f"{broker.__name__ if isinstance(broker, type) else type(broker).__name__}."
+            )
         if TASK in broker.get_all_tasks():
             raise ValueError(
                 f"{type(broker).__name__} serves another Runner already: each Runner needs one of its own."

@@ -16,11 +16,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from cadenza.events import EventDecodeError, StreamEvent, Text, UnknownEvent, from_dict, to_dict
+from cadenza.events import EventDecodeError, Reasoning, StreamEvent, Text, UnknownEvent, from_dict, to_dict
 
 from .stream_log import StoredEntry
 
-__all__ = ["LogItem", "decode_entry", "encode_element", "encode_entry", "join_elements"]
+__all__ = ["LogItem", "continues", "decode_entry", "encode_element", "encode_entry", "join_elements"]
 
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
@@ -38,6 +38,20 @@ class LogItem(NamedTuple):
     def first(self) -> int:
         """The number of the first event that it stands for."""
         return self.seq - self.span + 1
+
+
+def continues(first: StreamEvent, event: StreamEvent) -> bool:
+    """Whether `event` only adds to the text of `first`, so that one event can say both. An empty text that
+    replaces does more than its text says."""
+    if first.scope != event.scope or first.extra or event.extra:
+        return False
+    if isinstance(first, Text) and isinstance(event, Text):
+        return (
+            event.mode == "append"
+            and event.phase == first.phase
+            and (first.mode == "append" or first.text != "")
+        )
+    return isinstance(first, Reasoning) and isinstance(event, Reasoning) and event.mode == "append"
 
 
 def encode_entry(events: Sequence[StreamEvent]) -> bytes:
@@ -73,16 +87,14 @@ def decode_entry(entry: StoredEntry, token: Callable[[int], str] | None = None) 
     except ValueError:
         elements = None
     if not isinstance(elements, list):
-        raise EventDecodeError(
-            f"The entry that ends with event {entry.last} is no JSON array ({len(entry.data)} bytes): this "
-            "log was written by something else, or is damaged.",
-            entry.data,
-        )
+        raise _damaged(entry)
     items: list[LogItem] = []
     seq = entry.last
     for element in reversed(elements):
         span = 1
         if type(element) is list:
+            if len(element) != 2 or type(element[0]) is not int or element[0] < 1:
+                raise _damaged(entry)
             span, element = element
         cursor = None if token is None else token(seq)
         if type(element) is str:
@@ -95,6 +107,14 @@ def decode_entry(entry: StoredEntry, token: Callable[[int], str] | None = None) 
         seq -= span
     items.reverse()
     return items
+
+
+def _damaged(entry: StoredEntry) -> EventDecodeError:
+    return EventDecodeError(
+        f"The entry that ends with event {entry.last} is no JSON array of events ({len(entry.data)} bytes): "
+        "this log was written by something else, or is damaged.",
+        entry.data,
+    )
 
 
 def _event(element: Any) -> StreamEvent:

@@ -11,6 +11,7 @@ import asyncio
 import logging
 import weakref
 from bisect import bisect_right
+from collections import deque
 from collections.abc import Iterable
 from functools import partial
 
@@ -26,8 +27,9 @@ logger = logging.getLogger(__name__)
 
 PAGE = 256
 """Entries that are asked for at once. Ours."""
-RING = 2048
-"""Events of a run that are kept for readers that are a little behind. Ours."""
+RING, RING_BYTES = 2048, 4_000_000
+"""Events of a run that are kept for readers that are a little behind, and their bytes; but what the newest
+page brought is kept whole. Ours."""
 TAIL_SECONDS = 10.0
 """How long one wait at the log takes. Ours: after it the head is known anew."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 1.0
@@ -91,17 +93,29 @@ class RunFeed:
         self._start: int | None = None
         """The ring has all events after `_start`, up to `_last`. None: it stands nowhere."""
         self._last = 0
+        self._pages: deque[tuple[int, int]] = deque()
+        """The last event, and the bytes, of each page in the ring."""
+        self._bytes = 0
         self._wait: asyncio.Task[None] | None = None
         self._pause = FIRST_PAUSE
 
     def note(self, head: RunHead) -> None:
-        """What a reader has heard by itself."""
-        self.head, self.heard = head, asyncio.get_running_loop().time()
+        """What a reader has heard by itself. Of a run that was begun anew meanwhile it is no news."""
+        if self.head is None or head.incarnation >= self.head.incarnation:
+            self.head, self.heard = head, asyncio.get_running_loop().time()
 
     def settle(self, seq: int) -> None:
         """A reader has caught up, and is at event `seq`: what comes after it is wanted."""
         if (self._start is None or seq > self._last) and (self._wait is None or self._wait.done()):
-            self._items, self._start, self._last = [], seq, seq
+            self._restart(seq)
+
+    def reset(self) -> None:
+        """The log has not what the ring has: the run was begun anew, or the log has lost data. Each reader
+        finds out by its own reading what that means for it."""
+        self._restart(None)
+        if self._wait is not None:
+            self._wait.cancel()
+            self._wait = None
 
     def since(self, seq: int) -> list[LogItem] | None:
         """The events after `seq` that are in the ring; None: not all of them are, so read the log."""
@@ -137,17 +151,26 @@ class RunFeed:
         known, head = self.head, page.head
         self.note(head)
         if (known is not None and known.incarnation != head.incarnation) or head.last < self._last:
-            self._items, self._start = [], None  # each reader finds out by itself what that means
+            self._restart(None)  # each reader finds out by itself what that means
             return
         items = decode_entries(head, page.entries, self._last)
         if head.first > self._last + 1:  # some are gone: who wants them is told, by its own reading
-            self._items, self._start, self._last = [], head.first - 1, head.first - 1
-        self._items += items
+            self._restart(head.first - 1)
         if items:
+            self._items += items
             self._last = items[-1].seq
-        if len(self._items) > 2 * RING:
-            self._start = self._items[-RING - 1].seq
-            del self._items[:-RING]
+            self._pages.append((self._last, sum(len(entry.data) for entry in page.entries)))
+            self._bytes += self._pages[-1][1]
+        while len(self._pages) > 1 and (len(self._items) > RING or self._bytes > RING_BYTES):
+            self._start, size = self._pages.popleft()
+            self._bytes -= size
+            del self._items[: bisect_right(self._items, self._start, key=_seq)]
+
+    def _restart(self, seq: int | None) -> None:
+        """Have nothing, and go on after event `seq`; None: nowhere."""
+        self._items, self._start, self._last = [], seq, seq or 0
+        self._pages.clear()
+        self._bytes = 0
 
 
 def _seq(item: LogItem) -> int:

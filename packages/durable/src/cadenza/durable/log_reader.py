@@ -1,15 +1,16 @@
-"""`LogReader`: reads a run from its log, from any point, as it comes; `follow_conversation`; `compact_run`.
+"""`LogReader`: reads a run from its log, from any point, as it comes.
 
 Each event carries, as its continuation token, the cursor that stands after it: who leaves and comes back with
 the newest gets what follows, and nothing twice. How reading ends:
 
     the run is over           its RunEnded is the last event, whatever its outcome
-    LogExpired                the events are gone
+    LogExpired                the run is over, or was deleted, and its events are gone
     ProducerLost              whoever wrote is gone, and nobody has taken over
     TimeoutError              the deadline is over; RunNotFound where there is no such run by then
     InvalidCursor             the cursor is not of this run; or the log has lost what it stood for
 
-Events that were dropped to bound the log come as a `Gap`. A backend that does not answer is asked again.
+Events that are gone while the run goes on, or that were dropped to bound the log, come as a `Gap`. A backend
+that does not answer is asked again.
 """
 
 from __future__ import annotations
@@ -24,14 +25,14 @@ from cadenza.agents.turn_filter import TurnFilter, TurnFilterCore
 from cadenza.events import Gap, Reasoning, StreamEvent, Text
 from cadenza.state import StateUnavailableError
 
-from .compaction import TurnTexts, compact_events
+from .compaction import TurnTexts
 from .cursor import decode_cursor, encode_cursor
 from .errors import InvalidCursor, LogExpired, ProducerLost, RunNotFound
-from .log_entries import LogItem, decode_entry
-from .log_hub import FIRST_PAUSE, LONGEST_PAUSE, PAGE, TAIL_SECONDS, LogHub, RunFeed, decode_entries
+from .log_entries import LogItem
+from .log_hub import FIRST_PAUSE, LONGEST_PAUSE, PAGE, LogHub, RunFeed, decode_entries
 from .stream_log import Page, RunHead, StreamLog
 
-__all__ = ["LogReader", "compact_run", "follow_conversation"]
+__all__ = ["LogReader"]
 
 AnswerT = TypeVar("AnswerT")
 
@@ -44,16 +45,18 @@ class LogReader(AsyncIterator[StreamEvent]):
                 ...
                 cursor = reader.cursor
 
-    One task reads it at a time. Any number of readers of a run wait at its log together, and a slow one
-    holds up nobody. Leaving does nothing to the run.
+    One task reads it at a time; if that is cancelled while it waits for an event, the next who asks gets that
+    event. Any number of readers of a run wait at its log together, and a slow one holds up nobody. Leaving
+    does nothing to the run.
 
     `after`: a cursor; None: the start; "now": what comes from now on. A cursor that stands inside of what
     was merged when the run was compacted gets the whole text of that turn so far, which replaces.
     `follow`: wait for what comes. Without it: what there is now, and no waiting at all.
     `deadline`: seconds, from the first event asked for, after which TimeoutError is raised; with it a run
     that does not exist yet is waited for.
-    `lost_after`: seconds for which nobody may have the run (its writer's lease has ended, or nobody has begun
-    it) before ProducerLost is raised; None: wait on.
+    `lost_after`: seconds for which a run that was begun may have no writer (the lease of the last has ended),
+    and this reader wait for one, before ProducerLost is raised; None: wait on. A run that no worker has begun
+    yet is waited for until the `deadline`.
     `filter`: what is shown. Cursors then stand before what is held, so that some other events come twice to
     who resumes. To resume, the filter is shown the run from its start again; one that looks at the time, or
     asks a function, goes on from the cursor and knows nothing of what was before.
@@ -82,6 +85,8 @@ class LogReader(AsyncIterator[StreamEvent]):
         self._follow = follow
         self._seconds = deadline
         self._deadline: float | None = None
+        self._began: float | None = None
+        """When the first event was asked for, by the loop's clock."""
         self._lost_after = lost_after
         self._filter = None if filter is None or filter.passes_all else filter
         self._core: TurnFilterCore | None = None
@@ -129,12 +134,18 @@ class LogReader(AsyncIterator[StreamEvent]):
             for event in self._held():
                 yield event
             raise
+        except asyncio.CancelledError:
+            # Who asks again is not told that this is the end.
+            self._after = self._after if self.cursor is None else self.cursor
+            self._events = self._read()
+            raise
         else:
             for event in self._held():
                 yield event
         finally:
-            if self._feed is not None:
-                LogHub.of(self._log).leave(self._feed)
+            feed, self._feed = self._feed, None
+            if feed is not None:
+                LogHub.of(self._log).leave(feed)
 
     def _held(self) -> Sequence[StreamEvent]:
         """What the filter has not shown yet, once there is no more."""
@@ -147,20 +158,22 @@ class LogReader(AsyncIterator[StreamEvent]):
 
     async def _batches(self) -> AsyncGenerator[Sequence[StreamEvent]]:
         """The events, as they were brought, and filtered."""
-        if self._seconds is not None:
-            self._deadline = asyncio.get_running_loop().time() + self._seconds
+        if self._began is None:
+            self._began = asyncio.get_running_loop().time()
+            self._deadline = None if self._seconds is None else self._began + self._seconds
         seq = await self._begin()
         if self._filter is not None:
             self._core = self._filter.core(self.cursor)
             if seq and self._after != "now" and not self._core.timed:
                 events, seq = await self._again(seq)
                 yield events
+        astray = False
         while True:
             page = await self._page(seq)
             head = page.head
             items = decode_entries(head, page.entries, seq)
             if head.first > seq + 1:
-                gap = self._gap(head, seq)
+                gap = self._gap(head, seq, head.first)
                 seq = head.first - 1
                 yield self._shown([gap])
             if items:
@@ -171,7 +184,11 @@ class LogReader(AsyncIterator[StreamEvent]):
             if head.tombstone is not None or not self._follow:
                 return
             feed = self._joined()
+            if astray and not items and feed.since(seq) is None:
+                feed.reset()
             feed.settle(seq)
+            # The ring has left this place behind, so the log has more; unless it has not, at the next look.
+            astray = feed.since(seq) is None
             while (new := feed.since(seq)) is not None:
                 self._check_time()
                 if new:
@@ -184,18 +201,26 @@ class LogReader(AsyncIterator[StreamEvent]):
                 if feed.head is not None:
                     self._check_same(feed.head)
                     self.head = feed.head
+                    if feed.head.last < seq:
+                        break  # an older answer, or the log has lost data: ask it
 
     async def _taken(self, seq: int, items: list[LogItem]) -> tuple[int, Sequence[StreamEvent]]:
-        """The events after `seq`, and the number of the last."""
-        restated: Sequence[StreamEvent] = ()
-        if items[0].seq - items[0].span < seq:  # it was merged with what this reader has
-            restated, seq = await self._again(seq)
-            items = [item for item in items if item.seq > seq]
-        if items:
-            seq = items[-1].seq
-        if self._core is None:
-            return seq, [*restated, *[item.event for item in items]]
-        return seq, [*restated, *self._shown([item.event for item in items])]
+        """The events after `seq`, as far as each begins where the one before ends; and the last's number.
+        Where the first does not: a gap, or what it was merged to, and the number after which to go on."""
+        assert self.head is not None
+        follow, last = 0, seq
+        for item in items:
+            if item.seq - item.span != last:
+                break
+            follow, last = follow + 1, item.seq
+        if follow:
+            return last, self._shown([item.event for item in items[:follow]])
+        if items[0].first > seq:  # the backend has lost some
+            return items[0].first - 1, self._shown([self._gap(self.head, seq, items[0].first)])
+        restated, last = await self._again(seq)
+        if last == seq:  # it was merged with what this reader has, and is gone meanwhile
+            raise self._expired()
+        return last, restated
 
     def _shown(self, events: Sequence[StreamEvent]) -> Sequence[StreamEvent]:
         core = self._core
@@ -294,32 +319,28 @@ class LogReader(AsyncIterator[StreamEvent]):
             self._feed.note(head)
         return head
 
-    def _gap(self, head: RunHead, seq: int) -> Gap:
-        """What to say of events after `seq` that are gone. Raises LogExpired where none is left, and none is
-        to come."""
-        cursor = encode_cursor(self.run_id, head.incarnation, head.first - 1)
-        if not head.expired:
-            return Gap(seq + 1, head.first, head.last, continuation_token=cursor)
-        if head.tombstone is not None or head.lease_left <= 0:
+    def _gap(self, head: RunHead, seq: int, first: int) -> Gap:
+        """What to say of the events after `seq` and before `first`, which are gone. Raises LogExpired where
+        none is left, and none is to come."""
+        if head.expired and head.tombstone is not None:
             raise self._expired()
-        return Gap(seq + 1, continuation_token=cursor)
+        cursor = encode_cursor(self.run_id, head.incarnation, first - 1)
+        return Gap(seq + 1, None if head.expired else first, head.last, continuation_token=cursor)
 
     async def _wait(self, feed: RunFeed) -> None:
         """Wait for something new; returns now and then without. Raises why there will be nothing."""
         left = self._check_time()
         head = feed.head
-        if head is not None and head.tombstone is None:
-            if head.expired and head.lease_left <= 0:
-                raise self._expired()
-            if self._lost_after is not None:
-                waited = asyncio.get_running_loop().time() - feed.heard
-                alone = head.lease_left + self._lost_after - waited
-                if alone <= 0:
-                    head = await self._look()
-                    if head.tombstone is None and head.lease_left + self._lost_after <= 0:
-                        raise self._lost(head)
-                    return
-                left = alone if left is None else min(left, alone)
+        if head is not None and head.tombstone is None and head.epoch and self._lost_after is not None:
+            assert self._began is not None
+            now = asyncio.get_running_loop().time()
+            alone = max(feed.heard + head.lease_left, self._began) + self._lost_after - now
+            if alone <= 0:
+                head = await self._look()
+                if head.tombstone is None and head.lease_left + self._lost_after <= 0:
+                    raise self._lost(head)
+                return
+            left = alone if left is None else min(left, alone)
         waiting = feed.more()
         await asyncio.wait((waiting,), timeout=left)
         if waiting.done() and not waiting.cancelled() and (error := waiting.exception()) is not None:
@@ -364,9 +385,8 @@ class LogReader(AsyncIterator[StreamEvent]):
         )
 
     def _lost(self, head: RunHead) -> ProducerLost:
-        what = "its worker is gone" if head.epoch else "no worker has begun it"
         return ProducerLost(
-            f"The run {self.run_id!r} does not go on: {what}, and none has taken it for "
+            f"The run {self.run_id!r} does not go on: its worker is gone, and none has taken it over for "
             f"{-head.lease_left:.0f} s. Is a worker running? The cursor is still good."
         )
 
@@ -396,74 +416,3 @@ class _Past:
             elif id(event) not in self.given:
                 new.append(event)
         return new
-
-
-async def follow_conversation(
-    log: StreamLog,
-    conversation_id: str,
-    *,
-    run_id: str | None = None,
-    after: str | None = None,
-    follow: bool = True,
-    lost_after: float | None = 30.0,
-    filter: TurnFilter | None = None,
-) -> AsyncGenerator[StreamEvent]:
-    """The events of all runs of a conversation, one run after the other, in the order in which they were
-    begun, and newer ones as they come. RunStarted says which run begins.
-
-    Each event carries the cursor of its own run. To resume, hand back both: `run_id`, and `after`, the newest
-    cursor of it. Runs whose events are gone are left out, but for `run_id` itself; ProducerLost ends it all.
-    `follow`, `lost_after`, `filter`: as `LogReader` takes them. Raises ValueError for `after` without
-    `run_id`, RunNotFound where `run_id` is none of this conversation.
-    """
-    if after is not None and run_id is None:
-        raise ValueError("A cursor is good for one run: give its run_id, too.")
-    number = 0
-    found = run_id is None
-    while True:
-        runs = await log.runs_of(conversation_id, after=number)
-        if not runs and not found:
-            raise RunNotFound(f"There is no run {run_id!r} in the conversation {conversation_id!r}.")
-        if not runs:
-            if not follow:
-                return
-            runs = await log.tail_runs(conversation_id, number, TAIL_SECONDS)
-        for run in runs:
-            number = run.number
-            asked = run.run_id == run_id
-            found = found or asked
-            if not found:
-                continue
-            reader = LogReader(
-                log,
-                run.run_id,
-                after=after if asked else None,
-                follow=follow,
-                lost_after=lost_after,
-                filter=filter,
-            )
-            try:
-                async with reader:
-                    async for event in reader:
-                        yield event
-            except (LogExpired, RunNotFound):
-                if asked:
-                    raise
-
-
-async def compact_run(log: StreamLog, run_id: str) -> None:
-    """Merge the events of a run that is over, as `compact_events` does. Does nothing where it is not over,
-    was compacted, or is gone."""
-    items: list[LogItem] = []
-    try:
-        while True:
-            page = await log.read(run_id, items[-1].seq if items else 0, PAGE)
-            if page.head.tombstone is None or page.head.compacted:
-                return
-            items += (item for entry in page.entries for item in decode_entry(entry))
-            if not page.entries or items[-1].seq >= page.head.last:
-                break
-    except RunNotFound:
-        return
-    if items:
-        await log.compact(run_id, page.head.incarnation, compact_events(items))

@@ -17,11 +17,11 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Self
 
-from cadenza.agents.errors import AgentError
 from cadenza.events import Outcome, RunEnded, StopReason, StreamEvent
 from cadenza.state import StateFullError, StateUnavailableError
 
-from .errors import DurableError, LogClosed
+from .endings import CANCELLED, failure
+from .errors import LogClosed
 from .stream_log import CancelMode, Claim, RunHead, StreamLog, Tombstone
 from .write_buffer import MOST_PENDING, Batch, WriteBuffer
 
@@ -139,7 +139,7 @@ class LogWriter:
             return
         idle = self._buffer.empty
         self._buffer.add(event, checkpoint)
-        if idle:
+        if idle or self._buffer.hasty:
             self._wake.set()
 
     async def put(self, event: StreamEvent, *, checkpoint: bytes | None = None) -> None:
@@ -229,16 +229,9 @@ class LogWriter:
             return
         try:
             if isinstance(error, asyncio.CancelledError):
-                await self.close(Outcome.CANCELLED)
+                await self.close(Outcome.CANCELLED, event=CANCELLED)
             elif isinstance(error, Exception):
-                await self.close(
-                    Outcome.FAILED,
-                    error=getattr(error, "code", None) or type(error).__name__,
-                    # What others' exceptions say is for logs: nobody knows what is in it.
-                    message=str(error)
-                    if isinstance(error, AgentError | DurableError)
-                    else f"The run failed: {type(error).__name__}",
-                )
+                await self.close(Outcome.FAILED, event=failure(error))
             else:
                 await self._stop()
         except Exception as problem:  # the first error is the one to be seen
@@ -262,7 +255,6 @@ class LogWriter:
                 head = await self._send(batch)
                 self.last += batch.count
                 self._stored = batch.ticket
-                self._renewed = clock()
                 self._note(head)
                 self._tell()
                 if batch.tombstone is not None:
@@ -279,8 +271,9 @@ class LogWriter:
         """The same batch, until it is answered."""
         pause = FIRST_PAUSE
         while True:
+            asked = self._loop.time()
             try:
-                return await self._log.append(
+                head = await self._log.append(
                     self.run_id,
                     self.epoch,
                     self.last,
@@ -290,6 +283,8 @@ class LogWriter:
                     checkpoint=batch.checkpoint,
                     tombstone=batch.tombstone,
                 )
+                self._renewed = max(asked, self._renewed)
+                return head
             except (StateUnavailableError, StateFullError) as error:
                 if pause == FIRST_PAUSE:
                     logger.warning(

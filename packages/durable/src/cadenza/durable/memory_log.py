@@ -12,9 +12,11 @@ from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 
-from .errors import LogBehind, LogClosed, RunConflict, RunNotFound, StaleWriter
+from .errors import log_behind, log_closed, run_conflict, run_not_found, stale_writer
 from .stream_log import (
+    PAGE_BYTES,
     CancelMode,
     Claim,
     ConversationRun,
@@ -88,9 +90,7 @@ class MemoryLog:
         run = self._find(run_id)
         if run is not None:
             if (run.meta, run.conversation_id) != (meta, conversation_id):
-                raise RunConflict(
-                    f"The run {run_id!r} exists, and was started with something else. Use another id."
-                )
+                raise run_conflict(run_id)
             return self._head(run_id, run), False
         run = self._runs[run_id] = _Run(self._stamp(), conversation_id, bytes(meta), now, now)
         self._keep(run, now)
@@ -143,8 +143,7 @@ class MemoryLog:
 
     async def claim(self, run_id: str, owner: str, seconds: float) -> Claim | None:
         run, now = self._get(run_id), self._clock()
-        if run.tombstone is not None:
-            raise LogClosed(f"The run {run_id!r} is over ({run.tombstone.outcome}): nobody can write it.")
+        self._refuse_if_over(run_id, run)
         if run.owner != owner:
             if run.epoch and run.lease_until > now:
                 return None
@@ -182,11 +181,7 @@ class MemoryLog:
             return self._head(run_id, run)
         self._refuse_if_over(run_id, run)
         if after != run.last:
-            raise LogBehind(
-                f"The log of the run {run_id!r} ends with event {run.last}, its writer goes on after event "
-                f"{after}: either has lost data.",
-                run.last,
-            )
+            raise log_behind(run_id, run.last, after)
         now = self._clock()
         if count:
             self._add(run, data, count)
@@ -252,24 +247,19 @@ class MemoryLog:
     def _get(self, run_id: str) -> _Run:
         run = self._find(run_id)
         if run is None:
-            raise RunNotFound(f"There is no run {run_id!r}: it was not started, or long ago.")
+            raise run_not_found(run_id)
         return run
 
     def _written_by(self, run_id: str, epoch: int) -> _Run:
         run = self._get(run_id)
         if run.epoch != epoch:
-            raise StaleWriter(
-                f"The run {run_id!r} has another writer by now (epoch {run.epoch}): that of epoch {epoch} "
-                "must stop."
-            )
+            raise stale_writer(run_id, epoch, run.epoch)
         return run
 
     @staticmethod
     def _refuse_if_over(run_id: str, run: _Run) -> None:
         if run.tombstone is not None:
-            raise LogClosed(
-                f"The run {run_id!r} is over ({run.tombstone.outcome}): its log takes nothing more."
-            )
+            raise log_closed(run_id, run.tombstone.outcome)
 
     def _head(self, run_id: str, run: _Run) -> RunHead:
         return RunHead(
@@ -360,4 +350,11 @@ class MemoryLog:
 
 def _entries_after(entries: list[StoredEntry], after: int, limit: int) -> list[StoredEntry]:
     begin = bisect_right(entries, after, key=lambda entry: entry.last)
-    return entries[begin : begin + limit]
+    page: list[StoredEntry] = []
+    size = 0
+    for entry in islice(entries, begin, begin + limit):
+        page.append(entry)
+        size += len(entry.data)
+        if size >= PAGE_BYTES:
+            break
+    return page

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+
+from cadenza.state import StateUnavailableError
 
 from .errors import RunNotFound
-from .log_reader import compact_run
 from .stream_log import StreamLog
+from .whole_run import compact_run
 
 __all__ = ["Reaper"]
 
@@ -17,6 +19,9 @@ logger = logging.getLogger("cadenza.durable")
 
 MOST = 100
 """How many runs are asked for at once. Ours."""
+
+REMEMBERED = 1000
+"""How many runs that could not be looked after are known, so that each is said once. Ours."""
 
 
 class Reaper:
@@ -27,6 +32,8 @@ class Reaper:
 
     What is found is not sent over the broker, but made here: a broker may give it to a worker that is paused,
     or whose death it has not seen, and that would be noticed only `postpone` seconds later.
+
+    Compaction goes on beside the looking. One run that cannot be looked after holds up no other.
     """
 
     def __init__(
@@ -44,9 +51,19 @@ class Reaper:
         self._room = room
         self._take = take
         self._away = False
+        self._compacting: asyncio.Task[None] | None = None
+        self._broken: set[str] = set()
 
     async def run(self) -> None:
         """Go on until this is cancelled. What fails is logged, and tried again."""
+        try:
+            await self._keep_looking()
+        finally:
+            if self._compacting is not None:
+                self._compacting.cancel()
+                await asyncio.gather(self._compacting, return_exceptions=True)
+
+    async def _keep_looking(self) -> None:
         while True:
             try:
                 more = await self._look()
@@ -64,16 +81,46 @@ class Reaper:
         if most < 1:
             return False
         found = await self._log.due(most, self._postpone)
+        over = []
         for run_id in found:
             try:
                 head = await self._log.head(run_id)
             except RunNotFound:
                 continue
+            except StateUnavailableError:
+                raise
+            except Exception as error:
+                self._give_up(run_id, error)
+                continue
             if head.tombstone is None:
                 self._take(run_id)
             else:
-                await compact_run(self._log, run_id)
+                over.append(run_id)
+        # While others are being compacted these are left for later: they come again.
+        if over and (self._compacting is None or self._compacting.done()):
+            self._compacting = asyncio.create_task(self._compact(over), name="cadenza compaction")
         return len(found) == most
+
+    async def _compact(self, runs: Sequence[str]) -> None:
+        for run_id in runs:
+            try:
+                await compact_run(self._log, run_id)
+            except StateUnavailableError:
+                return  # the next look says so
+            except Exception as error:
+                self._give_up(run_id, error)
+
+    def _give_up(self, run_id: str, error: Exception) -> None:
+        if run_id not in self._broken:
+            logger.warning(
+                "run %r cannot be looked after (%s), and is left alone",
+                run_id,
+                type(error).__name__,
+                exc_info=error,
+            )
+            if len(self._broken) >= REMEMBERED:
+                self._broken.clear()
+            self._broken.add(run_id)
 
     def _failed(self, error: Exception) -> None:
         if not self._away:  # once, until it works again

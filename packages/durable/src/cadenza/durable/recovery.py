@@ -10,12 +10,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
+from cadenza.agents import run_progress
 from cadenza.events import RunEnded, from_dict, to_dict
 
 from .registry import Recovery
 from .stream_log import RunHead
 
-__all__ = ["Plan", "RunCheckpoint", "decide"]
+__all__ = ["NewerCheckpointError", "Plan", "RunCheckpoint", "decide"]
 
 Plan: TypeAlias = Literal["fresh", "cancelled", "finish", "lost", "restart", "provider", "journal"]
 """
@@ -27,6 +28,18 @@ and the recoveries of the same names.
 """
 
 _VERSION = 1
+
+
+class NewerCheckpointError(ValueError):
+    """A worker of a newer version has left this: such a one goes on with the run. `left`: the same, noted as
+    left once more."""
+
+    def __init__(self, document: dict[str, Any]) -> None:
+        super().__init__(
+            "Its checkpoint is of a newer version than this worker's: a worker of that version goes on."
+        )
+        left = document.get("left", 0)
+        self.left = _encoded({**document, "left": left + 1 if isinstance(left, int) else 1})
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,35 +55,56 @@ class RunCheckpoint:
     messages: Sequence[Mapping[str, Any]] = ()
     """With `ended`: what is to be saved."""
     left: int = 0
-    """How many workers have left the run in order, because they were shut down."""
+    """How many workers have left the run in order: they were shut down, or could not reach what they needed.
+    This name is kept in all versions to come."""
+    fallback: bool = False
+    """Whether the source has failed, and its fallback answers. All but `left` is of that one then."""
+    turn: int = 1
+    """With `token`: the turn that it is in."""
 
     def encode(self) -> bytes:
         document: dict[str, Any] = {"version": _VERSION, "left": self.left}
         if self.token is not None:
-            document["token"] = self.token
+            document["token"], document["turn"] = self.token, self.turn
         if self.progress is not None:
             document["progress"] = dict(self.progress)
         if self.ended is not None:
             document["ended"] = to_dict(self.ended)
             document["messages"] = [dict(message) for message in self.messages]
-        return json.dumps(document, separators=(",", ":")).encode()
+        if self.fallback:
+            document["fallback"] = True
+        return _encoded(document)
 
     @classmethod
     def decode(cls, data: bytes | None) -> RunCheckpoint:
-        """None: an empty one. Raises ValueError for what no worker of this version has left."""
+        """None: an empty one. Raises NewerCheckpointError, and ValueError for what no worker has left."""
         if data is None:
             return cls()
         document = json.loads(data)
-        if not isinstance(document, dict) or document.get("version") != _VERSION:
-            raise ValueError("This is no checkpoint of a run that this version knows.")
+        version = document.get("version") if isinstance(document, dict) else None
+        if not isinstance(version, int) or version < 1:
+            raise ValueError("This is no checkpoint of a run.")
+        if version > _VERSION or _version(document.get("progress")) > run_progress.VERSION:
+            raise NewerCheckpointError(document)
         ended = from_dict(document["ended"]) if "ended" in document else None
         return cls(
             token=document.get("token"),
+            turn=document.get("turn", 1),
             progress=document.get("progress"),
             ended=ended if isinstance(ended, RunEnded) else None,
             messages=document.get("messages", ()),
             left=document.get("left", 0),
+            fallback=document.get("fallback", False),
         )
+
+
+def _encoded(document: Mapping[str, Any]) -> bytes:
+    return json.dumps(document, separators=(",", ":")).encode()
+
+
+def _version(progress: object) -> int:
+    version = progress.get("version") if isinstance(progress, Mapping) else None
+    return version if isinstance(version, int) else 0
 
 
 def decide(head: RunHead, checkpoint: RunCheckpoint, *, recovery: Recovery, max_attempts: int) -> Plan:

@@ -20,7 +20,7 @@ from cadenza.state.payload import from_name, to_name
 from cadenza.state.redis_link import SHARDS, RedisLink, Script
 
 from . import redis_log_scripts as scripts
-from .errors import LogBehind, LogClosed, RunConflict, RunNotFound, StaleWriter
+from .errors import RunNotFound, log_behind, log_closed, run_conflict, run_not_found, stale_writer
 from .redis_tail import RedisTail
 from .stream_log import (
     CancelMode,
@@ -43,8 +43,10 @@ URL_VARIABLE = "REDIS_CONNECTION_STRING"
 TTL_VARIABLE = "REDIS_STREAM_TTL_MINUTES"
 
 CREATION_SECONDS = 1.0
-"""How long after it was entered in the index a run may still be about to be created. Ours, as are the next
-three."""
+"""How long readers of an index wait for a run that was entered there to be created. Ours, as are the next
+four."""
+LEAVE_SECONDS = 60.0
+"""How long after it was entered a run that is none is taken out of the index: it may be created late."""
 CREATION_PAUSE = 0.005
 """Seconds between two looks at such a run."""
 OLD_ONES = 16
@@ -110,11 +112,16 @@ class RedisLog:
         kept = self.retention
         compact = kept.compact_seconds
         self._kept: tuple[Argument, ...] = (
-            _micro(kept.data_seconds),
-            _micro(kept.head_seconds),
-            "" if compact is None else _micro(compact),
+            b"%d" % _micro(kept.data_seconds),
+            b"%d" % _micro(kept.head_seconds),
+            b"" if compact is None else b"%d" % _micro(compact),
         )
-        self._most: Argument = "" if kept.max_events is None else kept.max_events
+        self._most: Argument = b"" if kept.max_events is None else b"%d" % kept.max_events
+
+    @property
+    def started(self) -> bool:
+        """Whether somebody has started it, who is to close it."""
+        return self._link.started
 
     async def start(self) -> None:
         """Connect. A server that cannot be reached is no error, but only logged: calls try on by themselves.
@@ -132,6 +139,7 @@ class RedisLog:
     async def create(
         self, run_id: str, meta: bytes, *, conversation_id: str | None = None
     ) -> tuple[RunHead, bool]:
+        began = asyncio.get_running_loop().time()
         entered = b"" if conversation_id is None else await self._enter(run_id, conversation_id)
         state, *rest = await self._do(
             scripts.CREATE,
@@ -145,10 +153,13 @@ class RedisLog:
         )
         if state != b"created" and conversation_id is not None:
             await self._leave(conversation_id, [entered])
+        elif conversation_id is not None and asyncio.get_running_loop().time() > began + CREATION_SECONDS / 2:
+            # Who reads the index may have gone on without it, or taken it out: it is entered again.
+            newer = await self._enter(run_id, conversation_id)
+            await self._do(scripts.RENUMBER, run_id, entered, newer, named=False)
+            await self._leave(conversation_id, [entered])
         if state == b"conflict":
-            raise RunConflict(
-                f"The run {run_id!r} exists, and was started with something else. Use another id."
-            )
+            raise run_conflict(run_id)
         return _head(run_id, rest[0]), state == b"created"
 
     async def head(self, run_id: str) -> RunHead:
@@ -157,7 +168,7 @@ class RedisLog:
     async def meta(self, run_id: str) -> bytes:
         found: bytes | None = await self._do(scripts.META, run_id)
         if found is None:
-            raise _not_found(run_id)
+            raise run_not_found(run_id)
         return found
 
     async def delete(self, run_id: str) -> None:
@@ -222,11 +233,7 @@ class RedisLog:
 
     async def renew(self, run_id: str, epoch: int, seconds: float) -> RunHead:
         answer = await self._do(scripts.RENEW, run_id, epoch, _micro(seconds))
-        view, tell = self._checked(run_id, answer, epoch)
-        head = _head(run_id, view)
-        if tell:
-            await self._tell(head)
-        return head
+        return await self._kept_on(run_id, epoch, answer)
 
     async def release(self, run_id: str, epoch: int) -> None:
         await self._do(scripts.RELEASE, run_id, epoch)
@@ -246,35 +253,23 @@ class RedisLog:
         answer = await self._do(
             scripts.APPEND,
             run_id,
-            epoch,
-            after,
-            count,
+            b"%d %d %d" % (epoch, after, count),
             bytes(data),
             _micro(seconds),
-            int(checkpoint is not None),
-            bytes(checkpoint or b""),
-            b"" if tombstone is None else _pack(tombstone),
             self._most,
+            b"" if tombstone is None else _pack(tombstone),
+            *(() if checkpoint is None else (bytes(checkpoint),)),
         )
         if answer[0] == b"behind":
-            last = int(answer[1])
-            raise LogBehind(
-                f"The log of the run {run_id!r} ends with event {last}, its writer goes on after event "
-                f"{after}: either has lost data.",
-                last,
-            )
-        view, tell = self._checked(run_id, answer, epoch)
-        head = _head(run_id, view)
-        if tell:
-            await self._tell(head)
-        return head
+            raise log_behind(run_id, int(answer[1]), after)
+        return await self._kept_on(run_id, epoch, answer)
 
     # Readers
 
     async def read(self, run_id: str, after: int, limit: int) -> Page:
         found = await self._do(scripts.READ, run_id, after, limit, named=False)
         if found is None:
-            raise _not_found(run_id)
+            raise run_not_found(run_id)
         view, flat = found
         entries = [StoredEntry(int(last), data) for last, data in zip(flat[::2], flat[1::2], strict=True)]
         return Page(_head(run_id, view), entries)
@@ -339,13 +334,14 @@ class RedisLog:
             time, *flat = await self._link.run(scripts.LISTED, [key], [after, asked, last])
             pairs = list(zip(flat[::2], flat[1::2], strict=True))
             counting = await self._counting(pairs)
-            young = int(time) - _micro(CREATION_SECONDS)
+            young, old = (int(time) - _micro(age) for age in (CREATION_SECONDS, LEAVE_SECONDS))
             dead = []
             for number, name in pairs:
                 if (number, name) in counting:
                     runs.append(ConversationRun(int(number), from_name(name)))
                 elif int(number) <= young:
-                    dead.append(number)
+                    if int(number) <= old:
+                        dead.append(number)
                 elif not newest_first and asyncio.get_running_loop().time() < until:
                     # It is entered, and about to be created: who reads on after a later one would miss it.
                     await asyncio.sleep(CREATION_PAUSE)
@@ -426,21 +422,24 @@ class RedisLog:
             keys.append(tag + b":numbers")
         return await self._link.run(script, keys, [*self._kept, *([name] if named else []), *arguments])
 
+    async def _kept_on(self, run_id: str, epoch: int, answer: bytes | Sequence[Any]) -> RunHead:
+        """What a script answered to the writer: the head, or the error that is raised."""
+        if isinstance(answer, bytes):
+            return _head(run_id, answer)
+        head = _head(run_id, self._checked(run_id, answer, epoch)[0])
+        await self._tell(head)
+        return head
+
     @staticmethod
     def _checked(run_id: str, answer: Sequence[Any], epoch: int = 0) -> Sequence[Any]:
         """What a script answered beyond the word that it went well; else raises the error."""
         state, *rest = answer
         if state == b"none":
-            raise _not_found(run_id)
+            raise run_not_found(run_id)
         if state == b"stale":
-            raise StaleWriter(
-                f"The run {run_id!r} has another writer by now (epoch {int(rest[0])}): that of epoch {epoch} "
-                "must stop."
-            )
+            raise stale_writer(run_id, epoch, int(rest[0]))
         if state == b"over":
-            raise LogClosed(
-                f"The run {run_id!r} is over ({_unpack(rest[0]).outcome}): its log takes nothing more."
-            )
+            raise log_closed(run_id, _unpack(rest[0]).outcome)
         return rest
 
 
@@ -451,22 +450,16 @@ def _retention_of_environment() -> Retention:
         return Retention()
     try:
         seconds = float(text) * 60
-        if not 0 < seconds < float("inf"):
-            raise ValueError(text)
+        return Retention(data_seconds=seconds, head_seconds=max(seconds, Retention().head_seconds))
     except ValueError:
         raise ValueError(
             f"The environment variable {TTL_VARIABLE} is {text!r}: it must be a number of minutes, more than "
-            "0, or not be set (which means 10)."
+            "0 (and not more than some 30 years), or not be set (which means 10)."
         ) from None
-    return Retention(data_seconds=seconds, head_seconds=max(seconds, Retention().head_seconds))
 
 
 def _micro(seconds: float) -> int:
     return max(0, round(seconds * 1_000_000))
-
-
-def _not_found(run_id: str) -> RunNotFound:
-    return RunNotFound(f"There is no run {run_id!r}: it was not started, or long ago.")
 
 
 def _head(run_id: str, view: bytes) -> RunHead:

@@ -13,15 +13,18 @@
     wake:<one>     stream of one process, to end its XREAD
 
 Times are in microseconds of the server's clock, and decide; that keys expire, a little later, only clears up.
-Every script that writes sets the life of every key that it writes. What several runs share (due, numbers,
-runs:...) gets twice the life of a head, whenever less than one is left.
+Every script that writes sees to the life of every key that it writes: it sets it, unless enough is left.
+What several runs share (due, numbers, runs:...) gets twice the life of a head, whenever less than one is
+left.
 """
 
 from cadenza.state.redis_link import Script
 
+from .stream_log import PAGE_BYTES
+
 __all__ = [
     "APPEND", "CANCEL", "CLAIM", "COMPACT", "CREATE", "DELETE", "DUE", "ENTER", "LEAVE", "LISTED", "LOOK",
-    "META", "NUMBERED", "READ", "RELEASE", "RENEW", "TOUCH", "WAKE",
+    "META", "NUMBERED", "READ", "RELEASE", "RENEW", "RENUMBER", "TOUCH", "WAKE",
 ]  # fmt: skip
 
 # ARGV[2] to ARGV[4] are the retention: of the events, of the head, and until a run is compacted ('': never).
@@ -29,6 +32,10 @@ COMMON = """
 local head, log, due = KEYS[1], KEYS[2], KEYS[3]
 local DATA, HEAD, COMPACT = ARGV[2], ARGV[3], ARGV[4]
 local function life(time) return text(math.max(0, math.floor(time / 1000)) + 1000) end
+-- A key gets a second more than it needs, so that of many steps in a second only one need say so.
+local function live(key, time)
+  if redis.call('PTTL', key) < time / 1000 + 1 then redis.call('PEXPIRE', key, life(time)) end
+end
 local function outlive(key)
   if redis.call('PTTL', key) < HEAD / 1000 + 1000 then redis.call('PEXPIRE', key, life(2 * HEAD)) end
 end
@@ -64,16 +71,15 @@ end
 local function keep(run, name, score, ...)
   if run.gone then redis.call('DEL', log) end
   redis.call('HSET', head, 'f', text(run.f), 'd', text(now + DATA), 'h', text(now + HEAD), ...)
-  redis.call('PEXPIRE', head, life(HEAD))
-  redis.call('PEXPIRE', log, life(DATA))
+  live(head, HEAD)
+  live(log, DATA)
   if score then redis.call('ZADD', due, text(score), name) else redis.call('ZREM', due, name) end
   outlive(due)
 end
 -- Whether the index of the conversation is to be told that the run lives: it cannot be written from here.
-local function tell(run)
-  if run.v and now - run.s > HEAD / 2 then return 1 end
-  return 0
-end
+local function tell(run) return run.v and now - run.s > HEAD / 2 end
+-- The answer to a writer: mostly the head alone, which is much cheaper to read than a list, too.
+local function done(run, told) return told and {'tell', view(run)} or view(run) end
 local function compact_at() if COMPACT == '' then return nil end return now + COMPACT end
 """
 
@@ -102,6 +108,14 @@ return {'created', view(run)}
 """
 )
 
+# A run that was created late is entered in the index of its conversation anew.
+RENUMBER = Script(
+    COMMON
+    + """
+if redis.call('HGET', head, 'n') == ARGV[5] then redis.call('HSET', head, 'n', ARGV[6]) end
+"""
+)
+
 META = Script(
     COMMON
     + """
@@ -112,6 +126,7 @@ return redis.call('HGET', head, 'm')
 
 READ = Script(
     COMMON
+    + f"local PAGE_BYTES = {PAGE_BYTES}"
     + """
 local after, limit = ARGV[5], ARGV[6]
 local run = load()
@@ -121,13 +136,20 @@ if not run then
 end
 local entries, size = {}, 0
 if run.f <= run.l and limit ~= '0' then
-  if tonumber(after) < run.l then
-    for _, entry in ipairs(redis.call('XRANGE', log, text(after + 1), '+', 'COUNT', limit)) do
-      if entry[1]:sub(-2) == '-0' then
+  -- In pieces that grow: of entries that are large no more are looked at than fit.
+  local from, left, bytes, piece = text(after + 1), tonumber(limit), 0, 1
+  while tonumber(after) < run.l and left > 0 and bytes < PAGE_BYTES do
+    piece = math.min(4 * piece, left)
+    left = left - piece
+    local found = redis.call('XRANGE', log, from, '+', 'COUNT', piece)
+    for _, entry in ipairs(found) do
+      if entry[1]:sub(-2) == '-0' and bytes < PAGE_BYTES then
         entries[size + 1], entries[size + 2] = entry[1]:sub(1, -3), entry[2][2]
-        size = size + 2
+        size, bytes = size + 2, bytes + #entry[2][2]
       end
     end
+    if #found < piece then break end
+    from = '(' .. found[#found][1]
   end
   -- A server that evicts, or has lost data, may have the head alone.
   if size == 0 and redis.call('EXISTS', log) == 0 then run.f = run.l + 1 end
@@ -192,10 +214,9 @@ if not run then return {'none'} end
 if run.e ~= epoch then return {'stale', run.e} end
 if run.t then return {'over', run.t} end
 local told = tell(run)
-if told == 1 then run.s = now end
 run.u = now + seconds
-keep(run, name, run.u, 'u', text(run.u), 's', text(run.s))
-return {'done', view(run), told}
+keep(run, name, run.u, 'u', text(run.u), unpack(told and {'s', text(now)} or {}))
+return done(run, told)
 """
 )
 
@@ -213,28 +234,34 @@ return 1
 APPEND = Script(
     COMMON
     + """
-local name, epoch, after, count, data, seconds, leaves, checkpoint, tombstone, most = unpack(ARGV, 5)
+local name, batch, data, seconds, most, tombstone, checkpoint = unpack(ARGV, 5)
+local epoch, after, count = batch:match('(%S+) (%S+) (%S+)')
 local run = load()
 if not run then return {'none'} end
 if run.e ~= epoch then return {'stale', run.e} end
-local batch = epoch .. ' ' .. after .. ' ' .. count
-if run.b == batch and (count ~= '0' or run.t) then return {'done', view(run), 0} end
+if run.b == batch and (count ~= '0' or run.t) then return done(run) end
 if run.t then return {'over', run.t} end
 if text(run.l) ~= after then return {'behind', text(run.l)} end
 if run.gone then redis.call('DEL', log) end
 run.gone = nil
 local told = tell(run)
-if told == 1 then run.s = now end
 run.u = now + seconds
-local changed = {'s', text(run.s)}
+local changed = {}
 local function change(field, value)
   changed[#changed + 1] = field
   changed[#changed + 1] = value
 end
+local function add(...)
+  if redis.call('XADD', log, 'NOMKSTREAM', ...) then return end
+  -- It expired; or the server evicts, or has lost data: what was before is gone, and readers are told so.
+  run.f = after + 1
+  redis.call('XADD', log, ...)
+end
+if told then change('s', text(now)) end
 if count ~= '0' then
   run.l = run.l + count
   change('l', text(run.l))
-  redis.call('XADD', log, text(run.l) .. '-0', 'e', data)
+  add(text(run.l) .. '-0', 'e', data)
   if most ~= '' and run.l - run.f >= tonumber(most) then
     -- The newest entry that holds nothing of the last `most` events goes, and all before it.
     local gone = redis.call('XREVRANGE', log, text(run.l - most) .. '-0', '-', 'COUNT', 1)[1]
@@ -247,16 +274,16 @@ if count ~= '0' then
 end
 local score = run.u
 if tombstone ~= '' then
-  redis.call('XADD', log, text(run.l) .. '-2', '', '')
+  add(text(run.l) .. '-2', '', '')
   redis.call('HDEL', head, 'p')
   run.t, run.u, score = tombstone, now, compact_at()
   change('t', tombstone)
-elseif leaves == '1' then
+elseif checkpoint then
   change('p', checkpoint)
 end
 if count ~= '0' or run.t then change('b', batch) end
 keep(run, name, score, 'u', text(run.u), unpack(changed))
-return {'done', view(run), told}
+return done(run, told)
 """
 )
 

@@ -5,17 +5,19 @@ Pure. `Runner.result` makes a response of it, and a worker that takes a run over
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 from cadenza.agents import AgentResponse, Message, ToolCallPart, ToolResultPart
 from cadenza.agents.repair import interrupted_result
-from cadenza.agents.turn_record import TurnRecord
+from cadenza.agents.turn_record import TurnRecord, events_of, sum_of
 from cadenza.events import (
     AnswerText,
     Attachment,
     AttemptSuperseded,
     Citation,
+    Gap,
     Outcome,
     RunEnded,
     RunStarted,
@@ -30,7 +32,7 @@ from cadenza.events import (
     Usage,
 )
 
-__all__ = ["RunFold"]
+__all__ = ["RunFold", "told_again", "whole_turns"]
 
 _CUT_SHORT = (StopReason.MAX_TOKENS, StopReason.CONTENT_FILTERED)
 
@@ -62,6 +64,8 @@ class RunFold:
         self.started = False
         """Whether there was a RunStarted."""
         self.ended: RunEnded | None = None
+        self.gap = False
+        """Whether events are missing that were not said again since."""
         self.attempt = 1
         """The highest that was given for a turn."""
         self.usage = Usage()
@@ -111,6 +115,9 @@ class RunFold:
         if isinstance(event, RunEnded):
             self.ended = event
             return
+        if isinstance(event, Gap):
+            self.gap = True
+            return
         turn = self._turn()
         turn.said = True
         if isinstance(event, Text):
@@ -123,7 +130,7 @@ class RunFold:
         elif isinstance(event, TurnEnded):
             turn.ended = event
         elif isinstance(event, Usage):
-            self.usage = _sum(self.usage, event)
+            self.usage = sum_of(self.usage, event)
         elif isinstance(event, Citation):
             turn.citations.append(event)
         elif isinstance(event, Attachment):
@@ -190,6 +197,8 @@ class RunFold:
         return "incomplete" if outcome is Outcome.INTERRUPTED else "failed"
 
     def _begin(self, event: TurnStarted | AttemptSuperseded, seq: int) -> None:
+        if event.turn == 1 and isinstance(event, AttemptSuperseded):
+            self.gap = False
         void = self._text.void_from(event)
         self._text.apply(event)
         if void is not None:
@@ -211,11 +220,25 @@ def _result(turn: _Turn, call: ToolCallPart) -> ToolResultPart:
     return turn.results.get(call.id) or interrupted_result(call)
 
 
-def _sum(one: Usage, other: Usage) -> Usage:
-    details = dict(one.details or {})
-    for name, count in (other.details or {}).items():
-        known = details.get(name)
-        details[name] = known + count if isinstance(known, int) and isinstance(count, int) else count
-    return Usage(
-        one.input_tokens + other.input_tokens, one.output_tokens + other.output_tokens, details or None
-    )
+def told_again(messages: Sequence[Message], attempt: int, *, results: bool = True) -> Iterator[StreamEvent]:
+    """The events of the whole turns that these messages are, once more, for a log that has lost them. Without
+    `results`: the newest turn without what its tools came to, which the agent gives."""
+    turn, newest = 0, max((n for n, one in enumerate(messages) if one.role == "assistant"), default=-1)
+    for place, message in enumerate(messages):
+        if message.role == "assistant":
+            turn += 1
+            yield TurnStarted(turn, attempt)
+            yield from events_of(message)
+            yield TurnEnded(turn, StopReason.TOOL_USE if message.tool_calls else StopReason.END_TURN)
+        elif results or place < newest:
+            for part in message.parts:
+                if isinstance(part, ToolResultPart):
+                    yield ToolResult(part.id, part.name, part.content, part.error)
+
+
+def whole_turns(messages: Sequence[Message], turns: int) -> tuple[Message, ...]:
+    """The messages of the first so many turns, with what their tools came to; () where there are fewer."""
+    begun = [place for place, message in enumerate(messages) if message.role == "assistant"]
+    if len(begun) < turns:
+        return ()
+    return tuple(messages[: begun[turns]] if len(begun) > turns else messages)

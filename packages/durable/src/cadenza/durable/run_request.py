@@ -13,9 +13,13 @@ from typing import Any
 from cadenza.agents import Message
 from cadenza.agents.message_wire import message_from_dict, message_to_dict
 
-__all__ = ["RunRequest", "as_messages"]
+__all__ = ["NewerRequestError", "RunRequest", "as_messages"]
 
 _VERSION = 1
+
+
+class NewerRequestError(ValueError):
+    """A request of a newer version than this one: for workers of that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +50,17 @@ class RunRequest:
 
     @classmethod
     def decode(cls, meta: bytes) -> RunRequest:
-        """Raises ValueError for what no Runner has written; its text never says what is in it."""
+        """Raises NewerRequestError, and ValueError for what no Runner has written; its text never says what
+        is in it."""
         try:
             document = json.loads(meta)
-            if document["version"] != _VERSION:
-                raise ValueError(f"it is of version {document['version']!r}, not {_VERSION}")
+            version = document["version"]
+            if isinstance(version, int) and version > _VERSION:
+                raise NewerRequestError(
+                    f"This request of a Runner is of version {version}, and only {_VERSION} is known here."
+                )
+            if version != _VERSION:
+                raise ValueError(f"it is of version {version!r}, not {_VERSION}")
             agent, session_id, options = document["agent"], document["session_id"], document["options"]
             if not isinstance(agent, str) or not isinstance(options, dict):
                 raise ValueError("its agent is no str, or its options are no object")
@@ -59,6 +69,8 @@ class RunRequest:
             return cls(agent, tuple(map(message_from_dict, document["messages"])), session_id, options)
         except json.JSONDecodeError as error:
             raise ValueError(f"This is no request of a Runner: no JSON at place {error.pos}.") from None
+        except NewerRequestError:
+            raise
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(f"This is no request of a Runner: {error}.") from None
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, TypeVar
 from uuid import uuid4
 
 from cadenza.agents import (
@@ -20,55 +19,47 @@ from cadenza.agents import (
     RunFailed,
     RunIncomplete,
 )
-from cadenza.events import Gap, Outcome, RunEnded
-from cadenza.state import MemoryState, State
+from cadenza.agents.turn_filter import TurnFilter
+from cadenza.events import Outcome, StreamEvent
+from cadenza.state import MemoryState, State, StateError
 
+from .conversation import follow_conversation
 from .cursor import encode_cursor
+from .endings import CANCELLED, tombstone_of
+from .errors import RunNotFound
 from .jobs import Jobs
 from .log_entries import encode_entry
 from .log_reader import LogReader
 from .memory_log import MemoryLog
 from .reaper import Reaper
-from .registry import AgentFunction, Recovery, Registration, Source
+from .registry import AgentFunction, Apology, Recovery, Registration, Source
 from .run_fold import RunFold
+from .run_handle import RunHandle, RunStatus, status_word
 from .run_request import RunRequest, as_messages
-from .stream_log import CancelMode, RunHead, StreamLog, Tombstone
+from .session_order import run_after
+from .stream_log import CancelMode, RunHead, StreamLog
 from .worker import Worker
 
 if TYPE_CHECKING:
     from taskiq import AsyncBroker
 
-__all__ = ["RunHandle", "RunStatus", "Runner"]
+__all__ = ["Runner"]
 
 logger = logging.getLogger("cadenza.durable")
 
 SEND_SECONDS = 10.0
 """How long a broker may take for a job before it is given up: the reapers find the run. Ours."""
 
+CLOSE_SECONDS = 1.0
+"""For how long `close` waits for jobs that are on their way to the broker. Ours."""
+
 S = TypeVar("S", bound=Source)
 
 
-@dataclass(frozen=True, slots=True)
-class RunStatus:
-    """What is known of a run at one moment."""
+class _Opened(Protocol):
+    async def start(self) -> None: ...
 
-    run_id: str
-    agent: str
-    session_id: str | None
-    conversation_id: str | None
-    status: str
-    """"queued": nobody has begun it; "running"; "recovering": its worker is gone, and none has taken it over
-    yet; or the outcome, in its word ("completed", "failed", "cancelled", "interrupted", "lost")."""
-    attempts: int
-    """How many workers have begun with it."""
-    cursor: str
-    """After the newest event."""
-    cancelling: CancelMode | None = None
-    """Whether somebody has asked it to stop."""
-    outcome: Outcome | None = None
-    """None: it is not over."""
-    error: str | None = None
-    message: str | None = None
+    async def close(self) -> None: ...
 
 
 class Runner:
@@ -93,6 +84,12 @@ class Runner:
     looks for runs without one. `shutdown_seconds`: how long a worker that is to stop lets its runs go on.
     `max_runs`: how many a worker makes at once. `session_options`: for each `AgentSession`.
 
+    Runs of one session are made in the order in which they were started, one at a time; the others wait, and
+    keep no worker busy meanwhile. So one that no worker can make holds up its session, until it is cancelled.
+
+    What it starts it closes: the log and the state, but for one that is started already, as that of an App
+    is. So of several Runners on one log or state in a process, let the first to start be the last to close.
+
     All workers of a log need the same agents, under the same names.
     """
 
@@ -116,6 +113,10 @@ class Runner:
             raise TypeError(
                 f"Runner(state=...) takes a state, as app.state or SQLiteState('bot.db'), not {_kind(state)}."
             )
+        if isinstance(agents, (Agent, str)) or not isinstance(agents, Iterable):
+            raise TypeError(
+                f"Runner takes a list of agents, as in Runner(log, [agent]), not {_kind(agents)}."
+            )
         if not lease_seconds > 0 or not reap_seconds > 0 or not shutdown_seconds >= 0 or max_runs < 1:
             raise ValueError(
                 f"Runner(lease_seconds={lease_seconds}, reap_seconds={reap_seconds}, "
@@ -138,6 +139,9 @@ class Runner:
         self._reaping: asyncio.Task[None] | None = None
         self._sending: set[asyncio.Task[None]] = set()
         self._opened = False
+        self._opening = asyncio.Lock()
+        self._mine: list[_Opened] = []
+        """What this has started, and closes."""
         for agent in agents:
             self.add(agent)
 
@@ -155,14 +159,15 @@ class Runner:
         name: str | None = None,
         recovery: Recovery | None = None,
         fallback: Source | None = None,
-        apology: str | None = None,
+        apology: Apology | None = None,
         max_attempts: int = 3,
     ) -> S:
         """Know an agent, or a function as `agent` describes, and return it.
 
         `name`: what runs know it by, the same in all processes; by default its own. `recovery`: instead of
         the runner's. `fallback`: who answers where it fails. `apology`: what the reader is told where a run
-        is lost. `max_attempts`: a run that this many workers died with is lost, whatever `recovery` says.
+        is lost or interrupted, or a function that makes it of the run's head. `max_attempts`: a run that this
+        many workers died with is lost, whatever `recovery` says.
         """
         registration = Registration(
             name if name is not None else _name(agent),
@@ -178,6 +183,8 @@ class Runner:
                 "add(agent, name='other')."
             )
         self._registrations[registration.name] = registration
+        if self._opened and self._jobs.local:
+            self._begin_work()
         return agent
 
     def agent(
@@ -186,7 +193,7 @@ class Runner:
         name: str | None = None,
         recovery: Recovery | None = None,
         fallback: Source | None = None,
-        apology: str | None = None,
+        apology: Apology | None = None,
         max_attempts: int = 3,
     ) -> Callable[[AgentFunction], AgentFunction]:
         """Know a function as an agent: an async generator that takes a `RunContext`, and yields text and
@@ -217,34 +224,56 @@ class Runner:
         return self._opened
 
     async def start_up(self) -> None:
-        """Connect to the log, and, without a broker, begin to work. A second call does nothing. The state is
-        started, too; it is its owner who closes it."""
-        if self._opened:
-            return
-        await self.log.start()
-        if self.state is not None:
-            await self.state.start()
-        await self._jobs.start_up()
-        self._opened = True
-        if self._jobs.local and self.agents:
-            self._begin_work()
-
-    async def close(self) -> None:
-        """Stop to work, as `work` does when it is cancelled, and disconnect from broker and log. May be
-        called more than once."""
-        if not self._opened:
-            return
-        self._opened = False
-        try:
-            await self._end_work()
-            for task in self._sending:
-                task.cancel()
-            await asyncio.gather(*self._sending, return_exceptions=True)
-        finally:
+        """Start the log and the state, and, without a broker, begin to work. A second call does nothing.
+        Where it fails, all is closed again."""
+        async with self._opening:
+            if self._opened:
+                return
             try:
-                await self._jobs.close()
+                await self._start(self.log)
+                if self.state is not None:
+                    await self._start(self.state)
+                await self._jobs.start_up()
+            except BaseException:
+                await self._close_mine()
+                raise
+            self._opened = True
+            if self._jobs.local and self.agents:
+                self._begin_work()
+
+    async def close(self, seconds: float | None = None) -> None:
+        """Stop to work, as `work` does when it is cancelled, disconnect from the broker, and close what was
+        started. `seconds`: for how long runs may go on, instead of `shutdown_seconds`. May be called more
+        than once."""
+        async with self._opening:
+            if not self._opened:
+                return
+            self._opened = False
+            try:
+                await self._end_work(self._shutdown_seconds if seconds is None else seconds)
+                if self._sending:
+                    await asyncio.wait(self._sending, timeout=CLOSE_SECONDS)
             finally:
-                await self.log.close()
+                for task in self._sending:
+                    task.cancel()
+                try:
+                    await asyncio.gather(*self._sending, return_exceptions=True)
+                    await self._jobs.close()
+                finally:
+                    await self._close_mine()
+
+    async def _start(self, one: _Opened) -> None:
+        if not getattr(one, "started", False):
+            self._mine.append(one)
+            await one.start()
+
+    async def _close_mine(self) -> None:
+        while self._mine:
+            one = self._mine.pop()
+            try:
+                await one.close()
+            except Exception:
+                logger.exception("%s could not be closed", type(one).__name__)
 
     async def __aenter__(self) -> Self:
         await self.start_up()
@@ -265,13 +294,18 @@ class Runner:
             raise ValueError("This Runner has no agents to work with: Runner(log, [agent]), or add(agent).")
         opens = not self._opened
         await self.start_up()
+        begins = self._begin_work()  # False: without a broker it works while it is open, whoever calls this
         try:
-            self._begin_work()
             if self._jobs.local:
                 await asyncio.Event().wait()
+            elif not begins:
+                raise RuntimeError("This Runner works already: work() is called once in a process.")
             await self._jobs.receive(self._max_runs)
         finally:
-            await (self.close() if opens else self._end_work())
+            if opens:
+                await self.close()
+            elif begins:
+                await self._end_work(self._shutdown_seconds)
 
     # Runs
 
@@ -288,7 +322,9 @@ class Runner:
         """Begin a run, and return at once; it goes on whether anybody reads it or not.
 
         `agent`: one that was added, or its name. `session`: the conversation that it belongs to; of an
-        object only the id counts, since the run's worker has it from its own state. `run_id`: a name of your
+        object only the id counts, since the run's worker has it from its own state. It begins when those of
+        that session which were started before it are over (their order is known within one
+        `conversation_id`; those of another one are not made at the same time). `run_id`: a name of your
         own: to start the same under the same name again is to get the run that there is. `conversation_id`:
         what `runs_of` finds it by, by default the session's id. `options`: for the provider, JSON.
 
@@ -315,12 +351,52 @@ class Runner:
         """A run that was started, here or elsewhere. That there is one is not looked up."""
         return RunHandle(self, run_id)
 
-    def attach(self, run_id: str, after: str | None = None, **options: Any) -> LogReader:
-        """Read a run, from its start or after a cursor. `options`: as `LogReader` takes them. Who stops
+    def attach(
+        self,
+        run_id: str,
+        after: str | Literal["now"] | None = None,
+        *,
+        follow: bool = True,
+        deadline: float | None = None,
+        lost_after: float | None = 30.0,
+        filter: TurnFilter | None = None,
+    ) -> LogReader:
+        """Read a run, from its start or after a cursor; the options are as `LogReader` has them. Who stops
         reading does not cancel the run; `cancel()` of the reader does."""
         self._check_open()
-        options.setdefault("on_cancel", lambda: self.cancel(run_id))
-        return LogReader(self.log, run_id, after=after, **options)
+        return LogReader(
+            self.log,
+            run_id,
+            after=after,
+            follow=follow,
+            deadline=deadline,
+            lost_after=lost_after,
+            filter=filter,
+            on_cancel=lambda: self.cancel(run_id),
+        )
+
+    def follow(
+        self,
+        conversation_id: str,
+        *,
+        run_id: str | None = None,
+        after: str | None = None,
+        follow: bool = True,
+        lost_after: float | None = 30.0,
+        filter: TurnFilter | None = None,
+    ) -> AsyncGenerator[StreamEvent]:
+        """Read the runs of a conversation one after the other, and newer ones as they come: see
+        `follow_conversation`."""
+        self._check_open()
+        return follow_conversation(
+            self.log,
+            conversation_id,
+            run_id=run_id,
+            after=after,
+            follow=follow,
+            lost_after=lost_after,
+            filter=filter,
+        )
 
     async def status(self, run_id: str) -> RunStatus:
         """Raises RunNotFound."""
@@ -333,7 +409,7 @@ class Runner:
             agent=request.agent,
             session_id=request.session_id,
             conversation_id=head.conversation_id,
-            status=_word(head),
+            status=status_word(head),
             attempts=head.attempts,
             cursor=encode_cursor(run_id, head.incarnation, head.last),
             cancelling=head.cancel if end is None else None,
@@ -349,21 +425,16 @@ class Runner:
 
         Raises RunFailed (with the code "lost" where its worker was lost), RunCancelled and RunIncomplete
         (also where the beginning of its events is not kept any more), all with the `partial` response;
-        TimeoutError after `timeout` seconds; LogExpired; and ProducerLost where it has had no worker for
-        `lost_after` seconds (None: wait on).
+        TimeoutError after `timeout` seconds; LogExpired; and ProducerLost where its worker is gone, and none
+        has taken it over for `lost_after` seconds (None: wait on). One that no worker has begun yet is waited
+        for: `timeout` bounds that.
         """
         request = await self._request(run_id)
         fold = RunFold(run_id, session_id=request.session_id)
-        end: RunEnded | None = None
-        gap = False
         async with self.attach(run_id, deadline=timeout, lost_after=lost_after) as reader:
             async for event in reader:
-                gap = gap or isinstance(event, Gap)
-                if isinstance(event, RunEnded) and not event.scope:
-                    end = event
                 fold.apply(event)
-        response = fold.response()
-        return _checked(run_id, end, gap, response)
+        return _checked(run_id, fold)
 
     async def cancel(self, run_id: str, mode: CancelMode = "now") -> None:
         """Stop a run: "now", or "after_turn", when its turn's answer and tools are done. Its worker learns of
@@ -373,8 +444,18 @@ class Runner:
         self._check_open()
         if mode not in ("now", "after_turn"):
             raise ValueError(f"cancel(mode={mode!r}): it is 'now' or 'after_turn'.")
-        entry = encode_entry([RunEnded(Outcome.CANCELLED)])
-        await self.log.cancel(run_id, mode, entry, Tombstone(Outcome.CANCELLED))
+        head = await self.log.cancel(run_id, mode, encode_entry([CANCELLED]), tombstone_of(CANCELLED))
+        if self._worker is not None:
+            await self._worker.look(run_id)
+        if head.epoch == 0:  # no worker had it, which would look for the next of its session
+            self._spawn(self._send_next(head), run_id)
+
+    async def delete(self, run_id: str) -> None:
+        """Forget a run: all that the log has of it, at once, whether it is over or not. Its worker stops with
+        its next sign of life, and those who read it get LogExpired. What its session remembers stays:
+        `AgentSession.clear` forgets that. One that does not exist is no error."""
+        self._check_open()
+        await self.log.delete(run_id)
         if self._worker is not None:
             await self._worker.look(run_id)
 
@@ -386,9 +467,10 @@ class Runner:
 
     # Inside
 
-    def _begin_work(self) -> None:
+    def _begin_work(self) -> bool:
+        """False: that was done already."""
         if self._worker is not None:
-            return
+            return False
         worker = self._worker = Worker(
             self.log,
             self._registrations,
@@ -405,8 +487,9 @@ class Runner:
             take=worker.begin,
         )
         self._reaping = asyncio.create_task(reaper.run(), name="cadenza reaper")
+        return True
 
-    async def _end_work(self) -> None:
+    async def _end_work(self, seconds: float) -> None:
         worker, reaping = self._worker, self._reaping
         self._worker = self._reaping = None
         if reaping is not None:
@@ -414,7 +497,7 @@ class Runner:
             with suppress(asyncio.CancelledError):
                 await reaping
         if worker is not None:
-            await worker.close(self._shutdown_seconds)
+            await worker.close(seconds)
 
     async def _do(self, run_id: str) -> None:
         """A job that the broker brought."""
@@ -425,9 +508,23 @@ class Runner:
         """Tell workers of the run, and do not wait for that: who starts it has nothing from it."""
         if self._jobs.local and self._worker is None:
             return  # a client without a broker: a worker finds it in the log
-        task = asyncio.create_task(self._send_job(run_id), name=f"cadenza job {run_id}")
+        self._spawn(self._send_job(run_id), run_id)
+
+    def _spawn(self, work: Coroutine[Any, Any, None], run_id: str) -> None:
+        """`work` raises nothing."""
+        task = asyncio.create_task(work, name=f"cadenza job {run_id}")
         self._sending.add(task)
         task.add_done_callback(self._sending.discard)
+
+    async def _send_next(self, head: RunHead) -> None:
+        """Tell workers of the run that waited for this one, if there is one."""
+        try:
+            request = RunRequest.decode(await self.log.meta(head.run_id))
+            after = await run_after(self.log, head, request.session_id) if request.session_id else None
+            if after is not None:
+                self._send(after)
+        except (StateError, RunNotFound, ValueError):
+            logger.debug("what waits for run %r is found by a reaper", head.run_id, exc_info=True)
 
     async def _send_job(self, run_id: str) -> None:
         try:
@@ -478,46 +575,12 @@ class Runner:
             )
 
 
-@dataclass(frozen=True, slots=True)
-class RunHandle:
-    """One run: what `Runner` does with it, without its id."""
-
-    runner: Runner
-    run_id: str
-
-    def __repr__(self) -> str:
-        return f"<RunHandle {self.run_id!r}>"
-
-    def attach(self, after: str | None = None, **options: Any) -> LogReader:
-        """See `Runner.attach`."""
-        return self.runner.attach(self.run_id, after, **options)
-
-    async def status(self) -> RunStatus:
-        """See `Runner.status`."""
-        return await self.runner.status(self.run_id)
-
-    async def result(self, timeout: float | None = None, *, lost_after: float | None = 30.0) -> AgentResponse:
-        """See `Runner.result`."""
-        return await self.runner.result(self.run_id, timeout, lost_after=lost_after)
-
-    async def cancel(self, mode: CancelMode = "now") -> None:
-        """See `Runner.cancel`."""
-        await self.runner.cancel(self.run_id, mode)
-
-
-def _word(head: RunHead) -> str:
-    if head.tombstone is not None:
-        return head.tombstone.outcome.value
-    if head.epoch == 0:
-        return "queued"
-    return "running" if head.lease_left > 0 else "recovering"
-
-
-def _checked(run_id: str, end: RunEnded | None, gap: bool, response: AgentResponse) -> AgentResponse:
+def _checked(run_id: str, fold: RunFold) -> AgentResponse:
     """The response of a run that is complete; raises for any other."""
+    end, response = fold.ended, fold.response()
     outcome = Outcome.INTERRUPTED if end is None else end.outcome
-    said = f": {end.message}" if end is not None and end.message else ""
-    if outcome == Outcome.COMPLETED and not gap:
+    said = f": {end.message}".removesuffix(".") if end is not None and end.message else ""
+    if outcome == Outcome.COMPLETED and not fold.gap:
         return response
     if outcome == Outcome.COMPLETED:
         raise RunIncomplete(
@@ -531,13 +594,13 @@ def _checked(run_id: str, end: RunEnded | None, gap: bool, response: AgentRespon
         raise RunFailed(f"The worker of the run {run_id!r} was lost{said}.", code="lost", partial=response)
     if outcome == Outcome.FAILED:
         code = end.error if end is not None else None
-        raise RunFailed(f"The run {run_id!r} failed ({code}){said}", code=code, partial=response)
+        raise RunFailed(f"The run {run_id!r} failed ({code}){said}.", code=code, partial=response)
     raise RunIncomplete(f"The run {run_id!r} was interrupted{said}.", reason="interrupted", partial=response)
 
 
 def _name(agent: Source) -> str:
     name = getattr(agent, "name", None) or getattr(agent, "__name__", None)
-    return name if isinstance(name, str) else ""
+    return name if isinstance(name, str) and name != "<lambda>" else ""
 
 
 def _kind(given: object) -> str:

@@ -7,15 +7,16 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from cadenza.events import Outcome
 from cadenza.state.payload import from_name, to_name
 from cadenza.state.sqlite_file import Schema, SQLiteFile, Transaction
 
-from .errors import LogBehind, LogClosed, RunConflict, RunNotFound, StaleWriter
+from .errors import log_behind, log_closed, run_conflict, run_not_found, stale_writer
 from .sqlite_watch import SQLiteWatch
 from .stream_log import (
+    PAGE_BYTES,
     CancelMode,
     Claim,
     ConversationRun,
@@ -121,6 +122,11 @@ class SQLiteLog:
         self._file = SQLiteFile(place, SCHEMA, patience=patience, fsync=fsync, clock=clock)
         self._watch = SQLiteWatch(place)
 
+    @property
+    def started(self) -> bool:
+        """Whether somebody has started it, who is to close it."""
+        return self._file.started
+
     async def start(self) -> None:
         """Open the file. Raises `StateError`, with the path and what to do, where that cannot be."""
         await self._file.start()
@@ -143,9 +149,7 @@ class SQLiteLog:
             run = _find(transaction, id)
             if run is not None:
                 if (run.conversation, _meta(transaction, run)) != (conversation, meta):
-                    raise RunConflict(
-                        f"The run {run_id!r} exists, and was started with something else. Use another id."
-                    )
+                    raise run_conflict(run_id)
                 return _head(run_id, run, now), False
             _forget(transaction, id)  # one whose time is over
             number = transaction.number()
@@ -306,11 +310,7 @@ class SQLiteLog:
                 return _head(run_id, run, now)
             _refuse_if_over(run_id, run)
             if after != run.last:
-                raise LogBehind(
-                    f"The log of the run {run_id!r} ends with event {run.last}, its writer goes on after "
-                    f"event {after}: either has lost data.",
-                    run.last,
-                )
+                raise log_behind(run_id, run.last, after)
             run = self._touch(transaction, run, now + _micro(seconds))
             if count or tombstone is not None:
                 run = self._add(transaction, run, data, count)
@@ -354,7 +354,7 @@ class SQLiteLog:
                     break
                 waits = await wait.until(deadline)
         if page is None:
-            raise _no_run(run_id)
+            raise run_not_found(run_id)
         return page
 
     async def compact(self, run_id: str, incarnation: int, entries: Sequence[StoredEntry]) -> None:
@@ -487,27 +487,20 @@ def _find(transaction: Transaction, id: bytes) -> _Run | None:
 def _get(transaction: Transaction, id: bytes, run_id: str) -> _Run:
     run = _find(transaction, id)
     if run is None:
-        raise _no_run(run_id)
+        raise run_not_found(run_id)
     return run
-
-
-def _no_run(run_id: str) -> RunNotFound:
-    return RunNotFound(f"There is no run {run_id!r}: it was not started, or long ago.")
 
 
 def _written_by(transaction: Transaction, id: bytes, run_id: str, epoch: int) -> _Run:
     run = _get(transaction, id, run_id)
     if run.epoch != epoch:
-        raise StaleWriter(
-            f"The run {run_id!r} has another writer by now (epoch {run.epoch}): that of epoch {epoch} "
-            "must stop."
-        )
+        raise stale_writer(run_id, epoch, run.epoch)
     return run
 
 
 def _refuse_if_over(run_id: str, run: _Run) -> None:
     if run.outcome is not None:
-        raise LogClosed(f"The run {run_id!r} is over ({run.outcome}): its log takes nothing more.")
+        raise log_closed(run_id, run.outcome)
 
 
 def _meta(transaction: Transaction, run: _Run) -> bytes:
@@ -536,15 +529,20 @@ def _head(run_id: str, run: _Run, now: int) -> RunHead:
 
 
 def _page(transaction: Transaction, run_id: str, run: _Run, after: int, limit: int) -> Page:
-    entries: list[Any] = []
+    entries: list[StoredEntry] = []
     if run.first <= run.last:
-        entries = transaction.execute(
+        size = 0
+        for row in transaction.execute(
             "SELECT last, data FROM entries WHERE run = ? AND last > ? ORDER BY last LIMIT ?",
             run.number,
             after,
             limit,
-        ).fetchall()
-    return Page(_head(run_id, run, transaction.now), [StoredEntry(*row) for row in entries])
+        ):
+            entries.append(StoredEntry(*row))
+            size += len(entries[-1].data)
+            if size >= PAGE_BYTES:
+                break
+    return Page(_head(run_id, run, transaction.now), entries)
 
 
 def _forget(transaction: Transaction, id: bytes) -> None:

@@ -12,6 +12,7 @@ import asyncio
 import logging
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -27,6 +28,9 @@ LINGER_POLLS: Final = 50
 """For how many of them the thread stays when nobody waits: a reader waits again when it has read."""
 TROUBLE_SECONDS: Final = 0.1
 """The pause of the thread where the file cannot be read."""
+LEISURE: Final = 10
+"""How much longer than its last look, which asks for each who waits, the thread pauses: with thousands who
+wait, and a file that changes all the time, it is busy for a tenth of the time."""
 
 Topic = tuple[str, bytes]
 
@@ -145,6 +149,7 @@ class SQLiteWatch:
         idle = 0
         while not stop.is_set():
             waits = self._all()
+            began = time.monotonic()
             if waits:
                 idle = 0
                 [changes] = connection.execute("PRAGMA data_version").fetchone()
@@ -157,7 +162,7 @@ class SQLiteWatch:
                 idle += 1
                 if idle > LINGER_POLLS and self._leave(stop):
                     return
-            stop.wait(POLL_SECONDS)
+            stop.wait(max(POLL_SECONDS, LEISURE * (time.monotonic() - began)))
 
     def _leave(self, stop: threading.Event) -> bool:
         with self._lock:

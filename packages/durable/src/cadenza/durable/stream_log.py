@@ -31,6 +31,7 @@ from typing import Literal, NamedTuple, Protocol, TypeAlias
 from cadenza.events import Outcome
 
 __all__ = [
+    "PAGE_BYTES",
     "CancelMode",
     "Claim",
     "ConversationRun",
@@ -43,6 +44,12 @@ __all__ = [
 ]
 
 CancelMode: TypeAlias = Literal["now", "after_turn"]
+
+PAGE_BYTES = 1_000_000
+"""A page has no further entry once it has so much. Ours: a slow line carries it well within the time that an
+answer may take."""
+MOST_SECONDS = 1e9
+"""The longest that data can be told to live: some 30 years. Ours: every backend can count so far."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +74,13 @@ class Retention:
     """How long after its end a run becomes `due`, for compaction. None: never."""
 
     def __post_init__(self) -> None:
-        if not 0 < self.data_seconds <= self.head_seconds:
+        if not 0 < self.data_seconds <= self.head_seconds <= MOST_SECONDS:
             raise ValueError(
-                f"{self}: data_seconds must be more than 0, and head_seconds not less than data_seconds."
+                f"{self}: data_seconds must be more than 0, head_seconds not less than data_seconds, and "
+                f"neither more than {MOST_SECONDS:g}."
             )
+        if self.compact_seconds is not None and not 0 <= self.compact_seconds <= MOST_SECONDS:
+            raise ValueError(f"{self}: compact_seconds must be from 0 to {MOST_SECONDS:g}, or None (never).")
         if self.max_events is not None and self.max_events < 1:
             raise ValueError(f"{self}: max_events must be at least 1, or None.")
 
@@ -254,7 +264,8 @@ class StreamLog(Protocol):
 
     async def read(self, run_id: str, after: int, limit: int) -> Page:
         """Up to `limit` entries with events after number `after`, the oldest first: the first of them may
-        begin before. Never waits. Raises RunNotFound."""
+        begin before. They are fewer, but one at least, where they have `PAGE_BYTES` bytes together: the entry
+        that reaches that is the last. Never waits. Raises RunNotFound."""
         ...
 
     async def tail(self, run_id: str, after: int, limit: int, seconds: float) -> Page:

@@ -5,26 +5,36 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 from uuid import uuid4
 
-from cadenza.events import Outcome
 from cadenza.state import State, StateUnavailableError
 
+from .endings import LOST
 from .errors import DurableError, LogClosed, RunNotFound
 from .execution import Execution
 from .log_writer import LogWriter
+from .recovery import NewerCheckpointError
 from .registry import Registration
-from .run_request import RunRequest
-from .stream_log import StreamLog
+from .run_request import NewerRequestError, RunRequest
+from .session_order import run_after, run_before
+from .stream_log import RunHead, StreamLog
 
 __all__ = ["Worker"]
 
 logger = logging.getLogger("cadenza.durable")
 
+REMEMBERED = 1000
+"""How many runs that are left to others are known, so that each is said once. Ours."""
+
 
 class Worker:
-    """Up to `most` runs at a time. `registrations`: by the names of the agents."""
+    """Up to `most` runs at a time. `registrations`: by the names of the agents.
+
+    Runs of one session are made in the order in which they were started, one at a time. One that has to wait
+    is left alone, and takes no place: the worker that ends the one before it tries it at once.
+    """
 
     def __init__(
         self,
@@ -45,7 +55,10 @@ class Worker:
         self._most = most
         self._tasks: dict[str, asyncio.Task[None]] = {}
         """By run: those that are being made here, or wait for a place."""
+        self._again: set[str] = set()
+        """Those that `begin` was called for once more meanwhile."""
         self._executions: dict[str, Execution] = {}
+        self._left: set[str] = set()
         self._closing = False
 
     @property
@@ -62,10 +75,18 @@ class Worker:
 
     def begin(self, run_id: str) -> None:
         """The same, and do not wait for it. Does nothing for a run that is being made here already."""
-        if run_id in self._tasks or self._closing:
+        if self._closing:
+            return
+        if run_id in self._tasks:
+            self._again.add(run_id)
             return
         task = self._tasks[run_id] = asyncio.create_task(self._in_place(run_id), name=f"cadenza run {run_id}")
-        task.add_done_callback(lambda _: self._tasks.pop(run_id, None))
+        task.add_done_callback(lambda task: self._done(run_id, task))
+
+    def _done(self, run_id: str, task: asyncio.Task[None] | None) -> None:
+        if self._tasks.get(run_id) is task:
+            del self._tasks[run_id]
+            self._again.discard(run_id)
 
     async def look(self, run_id: str) -> None:
         """If this run is being made here, see now whether it was cancelled."""
@@ -89,6 +110,8 @@ class Worker:
         async with self._places:
             try:
                 await self._make(run_id)
+            except (NewerRequestError, NewerCheckpointError) as error:
+                self._leave(run_id, str(error))
             except (LogClosed, RunNotFound):
                 logger.debug("run %r is over: nothing to be done", run_id)
             except StateUnavailableError as error:
@@ -97,32 +120,38 @@ class Worker:
                 )
             except Exception:
                 logger.exception("run %r cannot be worked on", run_id)
+        self._done(run_id, asyncio.current_task())  # not a moment later: it may be begun again
 
     async def _make(self, run_id: str) -> None:
         try:
             request = RunRequest.decode(await self._log.meta(run_id))
+        except NewerRequestError:
+            raise
         except ValueError as error:
             await self._close_foreign(run_id, error)
             return
         registration = self._registrations.get(request.agent)
         if registration is None:
-            logger.warning(
-                "run %r is for the agent %r, which this worker does not have (it has %s): left to others",
+            known = ", ".join(map(repr, self._registrations)) or "none"
+            self._leave(
                 run_id,
-                request.agent,
-                ", ".join(map(repr, self._registrations)) or "none",
+                f"It is for the agent {request.agent!r}, which this worker does not have (it has {known}).",
             )
             return
-        if request.session_id is not None and self._state is None:
-            logger.warning(
-                "run %r has a session, and this worker has no state to keep that in: left to others. Give it "
-                "one, as in Runner(log, state=SQLiteState('sessions.db')).",
-                run_id,
-            )
-            return
+        if request.session_id is not None:
+            if self._state is None:
+                self._leave(
+                    run_id,
+                    "It has a session, and this worker has no state to keep that in. Give it one, as in "
+                    "Runner(log, state=SQLiteState('sessions.db')).",
+                )
+                return
+            head = await self._log.head(run_id)
+            if not await self._is_next(head, request.session_id):
+                return
         claim = await self._log.claim(run_id, uuid4().hex, self._lease_seconds)
         if claim is None:
-            logger.debug("run %r has another worker: put off", run_id)
+            logger.debug("run %r has another worker", run_id)
             return
         execution = Execution(
             self._log,
@@ -137,6 +166,29 @@ class Worker:
             await execution.run()
         finally:
             del self._executions[run_id]
+        if request.session_id is not None:
+            with suppress(StateUnavailableError):  # then a reaper finds it
+                if (after := await run_after(self._log, claim.head, request.session_id)) is not None:
+                    self.begin(after)
+
+    async def _is_next(self, head: RunHead, session_id: str) -> bool:
+        """Whether no run of the session goes before this one."""
+        while True:
+            self._again.discard(head.run_id)
+            before = await run_before(self._log, head, session_id)
+            if before is None:
+                return True
+            if head.run_id not in self._again:  # else that one may just have ended
+                logger.debug("run %r waits for the run %r of its session", head.run_id, before)
+                return False
+
+    def _leave(self, run_id: str, why: str) -> None:
+        """Say, once, why this run is left to others."""
+        if run_id not in self._left:
+            logger.warning("run %r is left to other workers: %s", run_id, why)
+            if len(self._left) >= REMEMBERED:
+                self._left.clear()
+            self._left.add(run_id)
 
     async def _close_foreign(self, run_id: str, reason: ValueError) -> None:
         """Close a run that no Runner has started, if whoever did is gone: nobody can go on with it."""
@@ -147,6 +199,6 @@ class Worker:
             logger.warning("run %r was lost by its writer, and cannot be made here: %s", run_id, reason)
             writer = LogWriter(self._log, claim, lease_seconds=self._lease_seconds)
             try:
-                await writer.close(Outcome.LOST, error="lost")
+                await writer.close(LOST.outcome, error=LOST.error, message=LOST.message, event=LOST)
             except DurableError as error:
                 logger.warning("run %r could not be closed: %s", run_id, error)

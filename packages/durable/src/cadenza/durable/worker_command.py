@@ -98,8 +98,6 @@ async def _serve(path: str) -> None:
         work.cancel()
         with suppress(asyncio.CancelledError):
             await work
-        if runner.state is not None:
-            await runner.state.close()
     logger.info("this worker has stopped")
 
 
@@ -127,6 +125,7 @@ def _run_file(file: Path) -> ModuleType:
     try:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
+        del sys.modules[file.stem]
         raise WorkerError(f"{file} cannot be run: {_describe(error)}") from error
     return module
 

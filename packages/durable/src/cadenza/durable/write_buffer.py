@@ -1,20 +1,20 @@
 """`WriteBuffer`: what a writer has not sent yet, and when the next batch of it goes.
 
 The first event after a pause goes at once; what comes within `linger_seconds` of a batch waits for the next.
-Text that is appended to text of the same scope and phase is one event with it, for as long as it waits: a
-slow backend makes larger events, not more of them. Nothing is dropped.
+Text that only adds to the text before it is one event with it, for as long as it waits, and so is reasoning:
+a slow backend makes larger events, not more of them. Nothing is dropped.
 
 Pure: it is told the time, in seconds of any clock that does not go back.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 
-from cadenza.events import StreamEvent, Text
+from cadenza.events import Reasoning, StreamEvent, Text
 
-from .log_entries import encode_element, join_elements
+from .log_entries import continues, encode_element, join_elements
 from .stream_log import Tombstone
 
 __all__ = ["Batch", "WriteBuffer"]
@@ -50,10 +50,9 @@ class WriteBuffer:
         self._linger = linger_seconds
         self._most = max_pending
         self._elements: list[str] = []
-        self._run: list[str] | None = None
-        """The parts of the newest event, which is appended text, in this scope and phase:"""
-        self._scope = ""
-        self._phase: str | None = None
+        self._first: Text | Reasoning | None = None
+        """The newest event, where others may add to its text; and the parts of that:"""
+        self._parts: list[str] = []
         self._size = 0
         self._checkpoint: bytes | None = None
         self._tombstone: Tombstone | None = None
@@ -66,6 +65,11 @@ class WriteBuffer:
         return not (self._size or self._hasty)
 
     @property
+    def hasty(self) -> bool:
+        """Whether what waits should wait no longer."""
+        return self._hasty or self._size >= min(HASTE, self._most)
+
+    @property
     def full(self) -> bool:
         """Whether more waits than should. What is added all the same is kept, too."""
         return self._size >= self._most
@@ -73,12 +77,12 @@ class WriteBuffer:
     def add(self, event: StreamEvent, checkpoint: bytes | None = None) -> None:
         """Put in an event, and a checkpoint that goes with its batch, when that is due. Raises TypeError or
         ValueError for an event that JSON cannot hold, and adds nothing."""
-        if type(event) is Text and event.mode == "append" and not event.extra:
-            if self._run is None or event.scope != self._scope or event.phase != self._phase:
+        if isinstance(event, Text | Reasoning) and not event.extra:
+            if self._first is None or not continues(self._first, event):
                 self._close_run()
-                self._run, self._scope, self._phase = [], event.scope, event.phase
+                self._first = event
                 self._size += OVERHEAD
-            self._run.append(event.text)
+            self._parts.append(event.text)
             self._size += len(event.text)
         else:
             element = encode_element(event)
@@ -109,7 +113,7 @@ class WriteBuffer:
         """Seconds until the next batch may go; None: nothing waits."""
         if self.empty:
             return None
-        if self._hasty or self._size >= HASTE:
+        if self.hasty:
             return 0.0
         return max(0.0, self._sent + self._linger - now)
 
@@ -131,7 +135,6 @@ class WriteBuffer:
         return batch
 
     def _close_run(self) -> None:
-        if self._run is not None:
-            text = Text("".join(self._run), scope=self._scope, phase=self._phase)
-            self._elements.append(encode_element(text))
-            self._run = None
+        if self._first is not None:
+            self._elements.append(encode_element(replace(self._first, text="".join(self._parts))))
+            self._first, self._parts = None, []

@@ -376,6 +376,11 @@ class RedisState:
         self.inbox = RedisInbox(self._link, claim_seconds=claim_seconds)
         self.permits: SharedPermits | None = RedisShares(self._link)
 
+    @property
+    def started(self) -> bool:
+        """Whether somebody has started it, who is to close it."""
+        return self._link.started
+
     async def start(self) -> None:
         """Connect. A server that cannot be reached is no error, but only logged: calls try on by themselves.
         Raises `StateError` where it is too old, refuses us, or is part of a cluster and nobody said so."""

@@ -33,11 +33,15 @@ SHARDS: Final = 16
 """Into how many hash slots the keys of one prefix fall. Never to be changed: it decides where a key is."""
 
 FLIGHTS = 2
-"""Pipelines that are under way at once, each on a connection of its own. Ours, as are the next four."""
+"""Pipelines that are under way at once, each on a connection of its own. Ours, as are the next six."""
 MOST_CALLS = 256
 """Calls in one pipeline."""
 ANSWER_SECONDS = 2.0
-"""How long one answer may take before the connection counts as dead."""
+"""How long an answer may take before the connection counts as dead."""
+CONNECT_SECONDS = 1.5
+"""How long the connecting may take: less, so that it can be told from a server that does not answer."""
+CALL_SECONDS = 0.01
+"""How much longer a pipeline may take for each of its calls."""
 FIRST_PAUSE = 0.05
 """Seconds before the second attempt; each further pause is twice as long."""
 LONGEST_PAUSE = 1.0
@@ -81,6 +85,10 @@ class _NoAnswerError(Exception):
         self.maybe_done = maybe_done
 
 
+class _PatienceOverError(Exception):
+    """The caller waits no longer for this answer."""
+
+
 class RedisLink:
     """One client, shared by all parts of a `RedisState`, or of what else calls itself `user` in errors."""
 
@@ -105,6 +113,8 @@ class RedisLink:
         self._flights: set[asyncio.Task[None]] = set()
         self._forgotten = 0
         self._offset = 0
+        self._limited = False
+        """Whether it is for this link, and not for its client, to see that an answer comes in time."""
 
     def tag(self, shard: int) -> bytes:
         """What the keys of a shard begin with: the braces keep them in one hash slot."""
@@ -135,23 +145,34 @@ class RedisLink:
         maybe_done = False
         trouble: BaseException | None = None
         pause = FIRST_PAUSE
-        try:
-            async with asyncio.timeout(self._patience):
-                while True:
-                    call = _Call(script, parts, loop.create_future())
-                    self._send(call)
-                    try:
-                        return await call.answer, maybe_done
-                    except _NoAnswerError as error:
-                        maybe_done = maybe_done or error.maybe_done
-                        trouble = error.cause
-                    await asyncio.sleep(pause * random.uniform(0.5, 1.0))
-                    pause = min(2 * pause, LONGEST_PAUSE)
-        except TimeoutError:
-            raise StateUnavailableError(
-                f"Redis at {self._where} did not answer for {self._patience:g} s "
-                f"({trouble if trouble is not None else 'it is connected, and silent'})."
-            ) from trouble
+        until = loop.time() + self._patience
+        while True:
+            call = _Call(script, parts, loop.create_future())
+            self._send(call)
+            # Half of what asyncio.timeout() costs, on the way of every call.
+            timer = loop.call_at(until, _give_up, call.answer)
+            try:
+                return await call.answer, maybe_done
+            except _NoAnswerError as error:
+                maybe_done = maybe_done or error.maybe_done
+                trouble = error.cause
+            except _PatienceOverError:
+                break
+            finally:
+                timer.cancel()
+            left = until - loop.time()
+            if left <= 0:
+                break
+            await asyncio.sleep(min(left, pause * random.uniform(0.5, 1.0)))
+            pause = min(2 * pause, LONGEST_PAUSE)
+        raise StateUnavailableError(
+            f"Redis at {self._where} did not answer for {self._patience:g} s "
+            f"({trouble if trouble is not None else 'it is connected, and silent'})."
+        ) from trouble
+
+    @property
+    def started(self) -> bool:
+        return self._client is not None
 
     async def start(self) -> None:
         """Make the client, and look at the server if it can be reached."""
@@ -163,13 +184,14 @@ class RedisLink:
             self._client = None
             raise StateError(f"{self._user} needs answers as bytes: leave decode_responses out.")
         try:
-            async with asyncio.timeout(self._patience):
+            async with asyncio.timeout(self._patience), self._in_time(1):
                 server: dict[str, Any] = await self._client.info()
         except Exception as error:
             if (problem := _refusal(error)) is not None:
                 await self.close()
                 raise problem from error
-            logger.warning("Redis at %s cannot be reached yet (%s); trying on.", self._where, error)
+            reason = str(error) or "it does not answer"
+            logger.warning("Redis at %s cannot be reached yet (%s); trying on.", self._where, reason)
             return
         try:
             self._check(server)
@@ -221,7 +243,7 @@ class RedisLink:
             ) from None
         options: dict[str, Any] = {
             "protocol": 2,
-            "socket_connect_timeout": ANSWER_SECONDS,
+            "socket_connect_timeout": CONNECT_SECONDS,
             "socket_timeout": ANSWER_SECONDS,
         }
         parts = urlsplit(self._url)
@@ -232,9 +254,16 @@ class RedisLink:
         try:
             if self._cluster or kind == "cluster":
                 return RedisCluster.from_url(url, retry=Retry(NoBackoff(), 0), **options)
+            # redis-py spends a task on the time limit of what it sends: `_limit` does instead.
+            self._limited = True
+            options["socket_timeout"] = None
             return Redis.from_url(url, retry=Retry(NoBackoff(), 0), **options)
         except ValueError as error:
-            raise StateError(f"{self._user} was given no URL of a server ({self._where}): {error}") from None
+            reason = "its port is no number" if str(error).startswith("Port could") else str(error)
+            raise StateError(
+                f"{self._user} was given {_shown(self._url)!r}, which is no URL of a server such as "
+                f"redis://localhost:6379: {reason}"
+            ) from None
 
     def _check(self, server: dict[str, Any]) -> None:
         version = str(server.get("redis_version", "6.2"))
@@ -250,7 +279,7 @@ class RedisLink:
         """Warn of a server that forgets. Where one may not ask for its configuration, nothing is said."""
         assert self._client is not None
         try:
-            async with asyncio.timeout(self._patience):
+            async with asyncio.timeout(self._patience), self._in_time(3):
                 found: dict[Any, Any] = {}
                 for names in ("maxmemory*", "appendonly", "save"):
                     found |= await self._client.config_get(names)
@@ -297,7 +326,11 @@ class RedisLink:
             forgotten = self._forgotten
             try:
                 answers = await self._execute([("EVALSHA", call.script.sha, *call.parts) for call in batch])
-                unknown = [at for at, answer in enumerate(answers) if _is_unknown_script(answer)]
+                unknown = [
+                    at
+                    for at, answer in enumerate(answers)
+                    if isinstance(answer, Exception) and _is_unknown_script(answer)
+                ]
                 if unknown:
                     whole = [("EVAL", batch[at].script.text, *batch[at].parts) for at in unknown]
                     for at, answer in zip(unknown, await self._execute(whole), strict=True):
@@ -322,6 +355,17 @@ class RedisLink:
 
     async def _execute(self, commands: Sequence[tuple[Argument, ...]]) -> list[Any]:
         """One pipeline; an error of one command is its answer."""
+        try:
+            async with self._in_time(len(commands)):
+                return await self._ask(commands)
+        except TimeoutError as error:
+            raise TimeoutError(f"Timeout reading from {self._where}") from error
+
+    def _in_time(self, calls: int) -> asyncio.Timeout:
+        """The time limit for the answers to so many calls. Beyond it, their connection is closed."""
+        return asyncio.timeout(ANSWER_SECONDS + CALL_SECONDS * (calls - 1) if self._limited else None)
+
+    async def _ask(self, commands: Sequence[tuple[Argument, ...]]) -> list[Any]:
         client: Any = self._client
         if client is None:
             raise StateError(f"The {self._user} was closed.")
@@ -359,6 +403,11 @@ def _resolve(future: asyncio.Future[Any], answer: Any) -> None:
     if problem is None:
         problem = _NoAnswerError(answer, maybe_done=_maybe_done(answer))
     future.set_exception(problem)
+
+
+def _give_up(future: asyncio.Future[Any]) -> None:
+    if not future.done():
+        future.set_exception(_PatienceOverError())
 
 
 def _refusal(error: BaseException) -> Exception | None:
@@ -401,10 +450,10 @@ def _is_answer(error: BaseException) -> bool:
     return isinstance(error, ResponseError)
 
 
-def _is_unknown_script(answer: object) -> bool:
+def _is_unknown_script(error: Exception) -> bool:
     from redis.exceptions import NoScriptError
 
-    return isinstance(answer, NoScriptError)
+    return isinstance(error, NoScriptError)
 
 
 def _text(value: Any) -> str:

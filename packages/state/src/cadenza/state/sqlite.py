@@ -433,6 +433,11 @@ class SQLiteState:
         self.leases = SQLiteLeases(self._file)
         self.inbox = SQLiteInbox(self._file, claim_seconds=claim_seconds)
 
+    @property
+    def started(self) -> bool:
+        """Whether somebody has started it, who is to close it."""
+        return self._file.started
+
     async def start(self) -> None:
         """Open the file. Raises `StateError`, with the path and what to do, where that cannot be."""
         await self._file.start()

@@ -127,6 +127,10 @@ class SQLiteFile:
             self._worker = loop.create_task(self._work(self._thread))
         return await answer
 
+    @property
+    def started(self) -> bool:
+        return self._thread is not None
+
     async def start(self) -> None:
         """Open the file, and create it if need be."""
         if self._thread is not None:
@@ -199,20 +203,19 @@ class SQLiteFile:
 
     @staticmethod
     def _step(connection: sqlite3.Connection, transaction: Transaction, job: _Job, writes: bool) -> Any:
-        if not (writes and job.writes):
-            try:
-                return job.step(transaction)
-            except (StateError, *OWN_FAULT) as error:
-                return _Raised(error)
-        connection.execute("SAVEPOINT step")
+        undoable = writes and job.writes
+        if undoable:
+            connection.execute("SAVEPOINT step")
         try:
             answer = job.step(transaction)
         except Exception as error:
             if isinstance(error, sqlite3.Error) and not isinstance(error, OWN_FAULT):
                 raise
-            connection.execute("ROLLBACK TO step")
+            if undoable:
+                connection.execute("ROLLBACK TO step")
             answer = _Raised(error)
-        connection.execute("RELEASE step")
+        if undoable:
+            connection.execute("RELEASE step")
         return answer
 
     def _sweep(self, transaction: Transaction, steps: int) -> None:

@@ -50,7 +50,7 @@ Observer = Callable[[Exchange | ScreenChange], object]
 """Called for each exchange once it has ended, and for each change of a screen."""
 
 FIRST_ID = 1_728_640_934_000
-"""Ids are counted from here: 13 digits, as Teams gives them (teams-protocol.md 1.3)."""
+"""Ids are counted from here by default: 13 digits, as Teams gives them (teams-protocol.md 1.3)."""
 
 ROUTES_CACHED = 4096
 
@@ -71,11 +71,16 @@ class Service:
     """The service, with every conversation that it knows.
 
     `keep` bounds what is remembered: the newest exchanges and violations, and the newest messages of each
-    conversation (at least that many, at most twice as many).
+    conversation (at least that many, at most twice as many). `first_id`: ids are counted from here.
     """
 
     def __init__(
-        self, rules: Rules | None = None, faults: Iterable[Fault] = (), *, keep: int = 5_000
+        self,
+        rules: Rules | None = None,
+        faults: Iterable[Fault] = (),
+        *,
+        keep: int = 5_000,
+        first_id: int = FIRST_ID,
     ) -> None:
         self.rules = rules or Rules()
         self.transcript: list[Exchange] = []
@@ -90,7 +95,7 @@ class Service:
         self._faults: list[list[Any]] = []  # each with the number of requests that it counted
         self._keep = keep
         self._count = 0  # of requests
-        self._ids = FIRST_ID
+        self._ids = first_id
         self.find_problem: Callable[[str | None], str | None] | None = None
         """Says what is wrong with the Authorization header of a request; None: nobody looks at it."""
         self._held: set[Plan] = set()

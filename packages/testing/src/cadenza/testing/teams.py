@@ -22,7 +22,7 @@ from cadenza.testing.person import Person
 from cadenza.testing.registration import Registration
 from cadenza.testing.rules import Rules
 from cadenza.testing.screen import Screen, ScreenMessage
-from cadenza.testing.service import Service
+from cadenza.testing.service import FIRST_ID, Service
 from cadenza.testing.token_service import OAuthConnection, TokenService
 from cadenza.testing.user import User
 
@@ -54,6 +54,7 @@ class Teams:
 
     `rules` and `faults` are those of the service. `clock` is where the time comes from, by default the
     running loop, whose time a `VirtualClock` makes virtual anyhow. `bot` is what `register` is given.
+    Ids of conversations and activities are counted from `first_id`: always the same ones, unless it is given.
     """
 
     def __init__(
@@ -63,8 +64,9 @@ class Teams:
         *,
         clock: VirtualClock | None = None,
         bot: Registration | None = None,
+        first_id: int = FIRST_ID,
     ) -> None:
-        self.service = Service(rules, faults)
+        self.service = Service(rules, faults, first_id=first_id)
         self.courier = Courier(self._judge, self._sign)
         self.driver = Driver(self.service, None if clock is None else clock.now, lambda: self.url)
         self.said: dict[str, dict[str, Any]] = {}

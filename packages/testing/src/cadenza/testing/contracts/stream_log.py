@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from cadenza.durable import (
+    PAGE_BYTES,
     CancelMode,
     Claim,
     ConversationRun,
@@ -818,6 +819,41 @@ class StreamLogContract(Contract):
                 assert page.head.last == 60
                 if rest:
                     assert list((await peer.tail("run", after, limit, SOON)).entries) == rest[:limit]
+
+    async def test_a_page_ends_with_the_entry_that_fills_it(
+        self, backend: StreamLog, peer: StreamLog
+    ) -> None:
+        claim = await self.begin(backend)
+        size = PAGE_BYTES // 10 * 4
+        for number, data in enumerate([b"x" * size] * 4 + [b"x" * (2 * PAGE_BYTES), b"y"]):
+            await self.append(backend, claim, number, data)
+        for after, expected in ((0, [1, 2, 3]), (3, [4, 5]), (4, [5]), (5, [6]), (6, [])):
+            page = await peer.read("run", after, 100)
+            assert [entry.last for entry in page.entries] == expected
+            assert page.head.last == 6
+        assert [entry.last for entry in (await peer.tail("run", 4, 100, SOON)).entries] == [5]
+
+    async def test_calls_that_are_made_at_once_have_an_outcome_each(self, backend: StreamLog) -> None:
+        claim = await self.begin(backend)
+        await backend.create("other", b"meta")
+        outcomes = await asyncio.gather(
+            backend.head("run"),
+            backend.head("nobody"),
+            self.append(backend, claim, 0, b"a"),
+            backend.read("nobody", 0, 10),
+            backend.create("run", b"something else"),
+            backend.read("run", 0, 10),
+            backend.meta("nobody"),
+            backend.claim("other", "me", self.lease),
+            backend.renew("run", claim.epoch - 1, self.lease),
+            backend.head("other"),
+            return_exceptions=True,
+        )
+        assert [type(outcome) for outcome in outcomes] == [
+            RunHead, RunNotFound, RunHead, RunNotFound, RunConflict, Page, RunNotFound, Claim, StaleWriter,
+            RunHead,
+        ]  # fmt: skip
+        assert (await backend.head("run")).last == 1
 
     async def test_a_tail_at_the_end_of_a_run_that_is_over_returns_at_once(
         self, backend: StreamLog, peer: StreamLog
