@@ -32,6 +32,7 @@ if __name__ == "__main__":
 from mutations.agents import AGENTS
 from mutations.auth import AUTH
 from mutations.defects import DEFECTS
+from mutations.durable import DURABLE
 from mutations.mutations import MUTATIONS, Mutation
 from mutations.surroundings import SURROUNDINGS
 from mutations.turns import TURNS
@@ -60,7 +61,7 @@ that the test which notices says what promise is broken."""
 SCHEDULES = "500"
 """Random schedules per fuzz test; CADENZA_FUZZ_COUNT says otherwise."""
 
-ALL: tuple[Mutation, ...] = MUTATIONS + TURNS + AUTH + SURROUNDINGS + AGENTS + DEFECTS
+ALL: tuple[Mutation, ...] = MUTATIONS + TURNS + AUTH + SURROUNDINGS + AGENTS + DURABLE + DEFECTS
 
 
 @dataclass(frozen=True, slots=True)

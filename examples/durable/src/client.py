@@ -2,14 +2,15 @@
 
 import argparse
 import asyncio
+import sys
 from contextlib import suppress
 
-from cadenza.durable import Runner
+from cadenza.durable import DurableError, Runner
 from cadenza.events import AttemptSuperseded, RunEnded, StreamEvent, Text, ToolCall
 from storage import make_broker, make_log
 
 
-def show(event: StreamEvent) -> None:
+def show(event: StreamEvent | None) -> None:
     """One event, for a terminal."""
     match event:
         case Text():
@@ -24,10 +25,16 @@ def show(event: StreamEvent) -> None:
 
 async def main(city: str | None, run_id: str | None, after: str | None) -> None:
     async with Runner(make_log(), broker=make_broker()) as runner:  # without agents: it makes no runs
-        run = runner.run(run_id) if run_id else await runner.start("planner", city or "Vienna")
+        run = runner.run(run_id) if run_id else await runner.start("planner", city or "")
         # None: this reader waits for a worker for as long as it takes.
         async with run.attach(after, lost_after=None) as reader:
             try:
+                try:
+                    async with asyncio.timeout(2):
+                        show(await anext(reader, None))
+                except TimeoutError:
+                    if (await run.status()).status == "queued":
+                        print("[queued: is a worker running?]", flush=True)
                 async for event in reader:
                     show(event)
             except asyncio.CancelledError:
@@ -37,10 +44,15 @@ async def main(city: str | None, run_id: str | None, after: str | None) -> None:
 
 
 if __name__ == "__main__":
-    arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("city", nargs="?", help="start a plan for this city")
-    arguments.add_argument("--run", help="instead, read this run")
-    arguments.add_argument("--after", help="go on after this cursor")
-    given = arguments.parse_args()
-    with suppress(KeyboardInterrupt):
-        asyncio.run(main(given.city, given.run, given.after))
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("city", nargs="?", help="start a plan for this city")
+    parser.add_argument("--run", help="instead, read this run")
+    parser.add_argument("--after", help="go on after this cursor")
+    given = parser.parse_args()
+    if bool(given.city) == bool(given.run) or (given.after and not given.run):
+        parser.error("name a city to start a plan, or a run to read: --run ID [--after CURSOR]")
+    try:
+        with suppress(KeyboardInterrupt):
+            asyncio.run(main(given.city, given.run, given.after))
+    except DurableError as error:  # there is no such run; the cursor is not its
+        sys.exit(str(error))

@@ -26,12 +26,12 @@ class Processes:
         self._environment = environment
         self._ends = ExitStack()
 
-    def start(self, command: list[str]) -> subprocess.Popen[str]:
+    def start(self, command: list[str], stderr: int = subprocess.DEVNULL) -> subprocess.Popen[str]:
         process = subprocess.Popen(
             command,
             env=self._environment,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stderr=stderr,
             text=True,
             start_new_session=True,
         )
@@ -91,6 +91,18 @@ def test_a_plan_outlives_its_worker_and_a_client_reads_on_from_its_cursor(proces
     assert said.count("find_trains") == 1  # the tool was not called a second time, though its turn is anew
     answer = said.partition("begins anew with what follows]\n")[2]
     assert PLAN.fullmatch(answer.removesuffix("\n[completed]\n")), said
+
+
+def test_a_client_says_what_is_wrong_in_a_line(processes: Processes) -> None:
+    wrong = [[*CLIENT, "--run", "none"], [*CLIENT], [*CLIENT, "Vienna", "--after", "1.2.abc"]]
+    told = [processes.start(command, stderr=subprocess.STDOUT) for command in wrong]
+    waiting = processes.start([*CLIENT, "Vienna"])
+    unknown, *usage = map(read, told)
+    assert re.fullmatch(r".*'none'.*\n", unknown)
+    assert all("error: name a city" in one for one in usage)
+    read(waiting, "[queued: is a worker running?]\n")
+    processes.start(WORKER)
+    assert "[completed]" in read(waiting)
 
 
 @pytest.mark.usefixtures("redis")

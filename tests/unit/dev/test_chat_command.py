@@ -49,12 +49,12 @@ def test_a_second_chat_in_a_folder_is_another_conversation(
 ) -> None:
     """The bot has kept what it was told in the first, and takes no message for one of these."""
     monkeypatch.setenv("RESEARCH_FILES", str(tmp_path))
-    monkeypatch.setenv("RESEARCH_SECONDS", "1")
+    monkeypatch.setenv("RESEARCH_SECONDS", "0.3")
     for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL"):
         monkeypatch.delenv(name, raising=False)
-    for words in ("the observatory", "the observatory", "the harbour"):
-        result = chat("examples/long_research", "--say", words)
-        assert f"three archives to write about {words}." in result.stdout, result.stderr
+    for _ in range(2):
+        result = chat("examples/long_research", "--say", "the observatory")
+        assert "three archives to write about the observatory." in result.stdout, result.stderr
         assert result.returncode == 0
 
 

@@ -889,26 +889,6 @@ async def test_a_delivery_outlives_a_state_that_is_away_and_so_does_who_waits_fo
     await process.app.stop()
 
 
-async def test_a_process_asks_three_times_a_lease_for_what_another_is_at(world: World) -> None:
-    world.says(script("Hello ", 500, "big "))
-    first = world.process()
-    asked: list[float] = []
-    acquire = world.shared.leases.acquire
-
-    async def counted(name: str, owner: str, seconds: float) -> Any:
-        asked.append(world.clock.now())
-        return await acquire(name, owner, seconds)
-
-    await began(world, first, "Hello")
-    world.shared.leases.acquire = counted  # type: ignore[method-assign]
-    async with world.running(world.process()):
-        await asyncio.sleep(15)
-        asked.clear()
-        await asyncio.sleep(30)
-        assert 6 <= len(asked) <= 9
-    await first.app.stop()
-
-
 # What is told again
 
 

@@ -775,6 +775,33 @@ async def test_who_takes_over_says_again_what_the_log_has_lost(
             assert all(world.begun.count(id) <= 1 for id in ("flight", "hotel", "car")), where
 
 
+@pytest.mark.parametrize("resumes_by", ["append", "replay"])
+async def test_who_says_again_what_the_log_has_lost_may_die_at_it(
+    resumes_by: str, clock: VirtualClock
+) -> None:
+    reference = World("provider", resumes_by=resumes_by)
+    await reference.create()
+    steps = (await reference.work()).steps
+    for step in range(8, steps + 1, 5):
+        world = World("provider", resumes_by=resumes_by)
+        world.log = MemoryLog(
+            clock=asyncio.get_running_loop().time,
+            retention=Retention(data_seconds=20.0, compact_seconds=None),
+        )
+        await world.create()
+        dead = await world.work((step, "after"))
+        async with buried(dead):
+            if (await world.log.head(RUN)).tombstone is not None:
+                continue
+            await asyncio.sleep(60.0)
+            second = await world.work((6, "after"))
+            async with buried(second):
+                await world.work()
+        fold = await world.fold()
+        assert fold.text == ANSWER, f"{resumes_by}: died after step {step}"
+        assert not fold.gap
+
+
 # Between two streams, and without one
 
 
@@ -916,6 +943,46 @@ async def test_a_provider_that_nobody_waits_for_any_more_is_stopped(
             "fallback": Outcome.COMPLETED,
         }[ends]
     )
+    assert stopped
+
+
+async def test_a_provider_is_stopped_by_a_cancel_while_it_is_not_reached(clock: VirtualClock) -> None:
+    client = ScriptedClient([["Part ", 3600.0, "whole"]])
+    stopped: list[Any] = []
+    cancel = client.cancel
+
+    async def seen(state: Any) -> None:
+        stopped.append(state)
+        await cancel(state)
+
+    async def broken(*_: Any, **named: Any) -> Any:
+        raise ModelError("no way to it")
+        yield
+
+    client.cancel = seen  # type: ignore[method-assign]
+    world = World("provider", source=Agent(client))
+    await world.create()
+    dead = Process(world.log, world.state)
+    execution = await world.execution(dead)
+    assert execution is not None
+    dead.task = asyncio.create_task(execution.run())
+    await asyncio.sleep(1.0)
+    dead.dead = True
+    await asyncio.sleep(2 * LEASE)
+    client.resume = broken  # type: ignore[method-assign]
+    async with buried(dead):
+        execution = await world.execution(Process(world.log, world.state))
+        assert execution is not None
+        task = asyncio.create_task(execution.run())
+        await asyncio.sleep(0.5)
+        assert not task.done()
+        ended = encode_entry([RunEnded(Outcome.CANCELLED)])
+        await world.log.cancel(RUN, "now", ended, Tombstone(Outcome.CANCELLED))
+        await execution.look()
+        await task
+    tombstone = (await world.log.head(RUN)).tombstone
+    assert tombstone is not None
+    assert tombstone.outcome is Outcome.CANCELLED
     assert stopped
 
 

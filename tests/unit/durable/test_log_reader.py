@@ -302,6 +302,27 @@ async def test_a_filter_that_looks_at_the_time_goes_on_from_the_cursor(log: Watc
         assert text_of([*whole[:19], *rest]).endswith("No, it is not.")
 
 
+async def test_what_passes_a_filter_that_holds_its_first_text_has_the_cursor_from_before_that(
+    log: Watched,
+) -> None:
+    writer = await opened(log)
+    await writer.put(TurnStarted(1))
+    await writer.flush()
+    reader = LogReader(log, "r", after="now", filter=TurnFilter("final"))
+    passed = asyncio.ensure_future(anext(reader))
+    await asyncio.sleep(0.1)
+    begun = reader.cursor
+    await writer.put(Text("held"))
+    await writer.put(Status("s"))
+    event = await passed
+    assert plain([event]) == plain([Status("s")])
+    assert begun is not None
+    assert event.continuation_token == begun
+    await writer.close(Outcome.COMPLETED)
+    rest = await events_of(LogReader(log, "r", after=begun, filter=TurnFilter("final")))
+    assert text_of(rest) == "held"
+
+
 async def test_001_04_at_or_after_the_end_a_reader_ends_at_once(log: Watched, clock: VirtualClock) -> None:
     await written(log, RUN)
     end = (await events_of(LogReader(log, "r")))[-1].continuation_token

@@ -17,6 +17,7 @@ import pytest
 from cadenza.agents import Agent, AgentSession, Message, RunCancelled, RunFailed, RunIncomplete
 from cadenza.agents.clients.scripted import ScriptedClient
 from cadenza.durable import (
+    DurableError,
     InvalidCursor,
     MemoryLog,
     Retention,
@@ -172,6 +173,9 @@ async def main():
         gate.set()
         await run.result()
         print(run.run_id, took)
+    async with Runner(MemoryLog()) as client:
+        await client.start("other", "hello")
+    assert "taskiq" not in sys.modules  # which takes a second: only brokers need it
 
 asyncio.run(main())
 """
@@ -255,6 +259,12 @@ def test_a_runner_says_what_it_was_given_wrong() -> None:
         Runner(log, lease_seconds=0)
     with pytest.raises(TypeError, match=r"Runner\(log, \[agent\]\), not Agent"):
         Runner(log, cast(Any, Agent(ScriptedClient([]))))
+    with pytest.raises(TypeError, match=r"Runner\(log, \[agent\]\), not method"):
+        Runner(log, cast(Any, Gated().answer))
+    with pytest.raises(TypeError, match=r"Runner\(lease_seconds='10'\) takes a number, not str"):
+        Runner(log, lease_seconds=cast(Any, "10"))
+    with pytest.raises(TypeError, match=r"max_runs=2\.5"):
+        Runner(log, max_runs=cast(Any, 2.5))
     with pytest.raises(TypeError, match="a broker of taskiq"):
         Runner(log, broker=cast(Any, object()))
     with pytest.raises(ValueError, match="max_attempts='3'"):
@@ -346,12 +356,35 @@ async def test_a_result_is_waited_for_so_long_and_no_longer(log: MemoryLog) -> N
     gated = Gated()
     async with Runner(log, [gated.answer]) as runner:
         run = await runner.start("answer", "hello")
-        with pytest.raises(TimeoutError):
+        with pytest.raises(TimeoutError) as begun:
             await run.result(5)
+        assert "Nobody has begun" not in str(begun.value)
         waiting = asyncio.create_task(run.result())
         await asyncio.sleep(100)
         gated.open.set()
         assert (await waiting).text == "one two"
+
+
+async def test_who_waits_in_vain_for_a_worker_is_told_that_there_is_none(
+    log: MemoryLog, clock: VirtualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with Runner(log) as client:
+        run = await client.start("b", "hello")
+        with pytest.raises(TimeoutError, match=r"begun the run .* within 4 s: is there .* the agent 'b'"):
+            await run.result(4)
+        await client.start("b", "hello")
+    assert caplog.text.count("its log is in the memory of this process") == 1  # of this runner
+
+
+async def test_what_no_runner_of_this_version_has_started_has_no_status(log: MemoryLog) -> None:
+    await log.create("foreign", b"")
+    await log.create("newer", b'{"version": 2}')
+    async with Runner(log) as client:
+        for run_id, says in (("foreign", "no request of a Runner"), ("newer", "of version 2, and only 1")):
+            run = client.run(run_id)
+            for ask in (run.status, run.result):
+                with pytest.raises(DurableError, match=f"{run_id}.*{says}"):
+                    await ask()
 
 
 async def test_001_07_an_agent_that_fails_ends_the_run_with_what_it_said_and_why(log: MemoryLog) -> None:
@@ -432,6 +465,14 @@ async def test_a_run_that_is_deleted_is_forgotten_and_its_worker_stops(
             await run.status()
         assert await runner.runs_of("c") == []
         await run.delete()
+
+
+async def test_a_filter_that_is_none_is_refused_at_once(log: MemoryLog) -> None:
+    async with Runner(log) as client:
+        with pytest.raises(TypeError, match=r"TurnFilter\('final'\)"):
+            client.run("r").attach(filter=cast(Any, "final"))
+        with pytest.raises(TypeError, match=r"attach\(\).*folow"):
+            client.attach("r", **cast(Any, {"folow": False}))
 
 
 async def test_readers_after_a_cursor_of_another_run_are_refused(log: MemoryLog) -> None:
@@ -618,6 +659,23 @@ async def test_what_is_of_a_newer_version_is_left_to_workers_of_that(
     assert (await log.head("begun")).tombstone is None
     assert (await log.head("begun")).attempts == 1
     assert caplog.text.count("version 2, and only 1 is known") == 2  # once for each run
+
+
+async def test_what_a_newer_worker_has_left_an_older_one_claims_once_in_a_lease(
+    log: MemoryLog, clock: VirtualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with Runner(log) as client:
+        run = await client.start("answer", "hello")
+    claim = await log.claim(run.run_id, "a newer worker", LEASE)
+    assert claim is not None
+    await log.append(run.run_id, claim.epoch, 0, b"", 0, seconds=LEASE, checkpoint=b'{"version": 99}')
+    await log.release(run.run_id, claim.epoch)
+    async with Runner(log, [Gated().answer], lease_seconds=LEASE):
+        await clock.sleep(10 * LEASE)
+    head = await log.head(run.run_id)
+    assert 5 <= head.attempts - 1 <= 10
+    assert head.tombstone is None
+    assert caplog.text.count("of a newer version than this worker's") == 1
 
 
 async def test_what_one_worker_cannot_make_another_gets_soon(log: MemoryLog, clock: VirtualClock) -> None:
@@ -845,6 +903,7 @@ async def test_work_that_is_cancelled_in_an_open_runner_without_a_broker_leaves_
 async def test_runs_outlast_a_log_that_is_away_for_a_while(
     log: MemoryLog, clock: VirtualClock, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.INFO)
     gated, line = Gated(), Line(log)
     gated.open.set()
     async with Runner(log) as client, Runner(as_log(line), [gated.answer]):
@@ -853,7 +912,9 @@ async def test_runs_outlast_a_log_that_is_away_for_a_while(
         await clock.sleep(10)
         line.away = False
         assert (await run.result()).text == "one two"
-    assert caplog.text.count("cannot be looked through") == 1  # not once a second
+    assert caplog.text.count("cannot be looked through: trying again. The log is away.") == 1  # not each time
+    assert "Traceback" not in caplog.text
+    assert "can be looked through again" in caplog.text
 
 
 async def test_a_runner_whose_log_is_away_can_be_closed(log: MemoryLog, clock: VirtualClock) -> None:
@@ -943,6 +1004,7 @@ async def test_a_job_that_comes_twice_is_made_once(log: MemoryLog) -> None:
 async def test_a_broker_that_is_away_fails_no_start_and_loses_no_run(
     log: MemoryLog, clock: VirtualClock, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.INFO)
     gated = Gated()
     gated.open.set()
     queue: asyncio.Queue[bytes] = asyncio.Queue()
@@ -955,19 +1017,21 @@ async def test_a_broker_that_is_away_fails_no_start_and_loses_no_run(
         assert (await run.result(timeout=5)).text == "one two"
         await clock.sleep(60)
         sender.away = receiver.away = False
-        await clock.sleep(6)
+        await clock.sleep(11)
         again = await client.start("answer", "hello")
         began = clock.elapsed
         assert (await again.result()).text == "one two"
         assert clock.elapsed - began < 0.5  # the broker brought it, no reaper
         receiver.away = True
         await (await client.start("answer", "hello")).result(timeout=10)
+        await clock.sleep(60)
         working.cancel()
         with pytest.raises(asyncio.CancelledError):
             await working
     assert "could not be handed to the broker (SendTaskError)" not in caplog.text  # it was not even started
     assert "could not be handed to the broker (ConnectionError)" in caplog.text
-    assert 5 < caplog.text.count("cannot be listened to") < 25
+    assert caplog.text.count("cannot be listened to (ConnectionError): trying again.") == 2  # it failed twice
+    assert caplog.text.count("is listened to again") == 1
     assert "password" not in caplog.text
 
 
@@ -994,6 +1058,45 @@ async def test_two_that_work_in_one_runner_are_one_too_many(log: MemoryLog, cloc
         assert (await (await runner.start("answer", "hello")).result(timeout=5)).text == "one two"
         working.cancel()
         await asyncio.wait([working])
+
+
+@pytest.mark.parametrize("shared", [True, False])
+async def test_work_returns_when_its_runner_is_closed_and_leaves_the_broker_alone_then(
+    log: MemoryLog, clock: VirtualClock, caplog: pytest.LogCaptureFixture, shared: bool
+) -> None:
+    gated = Gated()
+    broker = Broker(asyncio.Queue()) if shared else None
+    runner = Runner(log, [gated.answer], broker=broker, recovery="restart", shutdown_seconds=5)
+    await runner.start_up()
+    working = asyncio.create_task(runner.work())
+    run = await runner.start("answer", "hello")
+    await until_said(run, "one")
+    closing = asyncio.create_task(runner.close())
+    await asyncio.sleep(1)
+    gated.open.set()
+    await closing
+    await asyncio.wait_for(working, 1)
+    assert (await log.head(run.run_id)).tombstone is not None
+    await asyncio.sleep(60)
+    assert broker is None or broker.startups == 1
+    assert "cannot be listened to" not in caplog.text
+
+
+async def test_a_worker_that_is_cancelled_twice_tells_no_broker_of_an_error(
+    log: MemoryLog, clock: VirtualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    gated = Gated()
+    async with Runner(log, [gated.answer], broker=Broker(asyncio.Queue()), recovery="restart") as runner:
+        before = asyncio.all_tasks()
+        working = asyncio.create_task(runner.work())
+        run = await runner.start("answer", "hello")
+        await until_said(run, "one")
+        for task in asyncio.all_tasks() - before:
+            task.cancel()  # as asyncio.run does with all that is left
+        await asyncio.wait([working])
+        await asyncio.sleep(1)
+    assert "Exception found while executing function" not in caplog.text
+    assert not [record for record in caplog.records if record.name.startswith("taskiq")]
 
 
 async def test_a_worker_without_agents_is_refused(log: MemoryLog) -> None:

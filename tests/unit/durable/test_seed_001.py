@@ -15,6 +15,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+import taskiq  # noqa: F401 - takes seconds on a busy machine, which no test is to wait for
 from cadenza.agents import Agent, AgentSession
 from cadenza.agents.clients.scripted import ScriptedClient
 from cadenza.agents.errors import RunCancelled, RunFailed

@@ -287,6 +287,73 @@ async def test_what_another_has_changed_between_the_look_and_the_wait_is_not_mis
     await watch.close()
 
 
+async def test_who_begins_to_wait_while_the_thread_looks_misses_nothing(
+    log: SQLiteLog, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looking, go = threading.Event(), threading.Event()
+    see = sqlite_watch.SQLiteWatch._all
+
+    def see_and_pause(watch: sqlite_watch.SQLiteWatch) -> list[sqlite_watch.Wait]:
+        waits = see(watch)
+        if threading.current_thread().name == "cadenza-sqlite-watch":
+            looking.set()
+            go.wait(5)
+        return waits
+
+    epoch = (await begin(log)).epoch
+    other = SQLiteLog(path)
+    await other.start()
+    tails = [asyncio.create_task(other.tail("run", 1000, 1, 30))]
+    await asyncio.sleep(0.05)
+    monkeypatch.setattr(sqlite_watch.SQLiteWatch, "_all", see_and_pause)
+    try:
+        await log.renew("run", epoch, 30)  # something to look at
+        while not looking.is_set():
+            await asyncio.sleep(0.001)
+        tails.append(asyncio.create_task(other.tail("run", 0, 1, 30)))
+        await asyncio.sleep(0.05)
+        await log.append("run", epoch, 0, b'["x"]', 1, seconds=30)
+        go.set()
+        async with asyncio.timeout(2):
+            assert (await tails[1]).head.last == 1
+    finally:
+        go.set()
+        for tail in tails:
+            tail.cancel()
+        await other.close()
+
+
+async def test_a_look_that_a_busy_process_held_up_is_followed_by_another_at_once(
+    log: SQLiteLog, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = threading.Event()
+    tell = sqlite_watch.Wait.tell_from_a_thread
+
+    def tell_late(wait: sqlite_watch.Wait) -> None:
+        if not held.is_set():
+            held.set()
+            time.sleep(0.2)
+        tell(wait)
+
+    epoch = (await begin(log)).epoch
+    other = SQLiteLog(path)
+    await other.start()
+    tail = asyncio.create_task(other.tail("run", 0, 1, 30))
+    await asyncio.sleep(0.05)
+    monkeypatch.setattr(sqlite_watch.Wait, "tell_from_a_thread", tell_late)
+    try:
+        for after in range(2):
+            await log.append("run", epoch, after, b'["x"]', 1, seconds=30)
+            async with asyncio.timeout(1):
+                await tail
+            tail = asyncio.create_task(other.tail("run", after + 1, 1, 30))
+            await asyncio.sleep(0.05)
+        assert held.is_set()
+    finally:
+        tail.cancel()
+        await other.close()
+
+
 async def test_a_tail_that_is_cancelled_is_forgotten(log: SQLiteLog) -> None:
     tails = [
         asyncio.create_task(log.tail("run", 0, 10, 10)),

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import pytest
-from cadenza.state import StateUnavailableError
+from cadenza.state import StateError, StateUnavailableError
 from cadenza.state.redis_link import FLIGHTS, RedisLink, Script
 
 
@@ -70,3 +70,21 @@ async def test_the_patience_ends_while_an_answer_is_waited_for(
     with pytest.raises(StateUnavailableError, match=r"0\.05 s \(it is connected, and silent\)"):
         await link.run(Script("return 1"), [], [])
     await link.close()
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("localhost:6379", "'localhost:6379'"),
+        ("me:secret@localhost:6379", "'localhost:6379'"),
+        ("redis://:sec/ret@localhost:6379", "'redis://localhost:6379'"),
+        ("redis://me:secret", "'redis://me:...'"),
+        ("http://localhost?password=secret", "'http://localhost'"),
+    ],
+)
+async def test_what_is_no_url_is_named_without_its_password(url: str, shown: str) -> None:
+    link = RedisLink(url, client=None, prefix="test", cluster=False, patience=1)
+    with pytest.raises(StateError, match=r"such as redis://localhost:6379: ") as caught:
+        await link.start()
+    assert shown in str(caught.value)
+    assert "sec" not in str(caught.value)

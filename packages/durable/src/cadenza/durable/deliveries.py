@@ -6,7 +6,6 @@ import asyncio
 import json
 import logging
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import quote
 from uuid import uuid4
@@ -60,7 +59,7 @@ class Deliveries(PluginBase):
 
     Of each delivery the App's state keeps how far it is (delivery.py): before each request and after each
     answer. One whose process is gone is taken over by another one of the bot, or by the same when it is back,
-    at most a lease and a third of it (and `look_seconds`) after its last sign of life. A turn that does
+    at most a lease and `look_seconds` after its last sign of life. A turn that does
     nothing else sends nothing on its own account, so that it is run again if its process dies; with a
     `run_id` that is the same then, as one made of the activity's is, `start` and `deliver` find what there
     is.
@@ -108,8 +107,6 @@ class Deliveries(PluginBase):
         self._tasks: dict[str, asyncio.Task[None]] = {}
         """By key: the deliveries in the hands of this process."""
         self._carried: dict[str, Delivery] = {}
-        self._refused: dict[str, _Refused] = {}
-        """By key: what others had when it was last asked for."""
         self._foreign: set[str] = set()
         """Keys of records that this version cannot read."""
         self._looking: asyncio.Task[None] | None = None
@@ -220,7 +217,6 @@ class Deliveries(PluginBase):
         while True:
             try:
                 found = {key.removeprefix(OPEN) async for key in self._state.store.keys(OPEN)}
-                self._refused = {key: one for key, one in self._refused.items() if key in found}
                 for key in found - self._tasks.keys():
                     await self._take(key)
                 away = False
@@ -235,20 +231,12 @@ class Deliveries(PluginBase):
     async def _take(self, key: str) -> asyncio.Task[None] | None:
         """Take that delivery into these hands; None while it is in others."""
         asked = asyncio.get_running_loop().time()
-        refused = self._refused.get(key)
-        if key in self._foreign or (refused is not None and asked < refused.ask_at):
+        if key in self._foreign:
             return None
         owner = f"{self._name}/{uuid4().hex}"  # of each try, so that not even this process has it twice
         lease = await self._state.leases.acquire(OPEN + key, owner, self._lease_seconds)
         if lease is None:
-            # Who is held longer than a lease is alive: it is asked for as often as that one renews it.
-            since = asked if refused is None else refused.since
-            alive = asked - since > self._lease_seconds
-            pause = max(self._look_seconds, self._lease_seconds / 3) if alive else self._look_seconds
-            # (A millisecond, so that a look that is on time is not one too early.)
-            self._refused[key] = _Refused(since, asked + pause - 0.001)
             return None
-        self._refused.pop(key, None)
         if self._closed:
             await self._state.leases.release(lease)
             return None
@@ -350,14 +338,6 @@ class Deliveries(PluginBase):
         """It is over: first say so, then take it off the list."""
         await self._state.store.put(DONE + key, json.dumps(end).encode(), seconds=self._keep_seconds)
         await self._state.store.delete(OPEN + key)
-
-
-@dataclass(frozen=True, slots=True)
-class _Refused:
-    """What another process has. Both in the loop's time."""
-
-    since: float
-    ask_at: float
 
 
 def _result(end: dict[str, Any], run_id: str) -> SentActivity | None:

@@ -54,6 +54,7 @@ _ERRORS: tuple[tuple[type[Exception], int, str], ...] = (
     (InvalidCursor, 400, "invalid_cursor"),
     (LogExpired, 410, "log_expired"),
     (ProducerLost, 503, "producer_lost"),
+    (DurableError, 409, "unknown_request"),  # no Runner has started it, or a newer one: it can be read only
 )
 _NOT_ACCEPTED = re.compile(r"q\s*=\s*0(\.0*)?")
 _LINE_END = re.compile("\r\n|\r|\n")

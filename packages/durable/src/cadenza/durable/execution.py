@@ -361,6 +361,8 @@ class Execution:
         if self._writer.error is not None:
             raise self._writer.error
         if self._wish is not None:
+            if self._wish == "cancel":
+                await self._stop_provider()  # there is no stream that does it
             return None
         # From here on there is a stream to be stopped. It has a task of its own: it may be one that does not
         # let itself be.
@@ -401,7 +403,10 @@ class Execution:
         if plan != "provider":
             return plan, False
         before = checkpoint.turn - 1
-        if not self._fold.gap and (not before or self._fold.has(TurnEnded(before))):
+        fold = self._fold
+        # It is not there where one who said the turns before it again came no further than that.
+        there = fold.has(TurnStarted(checkpoint.turn)) or (fold.turn == checkpoint.turn and fold.said)
+        if there and not fold.gap and (not before or fold.has(TurnEnded(before))):
             return plan, False
         session = self._history.session(0.0)
         record = None if session is None or not before else await session.run(self.run_id)

@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from importlib import import_module
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -40,14 +40,16 @@ STOP_SECONDS = 2.0
 
 
 class Jobs:
-    """`broker` None: one of this process alone, whose jobs are done here. `take` is awaited for each job that
-    comes; it returns when the job is done, and does not raise."""
+    """`broker` None: there are no jobs, since whoever starts runs makes them. `take` is awaited for each job
+    that comes; it returns when the job is done, and does not raise."""
 
     def __init__(self, broker: AsyncBroker | None, take: Callable[[str], Awaitable[None]]) -> None:
         self._broker = broker
         self._take = take
         self._task: Any = None
         self._ready = False
+        self._away = False
+        """Whether the broker fails, and that was said."""
         self._getting_ready = asyncio.Lock()
         self._local = broker is None
         if broker is not None:
@@ -55,14 +57,8 @@ class Jobs:
 
     @property
     def local(self) -> bool:
-        """Whether the jobs that are sent here are done here, and nothing else is."""
+        """Whether there is no broker that reaches another process: then nothing is to be sent."""
         return self._local
-
-    async def start_up(self) -> None:
-        """Load taskiq, which takes a second, beside the loop. Connects to nothing yet."""
-        if self._broker is None:
-            taskiq = await asyncio.to_thread(import_module, "taskiq")
-            self._register(taskiq.InMemoryBroker())
 
     async def send(self, run_id: str) -> None:
         """Raises whatever the broker does."""
@@ -77,11 +73,12 @@ class Jobs:
 
         assert self._broker is not None
         self._broker.is_worker_process = True
-        pause, clock = LEAST_PAUSE, asyncio.get_running_loop().time
+        loop, pause = asyncio.get_running_loop(), LEAST_PAUSE
         while True:
-            began = clock()
+            steady: asyncio.TimerHandle | None = None
             try:
                 await self._connect()
+                steady = loop.call_later(MOST_PAUSE, self._is_back)
                 receiver = Receiver(
                     self._broker,
                     run_startup=False,
@@ -93,19 +90,25 @@ class Jobs:
                 raise ConnectionError("it has stopped giving jobs")
             except Exception as error:  # of any broker, and in groups
                 self._ready = False  # it may have lost its queue
-                pause = LEAST_PAUSE if clock() - began > MOST_PAUSE else min(2 * pause, MOST_PAUSE)
-                logger.warning(
-                    "The broker cannot be listened to (%s): trying again in %g s. Until then this worker "
-                    "finds its runs in the log.",
-                    _describe(error),
-                    pause,
-                )
+                if not self._away:  # once, until it works again
+                    self._away, pause = True, LEAST_PAUSE
+                    logger.warning("The broker cannot be listened to (%s): trying again.", _describe(error))
                 logger.debug("what the broker said:", exc_info=error)
+            finally:
+                if steady is not None:
+                    steady.cancel()
             await asyncio.sleep(pause)
+            pause = min(2 * pause, MOST_PAUSE)
+
+    def _is_back(self) -> None:
+        """It is listened to for a while."""
+        if self._away:
+            logger.info("The broker is listened to again.")
+        self._away = False
 
     async def close(self) -> None:
         """Disconnect."""
-        if self._broker is not None and (self._ready or self._local):
+        if self._broker is not None and self._ready:
             await self._broker.shutdown()
         self._ready = False
 
@@ -130,7 +133,9 @@ class Jobs:
             )
 
         async def job(run_id: str) -> None:
-            await self._take(run_id)
+            # Who makes the run sees to it. Nobody waits for the job, and taskiq would call it an error.
+            with suppress(asyncio.CancelledError):
+                await self._take(run_id)
 
         self._broker = broker
         self._local = isinstance(broker, InMemoryBroker)

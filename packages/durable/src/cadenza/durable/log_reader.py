@@ -45,8 +45,8 @@ class LogReader(AsyncIterator[StreamEvent]):
                 ...
                 cursor = reader.cursor
 
-    One task reads it at a time; if that is cancelled while it waits for an event, the next who asks gets that
-    event. Any number of readers of a run wait at its log together, and a slow one holds up nobody. Leaving
+    One task reads it at a time; if `anext(reader)` is cancelled while it waits for an event, the next one
+    gets it. Any number of readers of a run wait at its log together, and a slow one holds up nobody. Leaving
     does nothing to the run.
 
     `after`: a cursor; None: the start; "now": what comes from now on. A cursor that stands inside of what
@@ -75,6 +75,8 @@ class LogReader(AsyncIterator[StreamEvent]):
         filter: TurnFilter | None = None,
         on_cancel: Callable[[], Awaitable[object]] | None = None,
     ) -> None:
+        if filter is not None and not isinstance(filter, TurnFilter):
+            raise TypeError(f"filter= takes a TurnFilter, as TurnFilter('final') is, not {filter!r}.")
         self.run_id = run_id
         self.cursor: str | None = None if after == "now" else after
         """The place after the newest event that was given."""

@@ -71,6 +71,8 @@ class Reaper:
                 self._failed(error)
                 more = False
             else:
+                if self._away:
+                    logger.info("The log of runs can be looked through again.")
                 self._away = False
             # Not in step with others, so that one which cannot make a run is not always the first to get it.
             await asyncio.sleep(0 if more else self._seconds * random.uniform(0.5, 1.0))
@@ -125,9 +127,8 @@ class Reaper:
     def _failed(self, error: Exception) -> None:
         if not self._away:  # once, until it works again
             logger.warning(
-                "The log of runs cannot be looked through (%s): trying again every %g s.",
-                type(error).__name__,
-                self._seconds,
-                exc_info=error,
+                "The log of runs cannot be looked through: trying again. %s",
+                error if isinstance(error, StateUnavailableError) else type(error).__name__,
+                exc_info=None if isinstance(error, StateUnavailableError) else error,
             )
         self._away = True

@@ -26,7 +26,7 @@ from cadenza.state import MemoryState, State, StateError
 from .conversation import follow_conversation
 from .cursor import encode_cursor
 from .endings import CANCELLED, tombstone_of
-from .errors import RunNotFound
+from .errors import DurableError, RunNotFound
 from .jobs import Jobs
 from .log_entries import encode_entry
 from .log_reader import LogReader
@@ -117,6 +117,14 @@ class Runner:
             raise TypeError(
                 f"Runner takes a list of agents, as in Runner(log, [agent]), not {_kind(agents)}."
             )
+        for option, value in (
+            ("lease_seconds", lease_seconds),
+            ("reap_seconds", reap_seconds),
+            ("shutdown_seconds", shutdown_seconds),
+            ("max_runs", max_runs),
+        ):
+            if not isinstance(value, int if option == "max_runs" else (int, float)):
+                raise TypeError(f"Runner({option}={value!r}) takes a number, not {_kind(value)}.")
         if not lease_seconds > 0 or not reap_seconds > 0 or not shutdown_seconds >= 0 or max_runs < 1:
             raise ValueError(
                 f"Runner(lease_seconds={lease_seconds}, reap_seconds={reap_seconds}, "
@@ -137,6 +145,9 @@ class Runner:
         self._jobs = Jobs(broker, self._do)
         self._worker: Worker | None = None
         self._reaping: asyncio.Task[None] | None = None
+        self._serving: set[asyncio.Task[Any]] = set()
+        """What `work` waits for, where it was called."""
+        self._warned = False
         self._sending: set[asyncio.Task[None]] = set()
         self._opened = False
         self._opening = asyncio.Lock()
@@ -233,7 +244,6 @@ class Runner:
                 await self._start(self.log)
                 if self.state is not None:
                     await self._start(self.state)
-                await self._jobs.start_up()
             except BaseException:
                 await self._close_mine()
                 raise
@@ -285,9 +295,10 @@ class Runner:
         await self.close()
 
     async def work(self) -> None:
-        """Work on runs until this is cancelled: those that the broker brings, and those whose worker is gone.
+        """Work on runs until this is cancelled, or the Runner closed: those that the broker brings, and those
+        whose worker is gone.
 
-        When it is cancelled it takes no more, lets what it is at go on for up to `shutdown_seconds`, and
+        When that happens it takes no more, lets what it is at go on for up to `shutdown_seconds`, and
         leaves the rest to other workers, or ends it as interrupted where nobody may go on ("fail").
         """
         if not self.agents:
@@ -295,13 +306,19 @@ class Runner:
         opens = not self._opened
         await self.start_up()
         begins = self._begin_work()  # False: without a broker it works while it is open, whoever calls this
+        if not begins and not self._jobs.local:
+            raise RuntimeError("This Runner works already: work() is called once in a process.")
+        serving = asyncio.create_task(
+            asyncio.Event().wait() if self._jobs.local else self._jobs.receive(self._max_runs)
+        )
+        self._serving.add(serving)
+        serving.add_done_callback(self._serving.discard)
         try:
-            if self._jobs.local:
-                await asyncio.Event().wait()
-            elif not begins:
-                raise RuntimeError("This Runner works already: work() is called once in a process.")
-            await self._jobs.receive(self._max_runs)
+            await asyncio.wait([serving])
+            if not serving.cancelled():
+                serving.result()
         finally:
+            serving.cancel()
             if opens:
                 await self.close()
             elif begins:
@@ -345,6 +362,14 @@ class Runner:
         )
         if created:
             self._send(run_id)
+            if not self.log.shared and not self.agents and not self._warned:
+                self._warned = True
+                logger.warning(
+                    "This Runner has no agents, and its log is in the memory of this process: its runs wait "
+                    "until another Runner here has the agent %r and this log. Processes share a SQLiteLog or "
+                    "a RedisLog.",
+                    request.agent,
+                )
         return RunHandle(self, run_id)
 
     def run(self, run_id: str) -> RunHandle:
@@ -399,7 +424,8 @@ class Runner:
         )
 
     async def status(self, run_id: str) -> RunStatus:
-        """Raises RunNotFound."""
+        """Raises RunNotFound, and DurableError for a run that no Runner has started, or one of a newer
+        version."""
         self._check_open()
         head = await self.log.head(run_id)
         request = await self._request(run_id)
@@ -427,13 +453,22 @@ class Runner:
         (also where the beginning of its events is not kept any more), all with the `partial` response;
         TimeoutError after `timeout` seconds; LogExpired; and ProducerLost where its worker is gone, and none
         has taken it over for `lost_after` seconds (None: wait on). One that no worker has begun yet is waited
-        for: `timeout` bounds that.
+        for: `timeout` bounds that. DurableError as `status` does.
         """
         request = await self._request(run_id)
         fold = RunFold(run_id, session_id=request.session_id)
-        async with self.attach(run_id, deadline=timeout, lost_after=lost_after) as reader:
-            async for event in reader:
-                fold.apply(event)
+        try:
+            async with self.attach(run_id, deadline=timeout, lost_after=lost_after) as reader:
+                async for event in reader:
+                    fold.apply(event)
+        except TimeoutError as error:
+            head = reader.head
+            if timeout is None or head is None or head.epoch or head.tombstone is not None:
+                raise
+            raise TimeoutError(
+                f"Nobody has begun the run {run_id!r} within {timeout:g} s: is there a worker that has the "
+                f"agent {request.agent!r}, and the same log?"
+            ) from error
         return _checked(run_id, fold)
 
     async def cancel(self, run_id: str, mode: CancelMode = "now") -> None:
@@ -490,6 +525,19 @@ class Runner:
         return True
 
     async def _end_work(self, seconds: float) -> None:
+        # First, so that no job comes from a broker that nobody works for, nor is it asked again when closed.
+        serving = list(self._serving)
+        for task in serving:
+            task.cancel()
+        try:
+            await asyncio.gather(*serving, return_exceptions=True)
+        except asyncio.CancelledError:
+            seconds = 0.0
+            raise
+        finally:
+            await self._end_worker(seconds)
+
+    async def _end_worker(self, seconds: float) -> None:
         worker, reaping = self._worker, self._reaping
         self._worker = self._reaping = None
         if reaping is not None:
@@ -506,9 +554,11 @@ class Runner:
 
     def _send(self, run_id: str) -> None:
         """Tell workers of the run, and do not wait for that: who starts it has nothing from it."""
-        if self._jobs.local and self._worker is None:
-            return  # a client without a broker: a worker finds it in the log
-        self._spawn(self._send_job(run_id), run_id)
+        if not self._jobs.local:
+            self._spawn(self._send_job(run_id), run_id)
+        elif self._worker is not None:
+            self._worker.begin(run_id)
+        # else a worker finds it in the log
 
     def _spawn(self, work: Coroutine[Any, Any, None], run_id: str) -> None:
         """`work` raises nothing."""
@@ -539,7 +589,10 @@ class Runner:
 
     async def _request(self, run_id: str) -> RunRequest:
         self._check_open()
-        return RunRequest.decode(await self.log.meta(run_id))
+        try:
+            return RunRequest.decode(await self.log.meta(run_id))
+        except ValueError as error:
+            raise DurableError(f"It is not known what the run {run_id!r} is to do: {error}") from error
 
     def _name_of(self, agent: Source | str) -> str:
         names = [

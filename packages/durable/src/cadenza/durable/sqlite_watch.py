@@ -148,21 +148,21 @@ class SQLiteWatch:
         seen = None  # what happened before the first look is asked for, too
         idle = 0
         while not stop.is_set():
-            waits = self._all()
-            began = time.monotonic()
-            if waits:
+            began = time.thread_time()  # of its own work: a busy process, or host, makes no longer pause
+            if self._waits:
                 idle = 0
+                # Before it is seen who waits: whoever begins to wait after that reads what this counts.
                 [changes] = connection.execute("PRAGMA data_version").fetchone()
                 if changes != seen:
                     seen = changes
-                    for wait in waits:
+                    for wait in self._all():
                         if connection.execute(wait.question, wait.values).fetchone() is not None:
                             wait.tell_from_a_thread()
             else:
                 idle += 1
                 if idle > LINGER_POLLS and self._leave(stop):
                     return
-            stop.wait(max(POLL_SECONDS, LEISURE * (time.monotonic() - began)))
+            stop.wait(max(POLL_SECONDS, LEISURE * (time.thread_time() - began)))
 
     def _leave(self, stop: threading.Event) -> bool:
         with self._lock:

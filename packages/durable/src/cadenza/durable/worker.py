@@ -59,6 +59,9 @@ class Worker:
         """Those that `begin` was called for once more meanwhile."""
         self._executions: dict[str, Execution] = {}
         self._left: set[str] = set()
+        self._passed: dict[str, float] = {}
+        """Runs that were claimed, and are for workers of a newer version: until when, by the loop's clock,
+        those may have them without this one in their way."""
         self._closing = False
 
     @property
@@ -75,7 +78,7 @@ class Worker:
 
     def begin(self, run_id: str) -> None:
         """The same, and do not wait for it. Does nothing for a run that is being made here already."""
-        if self._closing:
+        if self._closing or asyncio.get_running_loop().time() < self._passed.get(run_id, 0.0):
             return
         if run_id in self._tasks:
             self._again.add(run_id)
@@ -110,8 +113,11 @@ class Worker:
         async with self._places:
             try:
                 await self._make(run_id)
-            except (NewerRequestError, NewerCheckpointError) as error:
+            except NewerRequestError as error:
                 self._leave(run_id, str(error))
+            except NewerCheckpointError as error:
+                self._leave(run_id, str(error))
+                self._pass(run_id)  # it was released, and so is due at once
             except (LogClosed, RunNotFound):
                 logger.debug("run %r is over: nothing to be done", run_id)
             except StateUnavailableError as error:
@@ -189,6 +195,11 @@ class Worker:
             if len(self._left) >= REMEMBERED:
                 self._left.clear()
             self._left.add(run_id)
+
+    def _pass(self, run_id: str) -> None:
+        now = asyncio.get_running_loop().time()
+        self._passed = {one: until for one, until in self._passed.items() if until > now}
+        self._passed[run_id] = now + self._lease_seconds
 
     async def _close_foreign(self, run_id: str, reason: ValueError) -> None:
         """Close a run that no Runner has started, if whoever did is gone: nobody can go on with it."""

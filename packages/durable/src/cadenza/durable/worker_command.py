@@ -24,10 +24,13 @@ logger = logging.getLogger("cadenza.durable")
 MAIN_FILES = ("main.py", "src/main.py")
 NAME = "runner"
 
+SIGNAL_SECONDS = 1.0
+"""Signals that come so soon after the first are the same wish: a whole group of processes was told. Ours."""
+
 
 class WorkerError(Exception):
     """A path leads to no Runner, or to one that cannot work. The message is one line that says what was
-    looked for, and where. Where the user's own code failed, that error is the `__cause__`."""
+    looked for, and where. Where the user's own code failed, that error is the `__cause__`, and says why."""
 
 
 def worker(path: str) -> None:
@@ -37,9 +40,10 @@ def worker(path: str) -> None:
     name is given after a colon, as in bot.py:jobs or my.module:runner.
 
     Then it takes no more runs, gives those that it is at their time to end (shutdown_seconds of the Runner),
-    and leaves the rest to other workers. A second signal leaves them at once.
+    and leaves the rest to other workers. A second signal, a second later or more, leaves them at once.
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("taskiq").setLevel(logging.WARNING)  # it tells of each job, and not which run it is
     try:
         asyncio.run(_serve(path))
     except WorkerError as error:
@@ -58,6 +62,7 @@ def load_runner(path: str) -> Runner:
     place, name = path, NAME
     if not Path(path).exists() and ":" in path:
         place, _, name = path.rpartition(":")
+        name = name or NAME
     file = _find_file(Path(place))
     module = _run_file(file) if file is not None else _import(place, path)
     value = getattr(module, name, None)
@@ -79,17 +84,28 @@ async def _serve(path: str) -> None:
         )
     if not runner.agents:
         raise WorkerError(f"the runner at {path} has no agents: Runner(log, [agent]), or runner.add(agent)")
-    work = asyncio.create_task(runner.work())
 
-    def stop() -> None:
-        logger.info("this worker stops, and takes no more runs; a second signal stops it at once")
-        work.cancel()
+    async def work_on() -> None:
+        async with runner:  # what cannot be opened is told before anything else is
+            logger.info("this worker has the agents %s", ", ".join(map(repr, runner.agents)))
+            await runner.work()
 
     loop = asyncio.get_running_loop()
+    work = asyncio.create_task(work_on())
+    told: float | None = None
+
+    def stop() -> None:
+        nonlocal told
+        if told is not None and loop.time() - told < SIGNAL_SECONDS:
+            return
+        if told is None:
+            logger.info("this worker stops, and takes no more runs; a second signal stops it at once")
+        told = loop.time()
+        work.cancel()
+
     for number in (signal.SIGTERM, signal.SIGINT):
         with suppress(NotImplementedError):  # on Windows; Ctrl-C cancels this task there
             loop.add_signal_handler(number, stop)
-    logger.info("this worker has the agents %s", ", ".join(map(repr, runner.agents)))
     try:
         await asyncio.wait([work])
         if not work.cancelled():
@@ -126,7 +142,7 @@ def _run_file(file: Path) -> ModuleType:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
         del sys.modules[file.stem]
-        raise WorkerError(f"{file} cannot be run: {_describe(error)}") from error
+        raise WorkerError(f"{file} cannot be run") from error
     return module
 
 
@@ -140,9 +156,9 @@ def _import(name: str, path: str) -> ModuleType:
                 f"there is no {path!r}: it is a folder with a main.py or src/main.py, a Python file, or "
                 "module:runner"
             ) from None
-        raise WorkerError(f"the module {name} cannot be imported: {_describe(error)}") from error
+        raise WorkerError(f"the module {name} cannot be imported") from error
     except (Exception, SystemExit) as error:
-        raise WorkerError(f"the module {name} cannot be imported: {_describe(error)}") from error
+        raise WorkerError(f"the module {name} cannot be imported") from error
 
 
 def _look_in(folder: Path) -> None:
@@ -150,7 +166,3 @@ def _look_in(folder: Path) -> None:
     entry = str(folder.resolve())
     if entry not in sys.path:
         sys.path.insert(0, entry)
-
-
-def _describe(error: BaseException) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())

@@ -11,6 +11,7 @@ import asyncio
 import hashlib
 import logging
 import random
+import re
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -454,6 +455,14 @@ def _is_unknown_script(error: Exception) -> bool:
     from redis.exceptions import NoScriptError
 
     return isinstance(error, NoScriptError)
+
+
+def _shown(url: str) -> str:
+    """What was given in the place of a URL, without what may be a password."""
+    shown = url.partition("?")[0]
+    scheme, mark, rest = shown.partition("://")
+    rest = re.sub(r":(?!\d+(/|$)).*", ":...", (rest if mark else scheme).rpartition("@")[2])
+    return f"{scheme}://{rest}" if mark else rest
 
 
 def _text(value: Any) -> str:
