@@ -177,6 +177,36 @@ async def test_a_signal_stops_the_app_and_the_handlers_of_before_come_back(
     assert signal.getsignal(number) is before
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_while_the_handlers_of_before_come_back_no_signal_kills_the_process(
+    app: App, number: signal.Signals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A signal may come after every change: all processes of a service are signalled at once, and a worker
+    gets the one that its parent passes on, too."""
+    came: list[int] = []
+    change = signal.signal
+
+    def changed(changing: int, handler: Any) -> Any:
+        before = change(changing, handler)
+        if changing == number and watching:
+            assert handler is not signal.SIG_DFL
+            os.kill(os.getpid(), number)
+        return before
+
+    watching = False
+    before = change(number, lambda *_: came.append(1))
+    try:
+        serving = await start(app)
+        monkeypatch.setattr(signal, "signal", changed)
+        watching = True
+        await app.stop()
+        await serving
+    finally:
+        watching = False
+        change(number, before)
+    assert came == [1]
+
+
 async def test_stop_lets_a_running_turn_and_those_behind_it_finish(
     app: App, teams: Teams, user: User, clock: VirtualClock
 ) -> None:

@@ -474,9 +474,8 @@ async def test_a_run_whose_history_is_saved_is_closed_without_a_model(clock: Vir
         record = await world.session().run(RUN)
         assert record is not None
         if record.outcome is None or (await world.log.head(RUN)).tombstone is not None:
-            dead.bury()
-            await asyncio.wait({dead.task})
-            continue
+            async with buried(dead):
+                continue
         world.client = ScriptedClient([])
         async with buried(dead):
             await world.work()
