@@ -22,7 +22,7 @@ pytestmark = pytest.mark.filterwarnings("error")
 
 @pytest.fixture(params=["plain", "cluster"])
 def url(request: pytest.FixtureRequest) -> str:
-    found: str = request.getfixturevalue(f"{request.param}_url")
+    found: str = request.getfixturevalue(f"{request.param}_role_url")
     return found
 
 

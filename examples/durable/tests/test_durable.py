@@ -51,9 +51,12 @@ def environment(tmp_path: Path) -> dict[str, str]:
 
 @pytest.fixture
 def processes(environment: dict[str, str]) -> Iterator[Processes]:
+    # What a shell starts in its background ignores Ctrl-C, and so would these.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     processes = Processes(environment)
     yield processes
     processes.end()
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture

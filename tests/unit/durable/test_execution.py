@@ -895,7 +895,7 @@ async def test_a_run_that_has_not_begun_is_left_by_a_worker_that_stops(clock: Vi
 
 
 @pytest.mark.parametrize("session", [SESSION, None])
-@pytest.mark.parametrize("ends", ["cancelled", "lost", "fallback"])
+@pytest.mark.parametrize("ends", ["cancelled", "lost", "failed", "fallback"])
 async def test_a_provider_that_nobody_waits_for_any_more_is_stopped(
     ends: str, session: str | None, clock: VirtualClock
 ) -> None:
@@ -908,9 +908,9 @@ async def test_a_provider_that_nobody_waits_for_any_more_is_stopped(
         await cancel(state)
 
     client.cancel = seen  # type: ignore[method-assign]
-    agent = Agent(client)
     fallback = Agent(ScriptedClient(["Another answer."])) if ends == "fallback" else None
-    world = World("provider", source=agent, fallback=fallback, max_attempts=1 if ends == "lost" else 9)
+    most = 1 if ends == "lost" else 9
+    world = World("provider", source=Agent(client), fallback=fallback, max_attempts=most)
     await world.create(session)
     dead = Process(world.log, world.state)
     execution = await world.execution(dead)
@@ -918,11 +918,12 @@ async def test_a_provider_that_nobody_waits_for_any_more_is_stopped(
     dead.task = asyncio.create_task(execution.run())
     await asyncio.sleep(1.0)
     dead.dead = True
+    world.registered["source"] = Agent(client)  # that of another process
     await asyncio.sleep(2 * LEASE)
     if ends == "cancelled":
         ended = encode_entry([RunEnded(Outcome.CANCELLED)])
         await world.log.cancel(RUN, "now", ended, Tombstone(Outcome.CANCELLED))
-    elif ends == "fallback":
+    elif ends != "lost":
 
         async def broken(*_: Any, **named: Any) -> Any:
             raise ModelError("no way to it")
@@ -939,10 +940,11 @@ async def test_a_provider_that_nobody_waits_for_any_more_is_stopped(
         is {
             "cancelled": Outcome.CANCELLED,
             "lost": Outcome.LOST,
+            "failed": Outcome.FAILED,
             "fallback": Outcome.COMPLETED,
         }[ends]
     )
-    assert stopped
+    assert len(stopped) == 1
 
 
 async def test_a_provider_is_stopped_by_a_cancel_while_it_is_not_reached(clock: VirtualClock) -> None:

@@ -280,7 +280,6 @@ class Execution:
         ended = await self._attempted(plan)
         if ended is not None and self._falls_back(ended):
             logger.warning("run %r failed (%s): its fallback answers", self.run_id, ended.error)
-            await self._stop_provider()
             # What was noted is of the one that failed.
             await self._note(RunCheckpoint(left=self._checkpoint.left, fallback=True))
             self._attempt += 1
@@ -339,6 +338,7 @@ class Execution:
                 pause = next(pauses, None)
                 if self._checkpoint.token is None or pause is None:
                     logger.warning("run %r failed", self.run_id, exc_info=error)
+                    await self._stop_provider()
                     return failure(error)
                 # It broke without an end: its provider goes on, and can be asked again.
                 logger.warning("run %r: %s; its provider is asked again", self.run_id, type(error).__name__)
