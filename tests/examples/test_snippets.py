@@ -2,9 +2,11 @@
 
 The snippets of a page run in their order, in one namespace and in one folder of their own. A snippet whose
 first line is a comment like `# main.py` is also written to that file; test_*.py and conftest.py are left to
-pytest, which runs the tests of the page when all of its files are there.
+pytest, which runs the tests of the page when all of its files are there. Later snippets may import from these
+files.
 """
 
+import importlib
 import re
 import subprocess
 import sys
@@ -34,6 +36,7 @@ def test_the_snippets_of_a_page_run(
     page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
     text = page.read_text()
     namespace: dict[str, Any] = {"__name__": "snippet"}
     for snippet in SNIPPET.finditer(text):
@@ -41,6 +44,10 @@ def test_the_snippets_of_a_page_run(
         file = FILE.match(code)
         if file is not None:
             (tmp_path / file[1]).write_text(code)
+            importlib.invalidate_caches()
+            module = file[1].removesuffix(".py")
+            monkeypatch.setitem(sys.modules, module, None)  # at the end it is forgotten
+            del sys.modules[module]
         if file is None or not file[1].startswith(("test_", "conftest")):
             line = text.count("\n", 0, snippet.start(1))
             exec(compile("\n" * line + code, page, "exec"), namespace)

@@ -314,6 +314,22 @@ DURABLE: tuple[Mutation, ...] = (
         _unit("execution", "a_lost_run_says_its_apology_and_keeps_what_was_said"),
     ),
     Mutation(
+        "stopped-provider-counts-as-cancel",
+        _EXECUTION,
+        "await self._note(replace(self._checkpoint, ended=ended))",
+        "pass",
+        "That a run has failed is noted before its provider is stopped, which looks like a cancel (001-8).",
+        _unit("execution", "that_a_provider_is_stopped_is_no_cancel_wherever_the_worker_dies"),
+    ),
+    Mutation(
+        "claimed-run-kept",
+        _DURABLE + "worker.py",
+        "execution.leave()",
+        "pass",
+        "A run that was asked for as the worker closes is left to others (001-8).",
+        _unit("runner", "a_run_that_is_claimed_while_its_runner_closes_is_left"),
+    ),
+    Mutation(
         "repeats-of-the-journal-written",
         _EXECUTION,
         "if self._fold.has(given):",

@@ -2,11 +2,13 @@
 
 import argparse
 import asyncio
+import logging
 import sys
 from contextlib import suppress
 
 from cadenza.durable import DurableError, Runner
 from cadenza.events import AttemptSuperseded, RunEnded, StreamEvent, Text, ToolCall
+from cadenza.state import StateError
 from storage import make_broker, make_log
 
 
@@ -34,7 +36,7 @@ async def main(city: str | None, run_id: str | None, after: str | None) -> None:
                         show(await anext(reader, None))
                 except TimeoutError:
                     if (await run.status()).status == "queued":
-                        print("[queued: is a worker running?]", flush=True)
+                        print("[queued: is a worker with this agent running?]", flush=True)
                 async for event in reader:
                     show(event)
             except asyncio.CancelledError:
@@ -51,8 +53,9 @@ if __name__ == "__main__":
     given = parser.parse_args()
     if bool(given.city) == bool(given.run) or (given.after and not given.run):
         parser.error("name a city to start a plan, or a run to read: --run ID [--after CURSOR]")
+    logging.basicConfig(level="WARNING", format="\n[%(message)s]")  # it may come in the midst of a line
     try:
         with suppress(KeyboardInterrupt):
             asyncio.run(main(given.city, given.run, given.after))
-    except DurableError as error:  # there is no such run; the cursor is not its
+    except (DurableError, StateError) as error:  # there is no such run; the log is away
         sys.exit(str(error))

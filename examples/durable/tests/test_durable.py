@@ -103,9 +103,19 @@ def test_a_client_says_what_is_wrong_in_a_line(processes: Processes) -> None:
     unknown, *usage = map(read, told)
     assert re.fullmatch(r".*'none'.*\n", unknown)
     assert all("error: name a city" in one for one in usage)
-    read(waiting, "[queued: is a worker running?]\n")
+    read(waiting, "[queued: is a worker with this agent running?]\n")
     processes.start(WORKER)
     assert "[completed]" in read(waiting)
+
+
+def test_a_client_says_in_a_line_that_its_log_is_away(
+    processes: Processes, environment: dict[str, str]
+) -> None:
+    environment["REDIS_CONNECTION_STRING"] = f"redis://127.0.0.1:{RedisServer().port}"  # it is not started
+    client = processes.start([*CLIENT, "Vienna"], stderr=subprocess.STDOUT)
+    warning, error = read(client).strip().splitlines()
+    assert re.fullmatch(r"\[.* cannot be reached yet .*; trying on\.\]", warning)
+    assert re.fullmatch(r"Redis at 127\.0\.0\.1:\d+ did not answer for 10 s \(.*[^.]\)\.", error)
 
 
 @pytest.mark.usefixtures("redis")

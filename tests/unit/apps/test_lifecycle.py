@@ -1,12 +1,14 @@
 import asyncio
 import functools
 import gc
+import logging
 import os
 import signal
 import socket
 import subprocess
 import sys
 import textwrap
+import threading
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -207,9 +209,31 @@ async def test_while_the_handlers_of_before_come_back_no_signal_kills_the_proces
     assert came == [1]
 
 
+@pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="needs signals that a thread may refuse")
+async def test_a_signal_that_another_thread_takes_wakes_an_idle_app(app: App) -> None:
+    serving = await start(app)
+    late: list[int] = []
+    wake = asyncio.get_running_loop().call_soon_threadsafe
+    # Sent when the loop waits: else it would have been looked at before. Whatever wakes the loop shows it.
+    signaller = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGTERM))
+    rescuer = threading.Timer(5.0, wake, (late.append, 1))
+    signaller.start()
+    rescuer.start()
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+    try:
+        await serving
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
+        rescuer.cancel()
+    assert late == []
+    assert signal.set_wakeup_fd(-1) == -1
+
+
 async def test_stop_lets_a_running_turn_and_those_behind_it_finish(
-    app: App, teams: Teams, user: User, clock: VirtualClock
+    app: App, teams: Teams, user: User, clock: VirtualClock, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.INFO, logger="cadenza")
+
     @app.on_message
     async def answer(ctx: ActivityContext[MessageActivity]) -> None:
         ctx.stream.emit(f"{ctx.activity.text} begins, ")
@@ -226,6 +250,7 @@ async def test_stop_lets_a_running_turn_and_those_behind_it_finish(
     assert [message.state for message in user.screen.messages] == ["final", "final"]
     assert [delivery.answer.status for delivery in deliveries] == [200, 200]
     assert clock.elapsed < 12
+    assert "Stopping: 1 turn may go on" in caplog.text
     teams.check()
 
 

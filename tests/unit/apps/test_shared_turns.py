@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
 
@@ -64,9 +65,10 @@ async def settled(processes: Processes) -> bool:
 # Once
 
 
-async def test_a_message_that_is_delivered_again_is_answered_once(
-    processes: Processes, user: User, say: Say
+async def test_a_message_that_is_delivered_again_is_answered_once_and_the_log_says_so(
+    processes: Processes, user: User, say: Say, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.INFO, logger="cadenza")
     one, other = processes.start(), processes.start()
     echo(one)
     echo(other)
@@ -74,6 +76,9 @@ async def test_a_message_that_is_delivered_again_is_answered_once(
     for process in (one, other, one):
         assert (await process.app.process(hi)).status == 200
     assert texts(user) == ["hi!"]
+    said = [message for message in caplog.messages if "delivered before" in message]
+    again = f"The activity {hi['id']!r} of type 'message' was delivered before, and is not handled again."
+    assert said == [again] * 2
 
 
 async def test_two_deliveries_at_the_same_moment_run_once(processes: Processes, user: User, say: Say) -> None:

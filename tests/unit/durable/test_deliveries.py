@@ -865,10 +865,11 @@ async def test_what_breaks_when_another_has_it_does_not_count(world: World) -> N
     await asyncio.gather(delivering, return_exceptions=True)
 
 
-async def test_a_record_of_a_newer_version_is_left_to_it(
-    world: World, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("fields", [{"version": 2, "run": "r"}, {"version": 1, "run_id": "r", "new": 1}, []])
+async def test_a_record_of_another_version_is_left_to_it(
+    world: World, caplog: pytest.LogCaptureFixture, fields: Any
 ) -> None:
-    foreign = json.dumps({"version": 2, "run": "r"}).encode()
+    foreign = json.dumps(fields).encode()
     await world.shared.store.put(f"{OPEN}r/c", foreign)
     async with world.running(world.process()):
         await asyncio.sleep(60)

@@ -947,6 +947,51 @@ async def test_a_provider_that_nobody_waits_for_any_more_is_stopped(
     assert len(stopped) == 1
 
 
+@pytest.mark.parametrize("falls_back", [False, True])
+async def test_that_a_provider_is_stopped_is_no_cancel_wherever_the_worker_dies(
+    falls_back: bool, clock: VirtualClock
+) -> None:
+    """It is stopped because nobody could reach it, and its worker dies at each step from there on."""
+    over, died = False, 0
+    for step in range(30, 200):
+        client = ScriptedClient([["Part ", 3600.0, "whole"]])
+        stream = client.stream
+
+        async def breaks(request: Any, stream: Any = stream) -> Any:
+            async for given in stream(request):
+                yield given
+                if getattr(given, "text", None):
+                    raise ModelError("the connection is gone")
+
+        async def broken(*_: Any, **named: Any) -> Any:
+            raise ModelError("no way to it")
+            yield
+
+        client.stream = breaks  # type: ignore[method-assign]
+        client.resume = broken  # type: ignore[method-assign]
+        fallback = Agent(ScriptedClient(["Another answer."], loop=True)) if falls_back else None
+        world = World("provider", source=Agent(client), fallback=fallback)
+        await world.create()
+        dead = await world.work((step, "after"))
+        async with buried(dead):
+            over = (await world.log.head(RUN)).tombstone is not None
+            if not over:
+                died += 1
+                world.registered["source"] = Agent(client)
+                await world.work()
+            tombstone = (await world.log.head(RUN)).tombstone
+            record = await world.session().run(RUN)
+        assert tombstone is not None
+        assert tombstone.outcome is (Outcome.COMPLETED if falls_back else Outcome.FAILED), step
+        assert record is not None
+        assert record.outcome is tombstone.outcome, step
+        assert falls_back or not record.messages, step  # as a HistoryPolicy has it for what has failed
+        if over:
+            break
+    assert over
+    assert died > 20
+
+
 async def test_a_provider_is_stopped_by_a_cancel_while_it_is_not_reached(clock: VirtualClock) -> None:
     client = ScriptedClient([["Part ", 3600.0, "whole"]])
     stopped: list[Any] = []

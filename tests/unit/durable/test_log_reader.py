@@ -520,7 +520,7 @@ async def test_a_run_that_is_deleted_or_begun_anew_meanwhile_is_told_as_expired(
         await log.delete("r")
         if again:
             await written(log, RUN)
-        with pytest.raises(LogExpired):
+        with pytest.raises(LogExpired, match=r"has lost its data\. .* another run_id, or .*delete\(run_id\)"):
             await waiting
 
 

@@ -1,15 +1,16 @@
 """What a worker does about a run that it has claimed, and what it leaves for the next."""
 
+import functools
 import json
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from cadenza.agents import Agent, ScriptedClient
+from cadenza.agents import Agent, Checkpoint, ModelReply, ModelRequest, ScriptedClient
 from cadenza.durable.recovery import NewerCheckpointError, RunCheckpoint, decide
 from cadenza.durable.registry import Registration, RunContext
 from cadenza.durable.stream_log import RunHead
-from cadenza.events import Outcome, RunEnded, StopReason
+from cadenza.events import Outcome, RunEnded, StopReason, StreamEvent, Text
 
 ENDED = RunEnded(Outcome.COMPLETED, StopReason.END_TURN)
 
@@ -74,16 +75,29 @@ async def _coroutine(ctx: RunContext) -> str:
     return "Hello"
 
 
+class _Foreground:
+    provider = "foreground"
+
+    async def stream(self, request: ModelRequest) -> AsyncIterator[StreamEvent | Checkpoint | ModelReply]:
+        yield Text("Hello")
+
+
+_FOREGROUND = Agent(_Foreground(), background_fallback=True)  # its tools would be called twice after a death
+
+
 @pytest.mark.parametrize(
     ("given", "error", "says"),
     [
         ({"name": ""}, ValueError, "not empty"),
         ({"source": "agent"}, TypeError, "an Agent, or a function"),
         ({"source": _coroutine}, TypeError, "never yields"),
+        ({"source": print}, TypeError, r"not the built-in print\(\)"),
+        ({"fallback": print}, TypeError, "The fallback of 'a'"),
         ({"fallback": _coroutine}, TypeError, "The fallback of 'a'"),
         ({"recovery": "retry"}, ValueError, "one of 'fail', 'restart', 'provider', 'journal'"),
         ({"source": _answer, "recovery": "journal"}, ValueError, "needs an Agent"),
         ({"source": _answer, "recovery": "provider"}, ValueError, "needs an Agent"),
+        ({"source": _FOREGROUND, "recovery": "provider"}, ValueError, "'foreground' cannot: use"),
         ({"apology": 7}, TypeError, "not int"),
         ({"apology": _coroutine}, TypeError, "is not async"),
         ({"max_attempts": 0}, ValueError, "at least 1"),
@@ -94,3 +108,25 @@ def test_a_wrong_registration_says_what_is_wrong(
 ) -> None:
     with pytest.raises(error, match=says):
         Registration(**{"name": "a", "source": Agent(ScriptedClient(["Hi"])), **given})
+
+
+class _Answers:
+    async def __call__(self, ctx: RunContext) -> AsyncIterator[str]:
+        yield "Hello"
+
+    async def answer(self, ctx: RunContext, greeting: str = "Hello") -> AsyncIterator[str]:
+        yield greeting
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        _answer,
+        lambda ctx: _answer(ctx),
+        _Answers(),
+        _Answers().answer,
+        functools.partial(_Answers().answer, greeting="Hi"),
+    ],
+)
+def test_whatever_may_give_an_async_iterator_is_taken(source: Any) -> None:
+    assert Registration("a", source, fallback=source).source is source

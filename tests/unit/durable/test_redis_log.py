@@ -1,9 +1,11 @@
 """What a log in Redis is made with, without a server."""
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
-from cadenza.durable import RedisLog, Retention
+from cadenza.durable import MemoryLog, RedisLog, Retention, SQLiteLog
 from cadenza.state import StateError
 
 URL = "redis://127.0.0.1:1"
@@ -92,3 +94,15 @@ async def test_a_missing_redis_package_is_named(monkeypatch: pytest.MonkeyPatch)
 def test_a_retention_that_no_backend_can_keep_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=f"{next(reversed(wrong))}.* must"):
         Retention(**wrong)
+
+
+@pytest.mark.parametrize("wrong", [3600, 0, {"data_seconds": 3600}])
+def test_a_retention_that_is_none_is_refused_by_every_log(wrong: Any, tmp_path: Path) -> None:
+    makers: list[Callable[[], object]] = [
+        lambda: MemoryLog(retention=wrong),
+        lambda: SQLiteLog(tmp_path / "runs.db", retention=wrong),
+        lambda: RedisLog(URL, prefix="test", retention=wrong),
+    ]
+    for make in makers:
+        with pytest.raises(TypeError, match=rf"takes a Retention.*, not {type(wrong).__name__}\."):
+            make()

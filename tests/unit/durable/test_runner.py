@@ -358,7 +358,7 @@ async def test_a_result_is_waited_for_so_long_and_no_longer(log: MemoryLog) -> N
         run = await runner.start("answer", "hello")
         with pytest.raises(TimeoutError) as begun:
             await run.result(5)
-        assert "Nobody has begun" not in str(begun.value)
+        assert "Nobody was seen to begin" not in str(begun.value)
         waiting = asyncio.create_task(run.result())
         await asyncio.sleep(100)
         gated.open.set()
@@ -370,7 +370,7 @@ async def test_who_waits_in_vain_for_a_worker_is_told_that_there_is_none(
 ) -> None:
     async with Runner(log) as client:
         run = await client.start("b", "hello")
-        with pytest.raises(TimeoutError, match=r"begun the run .* within 4 s: is there .* the agent 'b'"):
+        with pytest.raises(TimeoutError, match=r"begin the run .* within 4 s: is there .* the agent 'b'"):
             await run.result(4)
         await client.start("b", "hello")
     assert caplog.text.count("its log is in the memory of this process") == 1  # of this runner
@@ -804,6 +804,59 @@ async def test_a_runner_whose_close_is_cancelled_leaves_its_runs_at_once(
     assert (await log.head("r")).lease_left <= 0
 
 
+async def test_a_close_that_is_cancelled_while_the_log_lets_go_is_at_once_too(
+    log: MemoryLog, clock: VirtualClock
+) -> None:
+    gated = Gated()
+
+    async def due(*_: Any) -> Any:
+        try:
+            await asyncio.sleep(1000)
+        except asyncio.CancelledError:
+            await asyncio.sleep(2)
+            raise
+
+    log.due = due  # type: ignore[assignment, method-assign]
+    runner = Runner(log, [gated.answer], recovery="restart", shutdown_seconds=1000)
+    await runner.start_up()
+    await runner.start("answer", "hello", run_id="r")
+    await until(lambda: gated.begun)
+    closing = asyncio.create_task(runner.close())
+    await clock.sleep(1)
+    closing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await closing
+    assert clock.elapsed < 20
+    assert (await log.head("r")).lease_left <= 0
+
+
+@pytest.mark.parametrize("recovery", ["restart", "fail"])
+async def test_a_run_that_is_claimed_while_its_runner_closes_is_left(
+    recovery: Any, log: MemoryLog, clock: VirtualClock
+) -> None:
+    claim = log.claim
+
+    async def slowly(*given: Any) -> Any:
+        found = await claim(*given)
+        await asyncio.sleep(0.5)  # the answer's way
+        return found
+
+    log.claim = slowly  # type: ignore[assignment, method-assign]
+    gated = Gated()
+    gated.open.set()
+    runner = Runner(log, [gated.answer], recovery=recovery, lease_seconds=1000)
+    await runner.start_up()
+    run = await runner.start("answer", "hello")
+    await clock.sleep(0.1)
+    await runner.close()
+    head = await log.head(run.run_id)
+    assert head.epoch
+    assert head.lease_left <= 0
+    assert not gated.begun
+    async with Runner(log, [gated.answer], recovery=recovery) as other:
+        assert (await other.result(run.run_id, timeout=5)).text == "one two"
+
+
 async def test_a_runner_can_be_given_another_time_to_close(log: MemoryLog, clock: VirtualClock) -> None:
     gated = Gated()
     runner = Runner(log, [gated.answer], recovery="restart", shutdown_seconds=1000)
@@ -957,13 +1010,19 @@ class Broker(AsyncBroker):
         self.queue = queue
         self.times = times
         self.away = False
-        self.startups = 0
+        self.startups = self.shutdowns = 0
 
     async def startup(self) -> None:
         if self.away:
             raise ConnectionError("no route to password@broker")
         self.startups += 1
         await super().startup()
+
+    async def shutdown(self) -> None:
+        self.shutdowns += 1
+        await super().shutdown()
+        if self.away:
+            raise ConnectionError("no route to password@broker")
 
     async def kick(self, message: Any) -> None:
         if self.away:
@@ -1032,6 +1091,8 @@ async def test_a_broker_that_is_away_fails_no_start_and_loses_no_run(
     assert "could not be handed to the broker (ConnectionError)" in caplog.text
     assert caplog.text.count("cannot be listened to (ConnectionError): trying again.") == 2  # it failed twice
     assert caplog.text.count("is listened to again") == 1
+    assert receiver.shutdowns == 1
+    assert caplog.text.count("could not be shut down (ConnectionError)") == 1
     assert "password" not in caplog.text
 
 
@@ -1073,10 +1134,11 @@ async def test_work_returns_when_its_runner_is_closed_and_leaves_the_broker_alon
     await until_said(run, "one")
     closing = asyncio.create_task(runner.close())
     await asyncio.sleep(1)
+    assert not closing.done()  # nor is the log closed under the run
     gated.open.set()
     await closing
-    await asyncio.wait_for(working, 1)
     assert (await log.head(run.run_id)).tombstone is not None
+    await asyncio.wait_for(working, 1)
     await asyncio.sleep(60)
     assert broker is None or broker.startups == 1
     assert "cannot be listened to" not in caplog.text

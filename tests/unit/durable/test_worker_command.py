@@ -6,13 +6,14 @@ import asyncio
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from cadenza.durable import RedisLog, Runner, SQLiteLog
-from cadenza.durable.worker_command import WorkerError, load_runner
+from cadenza.durable.worker_command import SIGNAL_SECONDS, WorkerError, load_runner
 from redis_server import RedisServer, need_redis_server
 from taskiq_redis import RedisStreamBroker
 
@@ -79,6 +80,7 @@ def test_a_runner_is_found_in_a_folder_a_file_or_a_module(tmp_path: Path, name: 
         ("", "main.py:jobs", "holds no 'jobs'"),
         ("runner = 7", "main.py", "is no Runner but of type int"),
         ("1 / 0", "main.py", "main.py cannot be run"),
+        ("raise RuntimeError('no running event loop')", "main.py", "under if __name__ == '__main__':"),
         ("import no_such_module_at_all", "main", "main cannot be imported"),
     ],
 )
@@ -181,6 +183,53 @@ async def test_signals_that_come_together_are_one(tmp_path: Path) -> None:
             _, errors = process.communicate(timeout=20)
     assert process.returncode == 0, errors
     assert errors.count("this worker stops") == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_signals_that_come_when_it_has_ended_already_do_not_kill_it(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    write(tmp_path, WORKER.format(log=str(tmp_path / "runs.db")))
+    with command(tmp_path, str(tmp_path)) as process:
+        await at_work(process)
+        end = time.monotonic() + SIGNAL_SECONDS / 2
+        while process.poll() is None and time.monotonic() < end:
+            process.send_signal(number)
+            await asyncio.sleep(0.001)
+        assert process.wait(20) == 0
+
+
+STUCK = """
+import asyncio, time
+from cadenza.durable import Runner, SQLiteLog
+
+runner = Runner(SQLiteLog({log!r}), reap_seconds=0.05, recovery="restart", shutdown_seconds=0)
+
+@runner.agent(name="stuck")
+async def stuck(ctx):
+    yield "I begin"
+    await asyncio.to_thread(time.sleep, 3600)
+"""
+
+
+async def test_a_second_signal_ends_a_worker_that_a_thread_of_a_run_keeps(tmp_path: Path) -> None:
+    log = tmp_path / "runs.db"
+    write(tmp_path, STUCK.format(log=str(log)))
+    with command(tmp_path, str(tmp_path)) as process:
+        async with Runner(SQLiteLog(log)) as client:
+            run = await client.start("stuck", "hello")
+            async with run.attach(deadline=20) as reader:
+                async for event in reader:
+                    if event.kind == "text":
+                        break
+            process.send_signal(signal.SIGTERM)
+            assert process.stderr is not None
+            while "this worker has stopped" not in await asyncio.to_thread(process.stderr.readline):
+                assert process.poll() is None
+            assert (await run.status()).status == "recovering"  # it was left
+        await asyncio.sleep(SIGNAL_SECONDS + 0.2)  # within that time two signals are one
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 1
 
 
 SHARING = """

@@ -88,3 +88,19 @@ async def test_what_is_no_url_is_named_without_its_password(url: str, shown: str
         await link.start()
     assert shown in str(caught.value)
     assert "sec" not in str(caught.value)
+
+
+async def test_why_a_server_cannot_be_reached_is_said_in_one_sentence(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    link = RedisLink("redis://127.0.0.1:1", client=None, prefix="test", cluster=False, patience=0.1)
+    link._client = object()  # type: ignore[assignment]  # never asked: `_execute` stands in
+
+    async def execute(commands: Sequence[Any]) -> list[Any]:
+        raise ConnectionError("Error 111 connecting to 127.0.0.1:1.")
+
+    monkeypatch.setattr(link, "_execute", execute)
+    with pytest.raises(
+        StateUnavailableError, match=r"for 0\.1 s \(Error 111 connecting to 127\.0\.0\.1:1\)\.$"
+    ):
+        await link.run(Script("return 1"), [], [])

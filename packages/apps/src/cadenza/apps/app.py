@@ -585,7 +585,9 @@ class App(Routes):
             # What finalizing takes longer than usual is taken off the time for going on: all must be over in
             # the time that a process manager gives.
             seconds = max(0.0, self._settings.shutdown_seconds - (finalize - FINALIZE_SECONDS))
-            self.logger.info("Stopping: %d turns may go on for %g s.", self._runner.running, seconds)
+            running = self._runner.running
+            turns = "turn" if running == 1 else "turns"
+            self.logger.info("Stopping: %d %s may go on for %g s.", running, turns, seconds)
             await self._runner.drain(seconds)
             await self._runner.shut_down(self._settings.stop_seconds + finalize, finalize)
             await self._finalize_streams(finalize)

@@ -298,7 +298,7 @@ class Deliveries(PluginBase):
             if item is not None and (record := Record.decode(item.value)).owner == owner:
                 record.breaks += 1
                 await store.put(OPEN + key, record.encode(), expected=item.version)
-        except (StateError, ValueError, TypeError, KeyError) as error:
+        except (StateError, ForeignRecordError) as error:
             logger.debug("that a delivery broke was not noted: %s", type(error).__name__)
 
     async def _deliver(self, key: str, lease: Lease, asked: float, record: Record, version: int) -> None:

@@ -72,11 +72,14 @@ class Record:
 
     @classmethod
     def decode(cls, data: bytes) -> Record:
-        """Raises ForeignRecordError where a newer Cadenza wrote it."""
-        fields = json.loads(data)
-        if (version := fields.pop("version")) != RECORD_VERSION:
-            raise ForeignRecordError(f"of version {version}, and this process knows {RECORD_VERSION}")
-        return cls(**fields)
+        """Raises ForeignRecordError where another Cadenza wrote it."""
+        try:
+            fields = json.loads(data)
+            if (version := fields.pop("version")) == RECORD_VERSION:
+                return cls(**fields)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise ForeignRecordError(f"not one that this process can read ({error})") from error
+        raise ForeignRecordError(f"of version {version}, and this process knows {RECORD_VERSION}")
 
 
 class ForeignRecordError(Exception):
@@ -143,6 +146,8 @@ class Delivery:
         try:
             await asyncio.wait({main, beating}, return_when=asyncio.FIRST_COMPLETED)
             if not main.done():
+                if (error := beating.exception()) is not None:
+                    logger.warning("The lease of a delivery cannot be kept: %s", error)
                 self._abandon()
             return await main
         finally:

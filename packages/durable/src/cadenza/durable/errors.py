@@ -81,7 +81,7 @@ class InvalidCursor(ReadError, ValueError):
 
 
 class LogExpired(ReadError):
-    """The run has been, but its events are gone: their time is over."""
+    """The run has been, but its events are gone: their time is over, it was deleted, or the log lost it."""
 
 
 class ProducerLost(ReadError):

@@ -178,11 +178,15 @@ class Execution:
         not at it any more."""
         if self._task is None or await self._ends_within(seconds):
             return
-        self._wish = self._wish or "leave"
-        self._interrupt()
+        self.leave()
         if not await self._ends_within(STOP_SECONDS + LEAVE_SECONDS + self._lease_seconds / 2):
             self._task.cancel()
             await asyncio.wait({self._task}, timeout=STOP_SECONDS)
+
+    def leave(self) -> None:
+        """Interrupt the run, or do not begin with it, as `shut_down` does, and do not wait for that."""
+        self._wish = self._wish or "leave"
+        self._interrupt()
 
     async def _ends_within(self, seconds: float) -> bool:
         try:
@@ -257,16 +261,20 @@ class Execution:
         if plan == "finish":
             await self._finish()
         elif plan in ("cancelled", "lost"):
-            await self._stop_provider()
+            await self._stop_provider(self._checkpoint.token)
             # For a session that another run has by now nobody waits: it counts this run as interrupted.
             await self._end(LOST if plan == "lost" else CANCELLED)
         else:
             await self._answer(plan)
 
     async def _finish(self) -> None:
-        """Do what is left of a run whose answer is whole."""
+        """Do what is left of a run whose answer is whole, or has failed."""
         ended = self._checkpoint.ended
         assert ended is not None
+        if ended.outcome is Outcome.FAILED:  # all that was said is in the log
+            await self._stop_provider(self._checkpoint.token)
+            await self._end(ended)
+            return
         said = tuple(message_from_dict(dict(message)) for message in self._checkpoint.messages)
 
         async def messages() -> Sequence[Message]:
@@ -280,11 +288,15 @@ class Execution:
         ended = await self._attempted(plan)
         if ended is not None and self._falls_back(ended):
             logger.warning("run %r failed (%s): its fallback answers", self.run_id, ended.error)
-            # What was noted is of the one that failed.
-            await self._note(RunCheckpoint(left=self._checkpoint.left, fallback=True))
+            failed = self._checkpoint
+            # What was noted is of the one that failed. Before its provider is stopped, as in `_give_up`.
+            await self._note(RunCheckpoint(left=failed.left, fallback=True))
+            await self._stop_provider(failed.token)
             self._attempt += 1
             ended = await self._attempted("restart")
-        if ended is not None:
+        if ended is not None and ended.outcome is Outcome.FAILED and self._checkpoint.token is not None:
+            await self._give_up(ended)
+        elif ended is not None:
             await self._close(ended)
         elif self._wish == "cancel":
             await self._end(CANCELLED)
@@ -309,9 +321,16 @@ class Execution:
             return registration.fallback
         return registration.source
 
-    async def _stop_provider(self) -> None:
+    async def _give_up(self, ended: RunEnded) -> None:
+        """End a run that has failed, and whose provider may go on, since it was perhaps only not reached:
+        stop that. It counts as a cancel in the session, so the end is noted first, for who takes over."""
+        await self._note(replace(self._checkpoint, ended=ended))
+        await self._stop_provider(self._checkpoint.token)
+        await self._end(ended)
+
+    async def _stop_provider(self, token: str | None) -> None:
         """Stop what goes on in the background without us."""
-        token, source = self._checkpoint.token, self._source
+        source = self._registration.source  # a fallback is not asked to answer there
         if token is None or not isinstance(source, Agent):
             return
         try:
@@ -338,7 +357,6 @@ class Execution:
                 pause = next(pauses, None)
                 if self._checkpoint.token is None or pause is None:
                     logger.warning("run %r failed", self.run_id, exc_info=error)
-                    await self._stop_provider()
                     return failure(error)
                 # It broke without an end: its provider goes on, and can be asked again.
                 logger.warning("run %r: %s; its provider is asked again", self.run_id, type(error).__name__)
@@ -362,7 +380,7 @@ class Execution:
             raise self._writer.error
         if self._wish is not None:
             if self._wish == "cancel":
-                await self._stop_provider()  # there is no stream that does it
+                await self._stop_provider(self._checkpoint.token)  # there is no stream that does it
             return None
         # From here on there is a stream to be stopped. It has a task of its own: it may be one that does not
         # let itself be.
@@ -412,7 +430,7 @@ class Execution:
         record = None if session is None or not before else await session.run(self.run_id)
         said = () if record is None else whole_turns(record.messages, before)
         if before and not said:
-            await self._stop_provider()
+            await self._stop_provider(self._checkpoint.token)
             self._checkpoint = replace(checkpoint, token=None)
             self._attempt += 1
             return "restart", False

@@ -48,6 +48,8 @@ class Jobs:
         self._take = take
         self._task: Any = None
         self._ready = False
+        self._started = False
+        """Whether there is something to shut down, ready or not."""
         self._away = False
         """Whether the broker fails, and that was said."""
         self._getting_ready = asyncio.Lock()
@@ -108,14 +110,18 @@ class Jobs:
 
     async def close(self) -> None:
         """Disconnect."""
-        if self._broker is not None and self._ready:
-            await self._broker.shutdown()
-        self._ready = False
+        if self._broker is not None and self._started:
+            try:
+                await self._broker.shutdown()
+            except Exception as error:  # of any broker, and this one may never have been reached
+                logger.warning("The broker could not be shut down (%s).", _describe(error))
+        self._ready = self._started = False
 
     async def _connect(self) -> None:
         async with self._getting_ready:
             if not self._ready:
                 assert self._broker is not None
+                self._started = True
                 await self._broker.startup()
                 self._ready = True
 

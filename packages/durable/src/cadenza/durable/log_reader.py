@@ -4,7 +4,7 @@ Each event carries, as its continuation token, the cursor that stands after it: 
 the newest gets what follows, and nothing twice. How reading ends:
 
     the run is over           its RunEnded is the last event, whatever its outcome
-    LogExpired                the run is over, or was deleted, and its events are gone
+    LogExpired                the run is over, was deleted or lost by the log, and its events are gone
     ProducerLost              whoever wrote is gone, and nobody has taken over
     TimeoutError              the deadline is over; RunNotFound where there is no such run by then
     InvalidCursor             the cursor is not of this run; or the log has lost what it stood for
@@ -382,8 +382,9 @@ class LogReader(AsyncIterator[StreamEvent]):
 
     def _expired(self) -> LogExpired:
         return LogExpired(
-            f"The events of the run {self.run_id!r} are gone: it was deleted, or their time (data_seconds of "
-            "the log's Retention) is over."
+            f"The events of the run {self.run_id!r} are gone: their time (data_seconds of the log's "
+            "Retention) is over, it was deleted, or the log has lost its data. To have it made anew, start "
+            "it with another run_id, or call `await runner.delete(run_id)` before."
         )
 
     def _lost(self, head: RunHead) -> ProducerLost:

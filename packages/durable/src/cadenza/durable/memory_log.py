@@ -25,6 +25,7 @@ from .stream_log import (
     RunHead,
     StoredEntry,
     Tombstone,
+    as_retention,
 )
 
 __all__ = ["MemoryLog"]
@@ -66,7 +67,7 @@ class MemoryLog:
     shared = False
 
     def __init__(self, *, retention: Retention | None = None, clock: Clock = time.monotonic) -> None:
-        self.retention = retention or Retention()
+        self.retention = as_retention(retention)
         self._clock = clock
         self._runs: dict[str, _Run] = {}
         self._conversations: dict[str, list[ConversationRun]] = {}

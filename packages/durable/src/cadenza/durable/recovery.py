@@ -22,7 +22,7 @@ Plan: TypeAlias = Literal["fresh", "cancelled", "finish", "lost", "restart", "pr
 """
 "fresh"      nothing has been done: begin
 "cancelled"  somebody wants it to stop, and nobody is at it: it is over
-"finish"     all was said: save the history, and close
+"finish"     all was said, or it has failed: save the history, and close
 "lost"       it is given up
 and the recoveries of the same names.
 """
@@ -51,9 +51,10 @@ class RunCheckpoint:
     progress: Mapping[str, Any] | None = None
     """The agent's `RunProgress`."""
     ended: RunEnded | None = None
-    """Set: all is said and in the log, and only the history is perhaps not saved."""
+    """Set: all is said and in the log, and only the history is perhaps not saved; and where it has failed,
+    its provider perhaps not stopped."""
     messages: Sequence[Mapping[str, Any]] = ()
-    """With `ended`: what is to be saved."""
+    """With an `ended` that is no failure: what is to be saved."""
     left: int = 0
     """How many workers have left the run in order: they were shut down, or could not reach what they needed.
     This name is kept in all versions to come."""

@@ -31,6 +31,7 @@ from .stream_log import (
     RunHead,
     StoredEntry,
     Tombstone,
+    as_retention,
 )
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ class RedisLog:
                 f"RedisLog was given no URL of a server, and the environment variable {URL_VARIABLE} is not "
                 "set: give it one, such as redis://localhost:6379, or a client."
             )
-        self.retention = retention or _retention_of_environment()
+        self.retention = as_retention(retention, _retention_of_environment)
         self._link = RedisLink(
             url or "", client, prefix=prefix, cluster=cluster, patience=patience, user="RedisLog"
         )

@@ -127,6 +127,8 @@ def _check_source(what: str, source: object) -> None:
     hint = "an Agent, or a function `async def answer(ctx: RunContext)` that yields str or StreamEvents"
     if isinstance(source, type) or not callable(source):
         raise TypeError(f"{what} is {hint}, not {source!r}.")
+    if inspect.isbuiltin(source) and source.__module__ == "builtins":
+        raise TypeError(f"{what} is {hint}, not the built-in {source.__name__}().")
     if inspect.isgeneratorfunction(source):
         raise TypeError(f"{what} is {hint}; this one is not `async def`: {source!r}.")
     if inspect.iscoroutinefunction(source):

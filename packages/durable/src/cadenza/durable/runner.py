@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Mapping, Sequence
-from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, TypeVar
 from uuid import uuid4
@@ -466,8 +465,9 @@ class Runner:
             if timeout is None or head is None or head.epoch or head.tombstone is not None:
                 raise
             raise TimeoutError(
-                f"Nobody has begun the run {run_id!r} within {timeout:g} s: is there a worker that has the "
-                f"agent {request.agent!r}, and the same log?"
+                f"Nobody was seen to begin the run {run_id!r} within {timeout:g} s: is there a worker that "
+                f"has the agent {request.agent!r}, and the same log? Or is an earlier run of its session not "
+                "over?"
             ) from error
         return _checked(run_id, fold)
 
@@ -525,27 +525,23 @@ class Runner:
         return True
 
     async def _end_work(self, seconds: float) -> None:
+        """Returns when this works on nothing any more, for each of those who call it; the shortest time of
+        theirs counts."""
+        worker = self._worker
         # First, so that no job comes from a broker that nobody works for, nor is it asked again when closed.
-        serving = list(self._serving)
-        for task in serving:
+        bringing = [*self._serving, *([] if self._reaping is None else [self._reaping])]
+        for task in bringing:
             task.cancel()
         try:
-            await asyncio.gather(*serving, return_exceptions=True)
+            await asyncio.gather(*bringing, return_exceptions=True)
         except asyncio.CancelledError:
             seconds = 0.0
             raise
         finally:
-            await self._end_worker(seconds)
-
-    async def _end_worker(self, seconds: float) -> None:
-        worker, reaping = self._worker, self._reaping
-        self._worker = self._reaping = None
-        if reaping is not None:
-            reaping.cancel()
-            with suppress(asyncio.CancelledError):
-                await reaping
-        if worker is not None:
-            await worker.close(seconds)
+            if worker is not None:
+                await worker.close(seconds)
+            if self._worker is worker:
+                self._worker = self._reaping = None
 
     async def _do(self, run_id: str) -> None:
         """A job that the broker brought."""

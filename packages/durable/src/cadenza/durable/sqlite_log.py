@@ -25,6 +25,7 @@ from .stream_log import (
     RunHead,
     StoredEntry,
     Tombstone,
+    as_retention,
 )
 
 __all__ = ["SQLiteLog"]
@@ -115,7 +116,7 @@ class SQLiteLog:
     ) -> None:
         if str(path) in ("", ":memory:"):
             raise ValueError(f"SQLiteLog({str(path)!r}): name a file, or use MemoryLog.")
-        self.retention = retention or Retention()
+        self.retention = as_retention(retention)
         self._data = _micro(self.retention.data_seconds)
         self._keep = _micro(self.retention.head_seconds)
         place = Path(path).absolute()

@@ -24,7 +24,7 @@ Every method raises `StateUnavailableError` where the backend cannot be reached.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol, TypeAlias
 
@@ -41,6 +41,7 @@ __all__ = [
     "StoredEntry",
     "StreamLog",
     "Tombstone",
+    "as_retention",
 ]
 
 CancelMode: TypeAlias = Literal["now", "after_turn"]
@@ -83,6 +84,17 @@ class Retention:
             raise ValueError(f"{self}: compact_seconds must be from 0 to {MOST_SECONDS:g}, or None (never).")
         if self.max_events is not None and self.max_events < 1:
             raise ValueError(f"{self}: max_events must be at least 1, or None.")
+
+
+def as_retention(given: object, default: Callable[[], Retention] = Retention) -> Retention:
+    """What the option `retention` of a log means."""
+    if given is None:
+        return default()
+    if not isinstance(given, Retention):
+        raise TypeError(
+            f"retention= takes a Retention, as Retention(data_seconds=3600), not {type(given).__name__}."
+        )
+    return given
 
 
 @dataclass(frozen=True, slots=True)

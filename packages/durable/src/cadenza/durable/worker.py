@@ -25,6 +25,9 @@ __all__ = ["Worker"]
 
 logger = logging.getLogger("cadenza.durable")
 
+CLAIM_SECONDS = 5.0
+"""How long a worker that closes waits for runs that it had just asked for, to leave them to others. Ours."""
+
 REMEMBERED = 1000
 """How many runs that are left to others are known, so that each is said once. Ours."""
 
@@ -57,6 +60,8 @@ class Worker:
         """By run: those that are being made here, or wait for a place."""
         self._again: set[str] = set()
         """Those that `begin` was called for once more meanwhile."""
+        self._claiming: set[str] = set()
+        """Those that the log was asked for, and has not answered."""
         self._executions: dict[str, Execution] = {}
         self._left: set[str] = set()
         self._passed: dict[str, float] = {}
@@ -99,11 +104,14 @@ class Worker:
     async def close(self, seconds: float) -> None:
         """Begin nothing more; give what is going on `seconds` to end, and then have it left to others."""
         self._closing = True
+        claiming = [self._tasks[run_id] for run_id in self._claiming]
         for run_id, task in self._tasks.items():
-            if run_id not in self._executions:
+            if run_id not in self._executions and run_id not in self._claiming:
                 task.cancel()  # it waits for a place: nobody has claimed it, so it is due for anybody
         try:
             await asyncio.gather(*(one.shut_down(seconds) for one in list(self._executions.values())))
+            if claiming:  # else nobody would have what the log gives them
+                await asyncio.wait(claiming, timeout=CLAIM_SECONDS)
         finally:
             for task in self._tasks.values():
                 task.cancel()  # nothing, but where this was itself cancelled: then they are left at once
@@ -155,7 +163,11 @@ class Worker:
             head = await self._log.head(run_id)
             if not await self._is_next(head, request.session_id):
                 return
-        claim = await self._log.claim(run_id, uuid4().hex, self._lease_seconds)
+        self._claiming.add(run_id)
+        try:
+            claim = await self._log.claim(run_id, uuid4().hex, self._lease_seconds)
+        finally:
+            self._claiming.discard(run_id)
         if claim is None:
             logger.debug("run %r has another worker", run_id)
             return
@@ -168,6 +180,8 @@ class Worker:
             session_options=self._session_options,
         )
         self._executions[run_id] = execution
+        if self._closing:
+            execution.leave()
         try:
             await execution.run()
         finally:

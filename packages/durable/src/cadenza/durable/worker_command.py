@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import importlib
 import importlib.util
 import logging
+import os
 import signal
 import sys
+import time
 import traceback
 from contextlib import suppress
 from pathlib import Path
@@ -23,6 +26,8 @@ logger = logging.getLogger("cadenza.durable")
 
 MAIN_FILES = ("main.py", "src/main.py")
 NAME = "runner"
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 SIGNAL_SECONDS = 1.0
 """Signals that come so soon after the first are the same wish: a whole group of processes was told. Ours."""
@@ -96,16 +101,27 @@ async def _serve(path: str) -> None:
 
     def stop() -> None:
         nonlocal told
-        if told is not None and loop.time() - told < SIGNAL_SECONDS:
-            return
+        now = time.monotonic()
         if told is None:
             logger.info("this worker stops, and takes no more runs; a second signal stops it at once")
-        told = loop.time()
+        elif now - told < SIGNAL_SECONDS:
+            return
+        elif work.done():  # and something keeps the process, such as a thread that a run has left behind
+            os._exit(1)
+        told = now
         work.cancel()
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        with suppress(NotImplementedError):  # on Windows; Ctrl-C cancels this task there
-            loop.add_signal_handler(number, stop)
+    def received(number: int, frame: object) -> None:
+        if loop.is_closed():
+            stop()
+        else:
+            loop.call_soon_threadsafe(stop)
+
+    # Not those of the loop, which end with it: one more signal would kill this process as it ends by itself.
+    # (They wake the loop, too; here that does the reaper.)
+    for number in SIGNALS:
+        signal.signal(number, received)
+        atexit.register(signal.signal, number, signal.SIG_IGN)  # Python takes handlers back at its end
     try:
         await asyncio.wait([work])
         if not work.cancelled():
@@ -142,6 +158,10 @@ def _run_file(file: Path) -> ModuleType:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
         del sys.modules[file.stem]
+        if isinstance(error, RuntimeError) and "running event loop" in str(error):
+            raise WorkerError(
+                f"{file} runs something as it is loaded ({error}): put that under if __name__ == '__main__':"
+            ) from None
         raise WorkerError(f"{file} cannot be run") from error
     return module
 

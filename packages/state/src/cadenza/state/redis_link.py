@@ -168,7 +168,7 @@ class RedisLink:
             pause = min(2 * pause, LONGEST_PAUSE)
         raise StateUnavailableError(
             f"Redis at {self._where} did not answer for {self._patience:g} s "
-            f"({trouble if trouble is not None else 'it is connected, and silent'})."
+            f"({'it is connected, and silent' if trouble is None else str(trouble).removesuffix('.')})."
         ) from trouble
 
     @property

@@ -379,7 +379,11 @@ class TurnRunner:
 
     def _repeat(self, claim: Claim, activity: Mapping[str, Any], known: Duplicate) -> Admitted:
         """What to answer to an activity that was delivered before."""
-        self._logger.debug("An activity of type %.64r was delivered again.", activity.get("type"))
+        self._logger.info(
+            "The activity %.64r of type %.64r was delivered before, and is not handled again.",
+            activity.get("id"),
+            activity.get("type"),
+        )
         if activity.get("type") != "invoke" and not expects_replies(activity):
             return self._nothing_to_do()
         if (turn := self._by_key.get(claim.key)) is not None:
