@@ -947,6 +947,30 @@ async def test_a_provider_that_nobody_waits_for_any_more_is_stopped(
     assert len(stopped) == 1
 
 
+def breaking() -> ScriptedClient:
+    """The connection to it is gone when it has said something, and does not come back."""
+    client = ScriptedClient([["Part ", 3600.0, "whole"]])
+    stream = client.stream
+
+    async def broken(request: Any) -> Any:
+        async for given in stream(request):
+            yield given
+            if getattr(given, "text", None):
+                raise ModelError("the connection is gone")
+
+    async def away(*_: Any, **named: Any) -> Any:
+        raise ModelError("no way to it")
+        yield
+
+    client.stream = broken  # type: ignore[method-assign]
+    client.resume = away  # type: ignore[method-assign]
+    return client
+
+
+def statuses(client: ScriptedClient) -> list[str]:
+    return [response.reply().status for response in client._responses.values()]
+
+
 @pytest.mark.parametrize("falls_back", [False, True])
 async def test_that_a_provider_is_stopped_is_no_cancel_wherever_the_worker_dies(
     falls_back: bool, clock: VirtualClock
@@ -954,21 +978,7 @@ async def test_that_a_provider_is_stopped_is_no_cancel_wherever_the_worker_dies(
     """It is stopped because nobody could reach it, and its worker dies at each step from there on."""
     over, died = False, 0
     for step in range(30, 200):
-        client = ScriptedClient([["Part ", 3600.0, "whole"]])
-        stream = client.stream
-
-        async def breaks(request: Any, stream: Any = stream) -> Any:
-            async for given in stream(request):
-                yield given
-                if getattr(given, "text", None):
-                    raise ModelError("the connection is gone")
-
-        async def broken(*_: Any, **named: Any) -> Any:
-            raise ModelError("no way to it")
-            yield
-
-        client.stream = breaks  # type: ignore[method-assign]
-        client.resume = broken  # type: ignore[method-assign]
+        client = breaking()
         fallback = Agent(ScriptedClient(["Another answer."], loop=True)) if falls_back else None
         world = World("provider", source=Agent(client), fallback=fallback)
         await world.create()
@@ -986,10 +996,57 @@ async def test_that_a_provider_is_stopped_is_no_cancel_wherever_the_worker_dies(
         assert record is not None
         assert record.outcome is tombstone.outcome, step
         assert falls_back or not record.messages, step  # as a HistoryPolicy has it for what has failed
+        assert statuses(client) == ["cancelled"], step
         if over:
             break
     assert over
     assert died > 20
+
+
+async def test_a_cancel_stops_a_provider_that_is_not_reached_at_every_step(clock: VirtualClock) -> None:
+    reference = World("provider", source=Agent(breaking()))
+    await reference.create()
+    steps = (await reference.work()).steps
+    cancelled = 0
+    for step in range(9, steps):
+        client = breaking()
+        world = World("provider", source=Agent(client))
+        await world.create()
+
+        async def cancel(number: int, execution: Execution, step: int = step, world: World = world) -> None:
+            if number == step:
+                ended = encode_entry([RunEnded(Outcome.CANCELLED)])
+                await world.log.cancel(RUN, "now", ended, Tombstone(Outcome.CANCELLED))
+                execution._cancelled("now")
+
+        await world.work(on_step=cancel)
+        tombstone = (await world.log.head(RUN)).tombstone
+        assert tombstone is not None
+        cancelled += tombstone.outcome is Outcome.CANCELLED
+        assert statuses(client) == ["cancelled"], step
+    assert cancelled > 20
+
+
+async def test_a_provider_is_stopped_as_soon_as_the_state_is_back(clock: VirtualClock) -> None:
+    client = breaking()
+    world = World("provider", source=Agent(client))
+    await world.create()
+    worker = Process(world.log, world.state)
+    worker.log = Faulty(world.log, Process(world.log, world.state))  # which is not away
+    execution = await world.execution(worker)
+    assert execution is not None
+    note = execution._note
+
+    async def noted(checkpoint: RunCheckpoint) -> None:
+        await note(checkpoint)
+        worker.away_until = asyncio.get_running_loop().time() + 2.5
+
+    execution._note = noted  # type: ignore[method-assign]
+    await execution.run()
+    tombstone = (await world.log.head(RUN)).tombstone
+    assert tombstone is not None
+    assert tombstone.outcome is Outcome.FAILED
+    assert statuses(client) == ["cancelled"]
 
 
 async def test_a_provider_is_stopped_by_a_cancel_while_it_is_not_reached(clock: VirtualClock) -> None:

@@ -802,6 +802,9 @@ async def test_a_runner_whose_close_is_cancelled_leaves_its_runs_at_once(
     assert clock.elapsed < 20
     assert (await log.head("r")).tombstone is None
     assert (await log.head("r")).lease_left <= 0
+    gated.open.set()
+    async with runner:  # it was closed all the same, and works again
+        assert (await runner.result("r", timeout=10)).text == "one two"
 
 
 async def test_a_close_that_is_cancelled_while_the_log_lets_go_is_at_once_too(

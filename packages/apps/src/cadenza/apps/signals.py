@@ -10,8 +10,8 @@ from typing import Any
 
 @contextmanager
 def stop_signals(stop: Callable[[], None]) -> Iterator[None]:
-    """Within the block, SIGTERM and SIGINT call `stop`, beside handlers that the loop has of its own; after
-    it, they do what they did before.
+    """Within the block, SIGTERM and SIGINT call `stop`, beside handlers that the loop had of its own before;
+    after it, they do what they did before. Several blocks at once must be nested: the innermost one counts.
 
     Where signals cannot be caught (threads other than the main one) the block just runs.
     """
@@ -23,7 +23,7 @@ def stop_signals(stop: Callable[[], None]) -> Iterator[None]:
         loop.call_soon_threadsafe(stop)
 
     before: dict[signal.Signals, Any] = {}
-    with _woken_by_signals(loop):
+    with woken_by_signals(loop):
         for number in (signal.SIGTERM, signal.SIGINT):
             with suppress(ValueError):
                 before[number] = signal.signal(number, received)
@@ -36,26 +36,30 @@ def stop_signals(stop: Callable[[], None]) -> Iterator[None]:
 
 
 @contextmanager
-def _woken_by_signals(loop: asyncio.AbstractEventLoop) -> Iterator[None]:
-    """Python runs a handler when the main thread gets to it. A signal that another thread took, or that came
-    just before the loop began to wait, would find it waiting: a byte in a socket ends that."""
+def woken_by_signals(loop: asyncio.AbstractEventLoop) -> Iterator[None]:
+    """Within the block every signal wakes the loop, as it does where the loop has handlers of its own.
+
+    Python runs a handler when the main thread gets to it. A signal that another thread took, or that came
+    just before the loop began to wait, would find it waiting: a byte in a socket ends that.
+    """
+    try:
+        known = signal.set_wakeup_fd(-1)
+    except ValueError:  # not the main thread
+        known = None
+    if known != -1:
+        if known is not None:  # the loop's own: it has handlers, or is one that always does this
+            signal.set_wakeup_fd(known, warn_on_full_buffer=False)
+        yield
+        return
     ours, theirs = socket.socketpair()
     with ours, theirs:
         for end in (ours, theirs):
             end.setblocking(False)
-        try:
-            known = signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
-        except ValueError:  # not the main thread
-            yield
-            return
-        if known != -1:  # the loop's own: it has handlers, or is one that always does this
-            signal.set_wakeup_fd(known)
-            yield
-            return
         loop.add_reader(ours, ours.recv, 4096)
+        signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
         try:
             yield
         finally:
-            loop.remove_reader(ours)
             if (newer := signal.set_wakeup_fd(-1)) != theirs.fileno():
                 signal.set_wakeup_fd(newer)
+            loop.remove_reader(ours)

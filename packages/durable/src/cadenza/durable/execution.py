@@ -285,13 +285,13 @@ class Execution:
         await self._close(ended)
 
     async def _answer(self, plan: Plan) -> None:
+        await self._stop_failed()
         ended = await self._attempted(plan)
         if ended is not None and self._falls_back(ended):
             logger.warning("run %r failed (%s): its fallback answers", self.run_id, ended.error)
-            failed = self._checkpoint
-            # What was noted is of the one that failed. Before its provider is stopped, as in `_give_up`.
-            await self._note(RunCheckpoint(left=failed.left, fallback=True))
-            await self._stop_provider(failed.token)
+            noted = self._checkpoint  # of the one that failed
+            await self._note(RunCheckpoint(noted.token, left=noted.left, fallback=True))
+            await self._stop_failed()
             self._attempt += 1
             ended = await self._attempted("restart")
         if ended is not None and ended.outcome is Outcome.FAILED and self._checkpoint.token is not None:
@@ -299,6 +299,7 @@ class Execution:
         elif ended is not None:
             await self._close(ended)
         elif self._wish == "cancel":
+            await self._stop_provider(self._checkpoint.token)  # if no stream did it
             await self._end(CANCELLED)
         elif self._registration.recovery == "fail" and self._stored:
             await self._close(INTERRUPTED)
@@ -321,6 +322,13 @@ class Execution:
             return registration.fallback
         return registration.source
 
+    async def _stop_failed(self) -> None:
+        """Stop the provider of a source whose fallback answers. To be called when that is noted, as in
+        `_give_up`."""
+        if self._checkpoint.fallback:
+            await self._stop_provider(self._checkpoint.token)
+            self._checkpoint = replace(self._checkpoint, token=None)
+
     async def _give_up(self, ended: RunEnded) -> None:
         """End a run that has failed, and whose provider may go on, since it was perhaps only not reached:
         stop that. It counts as a cancel in the session, so the end is noted first, for who takes over."""
@@ -333,11 +341,19 @@ class Execution:
         source = self._registration.source  # a fallback is not asked to answer there
         if token is None or not isinstance(source, Agent):
             return
-        try:
-            async with asyncio.timeout(STOP_SECONDS + self._lease_seconds):
-                await source.cancel(token, session=self._history.session(self._lease_seconds))
-        except Exception as error:
-            logger.warning("the provider of run %r was not stopped: %s", self.run_id, type(error).__name__)
+        session = self._history.session(self._lease_seconds)
+        while True:
+            try:
+                async with asyncio.timeout(STOP_SECONDS + self._lease_seconds):
+                    await source.cancel(token, session=session)
+                return
+            except StateUnavailableError:
+                if not await self._pause(AWAY_SECONDS):
+                    raise
+            except Exception as error:
+                kind = type(error).__name__
+                logger.warning("the provider of run %r was not stopped: %s", self.run_id, kind)
+                return
 
     async def _attempted(self, plan: Plan) -> RunEnded | None:
         """Let the source answer. Returns how that ended, when its history is saved; None: it was stopped."""
@@ -379,8 +395,6 @@ class Execution:
         if self._writer.error is not None:
             raise self._writer.error
         if self._wish is not None:
-            if self._wish == "cancel":
-                await self._stop_provider(self._checkpoint.token)  # there is no stream that does it
             return None
         # From here on there is a stream to be stopped. It has a task of its own: it may be one that does not
         # let itself be.

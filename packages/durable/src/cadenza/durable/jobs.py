@@ -157,8 +157,10 @@ async def _listen(receiver: Receiver) -> None:
         await asyncio.shield(listening)
     except asyncio.CancelledError:
         stop.set()
-        await asyncio.wait([listening], timeout=STOP_SECONDS)
-        listening.cancel()
+        try:
+            await asyncio.wait([listening], timeout=STOP_SECONDS)
+        finally:
+            listening.cancel()
         done, _ = await asyncio.wait([listening], timeout=STOP_SECONDS)
         if done and not listening.cancelled() and (error := listening.exception()) is not None:
             logger.debug("the broker, while it was told to stop:", exc_info=error)

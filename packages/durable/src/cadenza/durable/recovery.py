@@ -59,7 +59,8 @@ class RunCheckpoint:
     """How many workers have left the run in order: they were shut down, or could not reach what they needed.
     This name is kept in all versions to come."""
     fallback: bool = False
-    """Whether the source has failed, and its fallback answers. All but `left` is of that one then."""
+    """Whether the source has failed, and its fallback answers. All but `left` is of that one then, and a
+    `token` of the source's answer, which is to be stopped."""
     turn: int = 1
     """With `token`: the turn that it is in."""
 
@@ -120,7 +121,7 @@ def decide(head: RunHead, checkpoint: RunCheckpoint, *, recovery: Recovery, max_
         return "fresh"
     if recovery == "fail":
         return "lost"
-    if recovery == "provider" and checkpoint.token is not None:
+    if recovery == "provider" and checkpoint.token is not None and not checkpoint.fallback:
         return "provider"
     if recovery == "journal" and checkpoint.progress is not None:
         return "journal"

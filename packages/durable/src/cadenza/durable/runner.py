@@ -317,7 +317,7 @@ class Runner:
             if not serving.cancelled():
                 serving.result()
         finally:
-            serving.cancel()
+            _cancel_once(serving)
             if opens:
                 await self.close()
             elif begins:
@@ -531,17 +531,19 @@ class Runner:
         # First, so that no job comes from a broker that nobody works for, nor is it asked again when closed.
         bringing = [*self._serving, *([] if self._reaping is None else [self._reaping])]
         for task in bringing:
-            task.cancel()
+            _cancel_once(task)
         try:
             await asyncio.gather(*bringing, return_exceptions=True)
         except asyncio.CancelledError:
             seconds = 0.0
             raise
         finally:
-            if worker is not None:
-                await worker.close(seconds)
-            if self._worker is worker:
-                self._worker = self._reaping = None
+            try:
+                if worker is not None:
+                    await worker.close(seconds)
+            finally:
+                if self._worker is worker:
+                    self._worker = self._reaping = None
 
     async def _do(self, run_id: str) -> None:
         """A job that the broker brought."""
@@ -645,6 +647,12 @@ def _checked(run_id: str, fold: RunFold) -> AgentResponse:
         code = end.error if end is not None else None
         raise RunFailed(f"The run {run_id!r} failed ({code}){said}.", code=code, partial=response)
     raise RunIncomplete(f"The run {run_id!r} was interrupted{said}.", reason="interrupted", partial=response)
+
+
+def _cancel_once(task: asyncio.Task[Any]) -> None:
+    """A second cancel would not let it end in good order."""
+    if not task.cancelling():
+        task.cancel()
 
 
 def _name(agent: Source) -> str:

@@ -16,6 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
 
+from cadenza.apps.signals import woken_by_signals
 from cadenza.state import StateError
 
 from .runner import Runner
@@ -49,6 +50,8 @@ def worker(path: str) -> None:
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("taskiq").setLevel(logging.WARNING)  # it tells of each job, and not which run it is
+    for number in SIGNALS:  # last of all: then Python takes its handlers back, and a late signal would kill
+        atexit.register(signal.signal, number, signal.SIG_IGN)
     try:
         asyncio.run(_serve(path))
     except WorkerError as error:
@@ -118,18 +121,17 @@ async def _serve(path: str) -> None:
             loop.call_soon_threadsafe(stop)
 
     # Not those of the loop, which end with it: one more signal would kill this process as it ends by itself.
-    # (They wake the loop, too; here that does the reaper.)
     for number in SIGNALS:
         signal.signal(number, received)
-        atexit.register(signal.signal, number, signal.SIG_IGN)  # Python takes handlers back at its end
-    try:
-        await asyncio.wait([work])
-        if not work.cancelled():
-            work.result()
-    finally:
-        work.cancel()
-        with suppress(asyncio.CancelledError):
-            await work
+    with woken_by_signals(loop):
+        try:
+            await asyncio.wait([work])
+            if not work.cancelled():
+                work.result()
+        finally:
+            work.cancel()
+            with suppress(asyncio.CancelledError):
+                await work
     logger.info("this worker has stopped")
 
 
