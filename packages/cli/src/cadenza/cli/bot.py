@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
-import sys
 import traceback
 from pathlib import Path
 from socket import socket
 from types import ModuleType, TracebackType
 from typing import TYPE_CHECKING
 
+from . import loading
+from .loading import LoadError, find_file, import_module, run_file
+
 if TYPE_CHECKING:
     from cadenza.apps import App
 
 __all__ = ["BotError", "load_app", "start"]
-
-MAIN_FILES = ("main.py", "src/main.py")
 
 
 class BotError(Exception):
@@ -47,16 +46,20 @@ def load_app(path: str | Path) -> App:
 
     Raises `BotError` if there is no such thing, if running the code fails, or if `app` is no `App`.
     """
-    file = _find_file(Path(path))
-    if file is not None:
-        return _app_of(_run_file(file), "app", str(file))
-    module, colon, name = str(path).partition(":")
-    if not colon or not module or not name:
-        raise BotError(
-            f"there is no {str(path)!r}: a bot is a folder with a main.py or src/main.py, a Python file, or "
-            "module:app"
-        )
-    return _app_of(_import(module), name, module)
+    try:
+        file = find_file(Path(path))
+        if file is not None:
+            return _app_of(run_file(file), "app", str(file))
+        module, colon, name = str(path).partition(":")
+        if not colon or not module or not name:
+            raise BotError(
+                f"there is no {str(path)!r}: a bot is a folder with a main.py or src/main.py, a Python file, "
+                "or module:app"
+            )
+        return _app_of(import_module(module), name, module)
+    except LoadError as error:
+        cause = error.__cause__
+        raise BotError(str(error) if cause is None else f"{error}: {_describe(cause)}") from cause
 
 
 async def start(app: App, path: str, port: int | None = None, *, sock: socket | None = None) -> None:
@@ -71,47 +74,6 @@ async def start(app: App, path: str, port: int | None = None, *, sock: socket | 
         raise BotError(f"{path} cannot be run: {_describe(error)}") from None
 
 
-def _find_file(path: Path) -> Path | None:
-    """The file to run; None if nothing is there, so that the path may mean a module."""
-    if path.is_file():
-        if path.suffix != ".py":
-            raise BotError(f"{path} is no Python file")
-        return path
-    if not path.is_dir():
-        return None
-    for name in MAIN_FILES:
-        if (path / name).is_file():
-            return path / name
-    raise BotError(f"the folder {path} holds no {' and no '.join(MAIN_FILES)}")
-
-
-def _run_file(file: Path) -> ModuleType:
-    _look_in(file.parent)
-    spec = importlib.util.spec_from_file_location(file.stem, file)
-    assert spec is not None  # as there is for every .py file
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[file.stem] = module
-    try:
-        spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:
-        del sys.modules[file.stem]
-        raise BotError(f"{file} cannot be run: {_describe(error)}") from error
-    return module
-
-
-def _import(name: str) -> ModuleType:
-    _look_in(Path.cwd())
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name is not None and (name == error.name or name.startswith(f"{error.name}.")):
-            raise BotError(f"there is no module {error.name!r} here") from None
-        raise BotError(f"the module {name} cannot be imported: {_describe(error)}") from error
-    except (Exception, SystemExit) as error:
-        raise BotError(f"the module {name} cannot be imported: {_describe(error)}") from error
-
-
 def _app_of(module: ModuleType, name: str, place: str) -> App:
     from cadenza.apps import App
 
@@ -121,13 +83,6 @@ def _app_of(module: ModuleType, name: str, place: str) -> App:
     if not isinstance(value, App):
         raise BotError(f"{name!r} in {place} is no cadenza App but of type {type(value).__qualname__}")
     return value
-
-
-def _look_in(folder: Path) -> None:
-    """Let the bot import its own modules, as `python main.py` would."""
-    entry = str(folder.resolve())
-    if entry not in sys.path:
-        sys.path.insert(0, entry)
 
 
 def _describe(error: BaseException) -> str:
@@ -140,7 +95,7 @@ def _describe(error: BaseException) -> str:
 def _from_bot(trace: TracebackType | None) -> TracebackType | None:
     """The part of a traceback that begins in the bot's code."""
     while trace is not None and (
-        trace.tb_frame.f_code.co_filename in (__file__, importlib.__file__)
+        trace.tb_frame.f_code.co_filename in (loading.__file__, importlib.__file__)
         or "importlib._bootstrap" in trace.tb_frame.f_code.co_filename
     ):
         trace = trace.tb_next

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import atexit
-import importlib
-import importlib.util
 import logging
 import os
 import signal
@@ -14,9 +12,9 @@ import time
 import traceback
 from contextlib import suppress
 from pathlib import Path
-from types import ModuleType
 
 from cadenza.apps.signals import woken_by_signals
+from cadenza.cli.loading import LoadError, NoModuleError, find_file, import_module, run_file
 from cadenza.state import StateError
 
 from .runner import Runner
@@ -25,7 +23,6 @@ __all__ = ["worker"]
 
 logger = logging.getLogger("cadenza.durable")
 
-MAIN_FILES = ("main.py", "src/main.py")
 NAME = "runner"
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -71,8 +68,22 @@ def load_runner(path: str) -> Runner:
     if not Path(path).exists() and ":" in path:
         place, _, name = path.rpartition(":")
         name = name or NAME
-    file = _find_file(Path(place))
-    module = _run_file(file) if file is not None else _import(place, path)
+    try:
+        file = find_file(Path(place))
+        module = run_file(file) if file is not None else import_module(place)
+    except NoModuleError:
+        raise WorkerError(
+            f"there is no {path!r}: it is a folder with a main.py or src/main.py, a Python file, or "
+            "module:runner"
+        ) from None
+    except LoadError as error:
+        cause = error.__cause__
+        if isinstance(cause, RuntimeError) and "running event loop" in str(cause):
+            raise WorkerError(
+                f"{error}, since it starts something as it is loaded ({cause}): put that under "
+                "if __name__ == '__main__':"
+            ) from None
+        raise WorkerError(str(error)) from cause
     value = getattr(module, name, None)
     if value is None:
         raise WorkerError(
@@ -133,58 +144,3 @@ async def _serve(path: str) -> None:
             with suppress(asyncio.CancelledError):
                 await work
     logger.info("this worker has stopped")
-
-
-def _find_file(path: Path) -> Path | None:
-    """The file to run; None if nothing is there, so that the path may mean a module."""
-    if path.is_file():
-        if path.suffix != ".py":
-            raise WorkerError(f"{path} is no Python file")
-        return path
-    if not path.is_dir():
-        return None
-    for name in MAIN_FILES:
-        if (path / name).is_file():
-            return path / name
-    raise WorkerError(f"the folder {path} holds no {' and no '.join(MAIN_FILES)}")
-
-
-def _run_file(file: Path) -> ModuleType:
-    _look_in(file.parent)
-    spec = importlib.util.spec_from_file_location(file.stem, file)
-    assert spec is not None  # as there is for every .py file
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[file.stem] = module
-    try:
-        spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:
-        del sys.modules[file.stem]
-        if isinstance(error, RuntimeError) and "running event loop" in str(error):
-            raise WorkerError(
-                f"{file} runs something as it is loaded ({error}): put that under if __name__ == '__main__':"
-            ) from None
-        raise WorkerError(f"{file} cannot be run") from error
-    return module
-
-
-def _import(name: str, path: str) -> ModuleType:
-    _look_in(Path.cwd())
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name is not None and (name == error.name or name.startswith(f"{error.name}.")):
-            raise WorkerError(
-                f"there is no {path!r}: it is a folder with a main.py or src/main.py, a Python file, or "
-                "module:runner"
-            ) from None
-        raise WorkerError(f"the module {name} cannot be imported") from error
-    except (Exception, SystemExit) as error:
-        raise WorkerError(f"the module {name} cannot be imported") from error
-
-
-def _look_in(folder: Path) -> None:
-    """Let the code import its own modules, as `python main.py` would."""
-    entry = str(folder.resolve())
-    if entry not in sys.path:
-        sys.path.insert(0, entry)
