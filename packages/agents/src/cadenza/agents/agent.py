@@ -5,12 +5,13 @@ from __future__ import annotations
 import inspect
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 from uuid import uuid4
 
 from .agent_response import AgentResponse
 from .agent_stream import AgentStream
+from .arguments import as_messages, kind_of
 from .background import Background, Pace
 from .clients.client import ModelClient
 from .limits import RunLimits
@@ -61,7 +62,7 @@ class Agent:
         if isinstance(client, type) or not isinstance(client, ModelClient):
             raise TypeError(
                 "An agent needs a model's client, with `provider` and `stream()`, as in "
-                f"Agent(OpenAIResponsesClient('gpt-5')), not {_kind(client)}"
+                f"Agent(OpenAIResponsesClient('gpt-5')), not {kind_of(client)}"
             )
         if inspect.iscoroutinefunction(client.stream) or inspect.isgeneratorfunction(client.stream):
             raise TypeError(
@@ -195,7 +196,7 @@ class Agent:
         `keep_updates`: keep all events that were given, in `updates`.
         `options`: for the provider; they go before those of the agent.
         """
-        messages = _messages(message)
+        messages = () if message is None else as_messages(message, "run()")
         _check(session)
         filter = _filter(final_turn_only, filter)
         if resume not in ("append", "replay"):
@@ -219,7 +220,7 @@ class Agent:
 
             if not isinstance(progress, RunProgress):
                 raise TypeError(
-                    f"progress= takes a RunProgress, not {_kind(progress)}: RunProgress.from_dict(...)"
+                    f"progress= takes a RunProgress, not {kind_of(progress)}: RunProgress.from_dict(...)"
                 )
             if run_id not in (None, progress.run_id):
                 raise ValueError(f"run(run_id={run_id!r}): the progress is of the run {progress.run_id!r}")
@@ -348,7 +349,7 @@ def _check(session: AgentSession | None) -> None:
 
         if not isinstance(session, AgentSession):
             raise TypeError(
-                f"session= takes an AgentSession, not {_kind(session)}: AgentSession(id, state=...)"
+                f"session= takes an AgentSession, not {kind_of(session)}: AgentSession(id, state=...)"
             )
 
 
@@ -361,28 +362,7 @@ def _filter(final_turn_only: bool, filter: TurnFilter | None) -> TurnFilter | No
     if filter is None:
         return TurnFilter("final")
     if not isinstance(filter, TurnFilter):
-        raise TypeError(f"filter= takes a TurnFilter, not {_kind(filter)}: TurnFilter('final')")
+        raise TypeError(f"filter= takes a TurnFilter, not {kind_of(filter)}: TurnFilter('final')")
     if final_turn_only:
         raise ValueError('final_turn_only=True is filter=TurnFilter("final"): give one of the two')
     return None if filter.passes_all else filter
-
-
-def _kind(given: object) -> str:
-    return f"the class {given.__name__}" if isinstance(given, type) else type(given).__name__
-
-
-def _messages(message: str | Message | Sequence[Message] | None) -> tuple[Message, ...]:
-    if message is None:
-        return ()
-    if isinstance(message, str):
-        return (Message.user(message),)
-    if isinstance(message, Message):
-        return (message,)
-    hint = "run() takes a str, a Message (Message.user(...)), or a list of Messages"
-    if isinstance(message, (bytes, bytearray, Mapping)) or not isinstance(message, Iterable):
-        raise TypeError(f"{hint}, not {_kind(message)}")
-    messages = tuple(message)
-    for one in messages:
-        if not isinstance(one, Message):
-            raise TypeError(f"{hint}; this list has {_kind(one)} in it")
-    return messages

@@ -91,11 +91,6 @@ class RedisLog:
         cluster: bool = False,
         patience: float = 10.0,
     ) -> None:
-        if not prefix or "{" in prefix or "}" in prefix:
-            raise ValueError(
-                f"RedisLog(prefix={prefix!r}): it begins the name of every key of this bot; choose one that "
-                "is the bot's own, such as its name, without braces."
-            )
         if url is not None and client is not None:
             raise ValueError("RedisLog needs either the URL of a server or a client, not both.")
         if url is None and client is None:

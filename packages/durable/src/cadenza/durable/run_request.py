@@ -6,14 +6,14 @@ The same request gives the same bytes, so that a backend tells a second start fr
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from cadenza.agents import Message
 from cadenza.agents.message_wire import message_from_dict, message_to_dict
 
-__all__ = ["NewerRequestError", "RunRequest", "as_messages"]
+__all__ = ["NewerRequestError", "RunRequest"]
 
 _VERSION = 1
 
@@ -73,21 +73,3 @@ class RunRequest:
             raise
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(f"This is no request of a Runner: {error}.") from None
-
-
-def as_messages(message: str | Message | Sequence[Message]) -> tuple[Message, ...]:
-    """What `start` was given. Raises TypeError, and ValueError where it is nothing."""
-    if isinstance(message, str):
-        return (Message.user(message),)
-    if isinstance(message, Message):
-        return (message,)
-    hint = "A run takes a str, a Message (Message.user(...)), or a list of Messages"
-    if isinstance(message, (bytes, bytearray, Mapping)) or not isinstance(message, Iterable):
-        raise TypeError(f"{hint}, not {type(message).__name__}.")
-    messages = tuple(message)
-    for one in messages:
-        if not isinstance(one, Message):
-            raise TypeError(f"{hint}; this list has {type(one).__name__} in it.")
-    if not messages:
-        raise ValueError(f"{hint}; this list is empty.")
-    return messages

@@ -18,6 +18,7 @@ from cadenza.agents import (
     RunFailed,
     RunIncomplete,
 )
+from cadenza.agents.arguments import as_messages, kind_of
 from cadenza.agents.turn_filter import TurnFilter
 from cadenza.events import Outcome, StreamEvent
 from cadenza.state import MemoryState, State, StateError
@@ -34,7 +35,7 @@ from .reaper import Reaper
 from .registry import AgentFunction, Apology, Recovery, Registration, Source
 from .run_fold import RunFold
 from .run_handle import RunHandle, RunStatus, status_word
-from .run_request import RunRequest, as_messages
+from .run_request import RunRequest
 from .session_order import run_after
 from .stream_log import CancelMode, RunHead, StreamLog
 from .worker import Worker
@@ -107,14 +108,15 @@ class Runner:
         session_options: Mapping[str, Any] | None = None,
     ) -> None:
         if isinstance(log, type) or not hasattr(log, "due"):
-            raise TypeError(f"Runner takes a log, as SQLiteLog('runs.db') is, not {_kind(log)}.")
+            raise TypeError(f"Runner takes a log, as SQLiteLog('runs.db') is, not {kind_of(log)}.")
         if state is not None and not (hasattr(state, "store") and hasattr(state, "leases")):
             raise TypeError(
-                f"Runner(state=...) takes a state, as app.state or SQLiteState('bot.db'), not {_kind(state)}."
+                "Runner(state=...) takes a state, as app.state or SQLiteState('bot.db'), not "
+                f"{kind_of(state)}."
             )
         if isinstance(agents, (Agent, str)) or not isinstance(agents, Iterable):
             raise TypeError(
-                f"Runner takes a list of agents, as in Runner(log, [agent]), not {_kind(agents)}."
+                f"Runner takes a list of agents, as in Runner(log, [agent]), not {kind_of(agents)}."
             )
         for option, value in (
             ("lease_seconds", lease_seconds),
@@ -123,7 +125,7 @@ class Runner:
             ("max_runs", max_runs),
         ):
             if not isinstance(value, int if option == "max_runs" else (int, float)):
-                raise TypeError(f"Runner({option}={value!r}) takes a number, not {_kind(value)}.")
+                raise TypeError(f"Runner({option}={value!r}) takes a number, not {kind_of(value)}.")
         if not lease_seconds > 0 or not reap_seconds > 0 or not shutdown_seconds >= 0 or max_runs < 1:
             raise ValueError(
                 f"Runner(lease_seconds={lease_seconds}, reap_seconds={reap_seconds}, "
@@ -350,7 +352,10 @@ class Runner:
         session_id = session.id if isinstance(session, AgentSession) else session
         if session_id is not None:
             self._check_session(session_id)
-        request = RunRequest(self._name_of(agent), as_messages(message), session_id, dict(options or {}))
+        messages = as_messages(message, "A run")
+        if not messages:
+            raise ValueError("A run takes a str, a Message, or a list of Messages; this list is empty.")
+        request = RunRequest(self._name_of(agent), messages, session_id, dict(options or {}))
         run_id = run_id if run_id is not None else uuid4().hex
         if not run_id or not isinstance(run_id, str):
             raise ValueError(f"start(run_id={run_id!r}): it is a str, and not empty.")
@@ -658,7 +663,3 @@ def _cancel_once(task: asyncio.Task[Any]) -> None:
 def _name(agent: Source) -> str:
     name = getattr(agent, "name", None) or getattr(agent, "__name__", None)
     return name if isinstance(name, str) and name != "<lambda>" else ""
-
-
-def _kind(given: object) -> str:
-    return f"the class {given.__name__}" if isinstance(given, type) else type(given).__name__

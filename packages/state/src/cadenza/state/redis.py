@@ -363,11 +363,6 @@ class RedisState:
         claim_seconds: float = CLAIM_SECONDS,
         patience: float = 10.0,
     ) -> None:
-        if not prefix or "{" in prefix or "}" in prefix:
-            raise ValueError(
-                f"RedisState(prefix={prefix!r}): it begins the name of every key of this bot; choose one "
-                "that is the bot's own, such as its name, without braces."
-            )
         if bool(url) == (client is not None):
             raise ValueError("RedisState needs either the URL of a server or a client.")
         self._link = RedisLink(url, client, prefix=prefix, cluster=cluster, patience=patience)

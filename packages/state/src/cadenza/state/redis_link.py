@@ -103,6 +103,11 @@ class RedisLink:
         patience: float,
         user: str = "RedisState",
     ) -> None:
+        if not prefix or "{" in prefix or "}" in prefix:
+            raise ValueError(
+                f"{user}(prefix={prefix!r}): it begins the name of every key of this bot; choose one that is "
+                "the bot's own, such as its name, without braces."
+            )
         self._user = user
         self._url = url
         self._given = client
